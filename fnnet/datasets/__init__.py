@@ -1,0 +1,21 @@
+"""Labelled images as read-only NumPy arrays, checked to the last byte before anybody sees them."""
+
+from fnnet.datasets.errors import DataError
+from fnnet.datasets.idx import read_idx
+from fnnet.datasets.mnists import FASHION_MNIST_CLASSES, MNIST_CLASSES, fashion_mnist, mnist
+from fnnet.datasets.optdigits import DIGITS_CLASSES, digits
+from fnnet.datasets.pairs import read_idx_pair
+from fnnet.datasets.split import stratified_split
+
+__all__ = [
+    "DIGITS_CLASSES",
+    "FASHION_MNIST_CLASSES",
+    "MNIST_CLASSES",
+    "DataError",
+    "digits",
+    "fashion_mnist",
+    "mnist",
+    "read_idx",
+    "read_idx_pair",
+    "stratified_split",
+]

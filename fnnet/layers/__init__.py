@@ -1,0 +1,36 @@
+"""Layers: three pure functions on a small immutable spec.
+
+    layer.init(key, in_shape)              -> (params, out_shape)     shapes without the batch axis
+    layer.forward(params, x, *, key=None)  -> (y, residuals)          a key means training
+    layer.backward(params, residuals, dy)  -> (dparams, dx)           dx is None where x is integer
+    layer.absorb(params, residuals)        -> params                  optional: running statistics
+
+Residuals are what backward needs: a pytree of arrays. A new layer is a spec with these methods in any
+file; there is nothing to inherit from and nowhere to register.
+"""
+
+from fnnet.layers.activations import (
+    Elu,
+    Exp,
+    Gelu,
+    HardSigmoid,
+    Identity,
+    LeakyRelu,
+    Relu,
+    Selu,
+    Sigmoid,
+    Silu,
+    Softmax,
+    Softplus,
+    Tanh,
+)
+from fnnet.layers.dense import Dense, DenseParams
+from fnnet.layers.dropout import Dropout
+from fnnet.layers.rescale import Flatten, Rescale
+from fnnet.layers.serial import Residual, Serial, absorb
+
+__all__ = [
+    "Dense", "DenseParams", "Dropout", "Elu", "Exp", "Flatten", "Gelu", "HardSigmoid", "Identity",
+    "LeakyRelu", "Relu", "Rescale", "Residual", "Selu", "Serial", "Sigmoid", "Silu", "Softmax",
+    "Softplus", "Tanh", "absorb",
+]  # fmt: skip

@@ -1,0 +1,85 @@
+"""The linear part of a neuron, for a whole layer and a whole batch at once."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num, PRNGKeyArray
+
+from fnnet.initializers import HeNormal, Zeros
+from fnnet.spec import spec, static
+
+
+class DenseParams(NamedTuple):
+    """w (I, O) weights, b (O,) biases (None in a layer without)."""
+
+    w: Any
+    b: Any
+
+
+@spec
+class Dense:
+    """y = x w + b: every output is a weighted sum of all inputs, plus a bias.
+
+    features  O, the number of outputs
+    weights   initialiser of w
+    biases    initialiser of b; None: a layer without biases
+    """
+
+    features: int = static()
+    weights: Any = HeNormal()
+    biases: Any = Zeros()
+
+    def check(self) -> None:
+        """A width is a whole number above 0."""
+        if isinstance(self.features, bool) or not isinstance(self.features, int) or self.features < 1:
+            raise ValueError(f"Dense: expected features to be an int above 0, got {self.features!r}")
+
+    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[DenseParams, tuple[int, ...]]:
+        """(DenseParams, out_shape); in_shape (..., I) without the batch axis, out_shape (..., O)."""
+        if not in_shape:
+            raise ValueError("Dense.init: expected rows of at least one number, got in_shape ()")
+        fan_in, fan_out = in_shape[-1], self.features
+        weight_key, bias_key = jax.random.split(key)
+        dtype = jnp.result_type(float)
+        w = self.weights(weight_key, (fan_in, fan_out), dtype, fan_in, fan_out)
+        b = None if self.biases is None else self.biases(bias_key, (fan_out,), dtype, fan_in, fan_out)
+        return DenseParams(w, b), (*in_shape[:-1], fan_out)
+
+    def forward(
+        self, params: DenseParams, x: Num[Array, "B *rest I"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "B *rest O"], Float[Array, "B *rest I"]]:
+        """y_bo = sum_i x_bi w_io + b_o, in matrices y = x w + b. Keeps x.
+
+        Raises TypeError for integers (they want a `Rescale` first), ValueError for a width that is not w's.
+        """
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise TypeError(
+                f"Dense.forward: expected floating numbers, got {x.dtype}; "
+                f"put Rescale(1 / 255) (or the scale of your data) before it"
+            )
+        if x.shape[-1] != params.w.shape[0]:
+            raise ValueError(
+                f"Dense.forward: expected rows of {params.w.shape[0]} numbers (w is {params.w.shape}), "
+                f"got x of shape {x.shape}"
+            )
+        y = x @ params.w
+        return (y if params.b is None else y + params.b.reshape((1,) * (y.ndim - 1) + (-1,))), x
+
+    def backward(
+        self, params: DenseParams, x: Float[Array, "B *rest I"], dy: Float[Array, "B *rest O"]
+    ) -> tuple[DenseParams, Float[Array, "B *rest I"]]:
+        """(DenseParams of gradients, dx).
+
+        The loss L depends on w_io through y_bo of every row b, and dy_bo/dw_io = x_bi; on b_o through
+        every row with factor 1; on x_bi through all outputs o, and dy_bo/dx_bi = w_io. The chain rule:
+
+            dw_io = sum_b x_bi dy_bo      dw = x^T dy
+            db_o  = sum_b dy_bo           db = 1^T dy
+            dx_bi = sum_o dy_bo w_io      dx = dy w^T
+
+        Axes between batch and features (time, say) are rows like any other, so they are summed with b.
+        """
+        rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
+        db = None if params.b is None else drows.sum(0)
+        return DenseParams(rows.T @ drows, db), dy @ params.w.T

@@ -1,0 +1,42 @@
+"""Dropout: noise that keeps neurons from relying on each other."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from fnnet.spec import Number, check_range, spec
+
+
+@spec
+class Dropout:
+    """While training, each entry is dropped (set to 0) with probability `rate`, the rest grow by 1 / (1 - rate).
+
+    rate is the share *dropped*. Without a key (prediction, evaluation) it is the identity; the growth while
+    training makes the expectation the same. Source: Srivastava et al. 2014, JMLR 15, in its inverted form.
+    """
+
+    rate: Number
+
+    def check(self) -> None:
+        """Dropping everything would leave nothing to scale up."""
+        check_range(self, "rate", low=0, high=1, high_open=True)
+
+    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int, ...]]:
+        """((), in_shape)."""
+        return (), in_shape
+
+    def forward(
+        self, params: tuple[()], x: Float[Array, "*shape"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"] | None]:
+        """y = m x, every m_bi being 0 with probability rate, else 1 / (1 - rate). Keeps m."""
+        if key is None:
+            return x, None
+        keep = 1 - jnp.asarray(self.rate, x.dtype)
+        m = jnp.where(jax.random.bernoulli(key, keep, x.shape), 1 / keep, 0)
+        return m * x, m
+
+    def backward(
+        self, params: tuple[()], m: Float[Array, "*shape"] | None, dy: Float[Array, "*shape"]
+    ) -> tuple[tuple[()], Float[Array, "*shape"]]:
+        """dx = m dy, with the very mask of the forward pass: y is linear in x, with slope m."""
+        return (), dy if m is None else m * dy

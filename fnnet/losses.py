@@ -1,0 +1,240 @@
+"""Losses: how wrong the outputs are, as one number per example, and what would make it less.
+
+    loss.forward(outputs, targets)         -> (per_example, residuals)     per_example: (B,)
+    loss.backward(residuals, dper_example) -> doutputs
+    loss.predict(outputs)                  -> probabilities or values      the loss knows its link
+    loss.correct(outputs, targets)         -> (B,) bool                    optional: what accuracy counts
+
+A loss is the sum over an example's outputs; the mean over examples is taken in `fnnet.backprop`, so
+dper_example holds their weights w_b / sum(w). Losses of probabilities take logits (the numbers before
+sigmoid or softmax): they stay finite where probabilities round to 0 or 1. `0 * inf` counts as 0: an
+output that no target asks for costs nothing, however wrong.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Num
+
+from fnnet.layers.activations import softmax, softplus
+from fnnet.spec import Number, check_range, spec
+
+Outputs = Float[Array, "B *outputs"]
+PerExample = Float[Array, "B"]
+
+
+@spec
+class SoftmaxCrossEntropy:
+    """-log of the probability that softmax gives to the right class: one of C classes is true.
+
+    outputs   (B, C) logits
+    targets   (B,) integer classes 0 .. C - 1, or (B, C) probabilities (one-hot or soft)
+    label_smoothing  s in [0, 1]: targets become (1 - s) t + s / C. Source: Szegedy et al. 2015, 1512.00567
+
+    Axes between B and C (time, say) are summed. An integer outside 0 .. C - 1 makes its row NaN.
+    """
+
+    label_smoothing: Number = None
+
+    def check(self) -> None:
+        """A share of the target."""
+        check_range(self, "label_smoothing", low=0, high=1)
+
+    def forward(
+        self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]
+    ) -> tuple[PerExample, tuple[Float[Array, "B *rest C"], Float[Array, "B *rest C"]]]:
+        """l = -sum_c t_c log p_c, with log p_c = z_c - m - log sum_k e^(z_k - m), m the largest logit.
+
+        Keeps p and t.
+        """
+        shifted = logits - logits.max(-1, keepdims=True)
+        e = jnp.exp(shifted)
+        total = e.sum(-1, keepdims=True)
+        t = self._probabilities(logits, targets)
+        return -_sum_outputs(_times(t, shifted - jnp.log(total))), (e / total, t)
+
+    def backward(self, residuals: Any, dper_example: PerExample) -> Float[Array, "B *rest C"]:
+        """dz = (p sum_k t_k - t) dl, which is (p - t) dl for targets that sum to 1.
+
+        log p_c = z_c - log sum_k e^z_k has d log p_c / dz_j = [c = j] - p_j, so
+
+            dl/dz_j = -sum_c t_c ([c = j] - p_j) = p_j sum_c t_c - t_j
+        """
+        p, t = residuals
+        return (p * t.sum(-1, keepdims=True) - t) * _spread(dper_example, p)
+
+    def predict(self, logits: Float[Array, "B *rest C"]) -> Float[Array, "B *rest C"]:
+        """Probabilities of the classes, softmax(z)."""
+        return softmax(logits)
+
+    def correct(
+        self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]
+    ) -> Bool[Array, "B"]:
+        """Whether the largest logit stands at the class (the largest target); all of them, where there are more."""
+        classes = targets if targets.ndim < logits.ndim else targets.argmax(-1)
+        return (logits.argmax(-1) == classes.astype(jnp.int32)).reshape(logits.shape[0], -1).all(-1)
+
+    def _probabilities(self, logits: Array, targets: Array) -> Array:
+        """t (B, ..., C), from classes or probabilities, smoothed where asked."""
+        classes, is_class = logits.shape[-1], jnp.issubdtype(targets.dtype, jnp.integer)
+        if targets.shape != (logits.shape[:-1] if is_class else logits.shape):
+            raise ValueError(
+                f"SoftmaxCrossEntropy: for logits of shape {logits.shape} expected integer targets of shape "
+                f"{logits.shape[:-1]} or probabilities of shape {logits.shape}, "
+                f"got {targets.dtype} of shape {targets.shape}"
+            )
+        t = _one_hot(targets, classes, logits.dtype) if is_class else targets.astype(logits.dtype)
+        s = self.label_smoothing
+        return t if s is None else (1 - s) * t + s / classes
+
+
+@spec
+class SigmoidBinaryCrossEntropy:
+    """-log of the probability that the sigmoid gives to the truth, for each output on its own.
+
+    outputs   (B, O) logits
+    targets   (B, O) of 0 and 1, or probabilities between them
+    """
+
+    def forward(self, logits: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, tuple]:
+        """l = sum_o t log(1 + e^-z) + (1 - t) log(1 + e^z).
+
+        With p = 1 / (1 + e^-z), log p = -log(1 + e^-z) and log(1 - p) = -log(1 + e^z). Keeps z and t.
+        """
+        t = _like("SigmoidBinaryCrossEntropy", logits, targets)
+        return _sum_outputs(_times(t, softplus(-logits)) + _times(1 - t, softplus(logits))), (logits, t)
+
+    def backward(self, residuals: Any, dper_example: PerExample) -> Outputs:
+        """dz = (p - t) dl.
+
+        d/dz log(1 + e^-z) = -(1 - p) and d/dz log(1 + e^z) = p, so dl/dz = -t (1 - p) + (1 - t) p = p - t,
+        at z = 0 as anywhere: 1/2 - t.
+        """
+        logits, t = residuals
+        return (jax.lax.logistic(logits) - t) * _spread(dper_example, logits)
+
+    def predict(self, logits: Outputs) -> Outputs:
+        """Probabilities, sigmoid(z)."""
+        return jax.lax.logistic(logits)
+
+    def correct(self, logits: Outputs, targets: Num[Array, "B *outputs"]) -> Bool[Array, "B"]:
+        """Whether every output is on its target's side of 1/2."""
+        right = (logits > 0) == (targets.astype(logits.dtype) > 0.5)
+        return right.reshape(logits.shape[0], -1).all(-1)
+
+
+class _Direct:
+    """Losses whose outputs are the prediction."""
+
+    def predict(self, outputs: Outputs) -> Outputs:
+        """The outputs themselves."""
+        return outputs
+
+
+@spec
+class SquaredError(_Direct):
+    """l = sum_o (p_o - y_o)^2, summed over outputs, without a half. outputs and targets (B, O)."""
+
+    def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
+        """l = sum_o r_o^2, r = p - y. Keeps r."""
+        r = outputs - _like("SquaredError", outputs, targets)
+        return _sum_outputs(r * r), r
+
+    def backward(self, r: Outputs, dper_example: PerExample) -> Outputs:
+        """dp = 2 r dl."""
+        return 2 * r * _spread(dper_example, r)
+
+
+@spec
+class AbsoluteError(_Direct):
+    """l = sum_o |p_o - y_o|. outputs and targets (B, O)."""
+
+    def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
+        """l = sum_o |r_o|, r = p - y. Keeps r."""
+        r = outputs - _like("AbsoluteError", outputs, targets)
+        return _sum_outputs(jnp.abs(r)), r
+
+    def backward(self, r: Outputs, dper_example: PerExample) -> Outputs:
+        """dp = sign(r) dl; at the kink, r = 0, the gradient is 0."""
+        return jnp.sign(r) * _spread(dper_example, r)
+
+
+@spec
+class Huber(_Direct):
+    """Squared (with a half) up to delta from the target, straight beyond. outputs and targets (B, O).
+
+    Source: Huber 1964, Robust estimation of a location parameter.
+    """
+
+    delta: Number = 1.0
+
+    def check(self) -> None:
+        """A distance."""
+        check_range(self, "delta", low=0, low_open=True)
+
+    def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
+        """l = sum_o (r_o^2 / 2 where |r_o| <= delta, else delta (|r_o| - delta / 2)), r = p - y. Keeps r."""
+        r = outputs - _like("Huber", outputs, targets)
+        size = jnp.abs(r)
+        return _sum_outputs(
+            jnp.where(size <= self.delta, 0.5 * r * r, self.delta * (size - 0.5 * self.delta))
+        ), r
+
+    def backward(self, r: Outputs, dper_example: PerExample) -> Outputs:
+        """dp = r where |r| <= delta, else delta sign(r), times dl: r clipped. The pieces meet smoothly."""
+        return jnp.clip(r, -self.delta, self.delta) * _spread(dper_example, r)
+
+
+@spec
+class Poisson:
+    """Counts y of a rate e^z: l = sum_o e^z_o - y_o z_o, -log likelihood without the constant log y!.
+
+    outputs (B, O) are log rates, targets (B, O) counts.
+    """
+
+    def forward(
+        self, log_rates: Outputs, targets: Num[Array, "B *outputs"]
+    ) -> tuple[PerExample, tuple[Outputs, Outputs]]:
+        """l = sum_o e^z_o - y_o z_o. Keeps the rates e^z and y."""
+        y, rates = _like("Poisson", log_rates, targets), jnp.exp(log_rates)
+        return _sum_outputs(rates - _times(y, log_rates)), (rates, y)
+
+    def backward(self, residuals: tuple[Outputs, Outputs], dper_example: PerExample) -> Outputs:
+        """dz = (e^z - y) dl."""
+        rates, y = residuals
+        return (rates - y) * _spread(dper_example, rates)
+
+    def predict(self, log_rates: Outputs) -> Outputs:
+        """Rates, e^z."""
+        return jnp.exp(log_rates)
+
+
+def _sum_outputs(terms: Array) -> Array:
+    """(B, ...) -> (B,)."""
+    return terms.reshape(terms.shape[0], -1).sum(-1)
+
+
+def _spread(dper_example: Array, outputs: Array) -> Array:
+    """(B,) -> (B, 1, ...), to multiply every output of an example."""
+    return dper_example.reshape((-1,) + (1,) * (outputs.ndim - 1))
+
+
+def _times(weight: Array, value: Array) -> Array:
+    """weight * value, where a weight of 0 takes even an infinite value out."""
+    return jnp.where(weight == 0, 0, weight * value)
+
+
+def _one_hot(classes: Array, count: int, dtype: Any) -> Array:
+    """1 at the class and 0 elsewhere; a row of NaN for a class that does not exist."""
+    classes = classes.astype(jnp.int32)[..., None]
+    hot = (classes == jnp.arange(count).reshape((1,) * (classes.ndim - 1) + (-1,))).astype(dtype)
+    return jnp.where((classes >= 0) & (classes < count), hot, jnp.nan)
+
+
+def _like(loss: str, outputs: Array, targets: Array) -> Array:
+    """Targets in the outputs' dtype. Raises ValueError unless the shapes agree: (B,) would broadcast wrongly."""
+    if targets.shape != outputs.shape:
+        hint = "; write y[:, None]" if targets.shape == outputs.shape[:-1] else ""
+        raise ValueError(f"{loss}: expected targets of shape {outputs.shape}, got {targets.shape}{hint}")
+    return targets.astype(outputs.dtype)

@@ -1,0 +1,210 @@
+"""What a spec is: an immutable description of a layer, a loss, an optimizer, a whole model.
+
+A spec is a frozen dataclass and a JAX pytree at once:
+
+* a *number* (a rate, a scale, a learning rate) is a leaf: change it and the compiled program stays;
+* a field made with `static()` (a width, a switch) is part of the tree's structure: change it and JAX
+  compiles another program;
+* `None` is not in the program at all.
+
+So equal specs share one program, a new learning rate never recompiles, and a sweep is the same
+program over a spec whose numbers are arrays.
+"""
+
+import dataclasses
+import functools
+from typing import Any, Protocol, TypeAlias, TypeVar, dataclass_transform, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+Number: TypeAlias = Any
+"""A number a person may sweep: a float, an array or tracer in its place, or a schedule. None leaves it out."""
+
+static = functools.partial(dataclasses.field, metadata={"static": True})
+"""A field that changes the program: `features: int = static()`, `nesterov: bool = static(default=False)`."""
+
+_Class = TypeVar("_Class", bound=type)
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """A number that changes with the step: any spec with this one method."""
+
+    def value_at(self, step: Any) -> Any:
+        """The number at a step; step is a 0-d floating array, 0 at the first update."""
+        ...
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(static, dataclasses.field))
+def spec(cls: _Class) -> _Class:
+    """Class decorator: a frozen dataclass, a pytree of its numbers, compared and hashed by value.
+
+    When a person builds a spec, every number becomes a Python float (so that 0.1, np.float32(0.1) and
+    jnp.float32(0.1) share one program), lists become tuples, and the class's own `check()` runs. When
+    JAX rebuilds one around tracers or axes, nothing runs.
+
+    Raises TypeError for a bool or a string where a number belongs.
+    """
+
+    def post_init(self: Any) -> None:
+        for name in leaf_names:
+            object.__setattr__(self, name, _as_leaf(cls.__name__, name, getattr(self, name)))
+        for name in static_names:
+            object.__setattr__(self, name, _tuples(getattr(self, name)))
+        if hasattr(self, "check"):
+            self.check()
+
+    def unflatten(static_values: tuple, leaves: tuple) -> Any:
+        self = object.__new__(cls)
+        for name, value in zip((*static_names, *leaf_names), (*static_values, *leaves), strict=True):
+            object.__setattr__(self, name, value)
+        return self
+
+    def flatten(self: Any) -> tuple:
+        return tuple(getattr(self, n) for n in leaf_names), tuple(getattr(self, n) for n in static_names)
+
+    def flatten_with_keys(self: Any) -> tuple:
+        leaves, static_values = flatten(self)
+        return [*zip(map(jax.tree_util.GetAttrKey, leaf_names), leaves, strict=True)], static_values
+
+    cls.__post_init__ = post_init
+    cls.__eq__, cls.__hash__, cls.__repr__ = _equal, _hash, _repr
+    cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
+    fields = dataclasses.fields(cls)
+    leaf_names = tuple(f.name for f in fields if not f.metadata.get("static"))
+    static_names = tuple(f.name for f in fields if f.metadata.get("static"))
+    jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+    return cls
+
+
+def _tuples(value: Any) -> Any:
+    return (
+        tuple(map(_tuples, value))
+        if isinstance(value, list | tuple) and type(value) in (list, tuple)
+        else value
+    )
+
+
+def _as_leaf(owner: str, name: str, value: Any) -> Any:
+    """A field as a person wrote it, in the one form that a compiled program is keyed on."""
+    if isinstance(value, bool | np.bool_ | str | bytes):
+        raise TypeError(f"{owner}: expected {name} to be a number, got {value!r}; None leaves it out")
+    if isinstance(value, int | float | np.number):
+        return float(value)
+    is_array = isinstance(value, np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer)
+    if is_array and value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.number):
+        return float(value)
+    return _tuples(value)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return (
+        type(a) is type(b)
+        and jax.tree.structure(a) == jax.tree.structure(b)
+        and all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+    )
+
+
+def _hash(self: Any) -> int:
+    numbers = tuple(tuple(np.asarray(x, np.float64).ravel().tolist()) for x in jax.tree.leaves(self))
+    return hash((jax.tree.structure(self), numbers))
+
+
+def _repr(self: Any) -> str:
+    """`Dense(features=128)`: the fields that say something, so that a printed spec is the architecture."""
+    shown = [
+        f"{f.name}={value!r}"
+        for f in dataclasses.fields(self)
+        if (value := getattr(self, f.name)) is not f.default and not _is_default(value, f.default)
+    ]
+    return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and not isinstance(value, np.ndarray | jax.Array) and value == default
+
+
+def check_range(
+    owner: object,
+    name: str,
+    *,
+    low: float = -np.inf,
+    high: float = np.inf,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> None:
+    """Raise ValueError unless the number `owner.name` lies in the interval; for a spec's `check()`.
+
+    None, schedules and tracers pass: they have no value yet. Arrays (a sweep) are checked entry by entry.
+    NaN is never inside.
+    """
+    value = getattr(owner, name)
+    if value is None or isinstance(value, jax.core.Tracer | Schedule) or dataclasses.is_dataclass(value):
+        return
+    v = np.asarray(value)
+    inside = (v > low if low_open else v >= low) & (v < high if high_open else v <= high)
+    if not np.all(inside):
+        below, above = "<" if low_open else "<=", "<" if high_open else "<="
+        left = "" if low == -np.inf else f"{low:g} {below} "
+        right = "" if high == np.inf else f" {above} {high:g}"
+        raise ValueError(f"{type(owner).__name__}: expected {left}{name}{right}, got {value}")
+
+
+def at_step(specs: Any, step: Any, dtype: Any) -> Any:
+    """The specs as they are at one step: every schedule its number, every number in `dtype`.
+
+    step is an integer (0 at the first update), dtype that of the parameters. Schedules are evaluated in
+    float32 or better (bfloat16 cannot count past 256) and then cast. The first line of a training step.
+    """
+    wide = jnp.promote_types(dtype, jnp.float32)
+
+    def number(value: Any) -> jax.Array:
+        if not isinstance(value, Schedule):
+            return jnp.asarray(value, dtype)
+        schedule: Any = jax.tree.map(lambda leaf: jnp.asarray(leaf, wide), value)
+        return jnp.asarray(schedule.value_at(jnp.asarray(step, wide)), dtype)
+
+    return jax.tree.map(number, specs, is_leaf=lambda s: isinstance(s, Schedule))
+
+
+def as_numbers(specs: Any, dtype: Any, caller: str) -> Any:
+    """The specs with every number in `dtype`, outside of training, where no step says what a schedule is.
+
+    Raises ValueError naming `caller` where a schedule is left.
+    """
+    leaves = jax.tree.leaves(specs, is_leaf=lambda s: isinstance(s, Schedule))
+    for schedule in (s for s in leaves if isinstance(s, Schedule)):
+        raise ValueError(
+            f"{caller}: {schedule} is a schedule and needs a step to be a number; "
+            f"pass fnnet.at_step(model, state.step, dtype) instead of the model"
+        )
+    return jax.tree.map(lambda value: jnp.asarray(value, dtype), specs)
+
+
+def parameter_dtype(params: Any) -> Any:
+    """The dtype that a step works in: that of the first floating parameter, or JAX's default where there is none."""
+    floating = (p.dtype for p in jax.tree.leaves(params) if jnp.issubdtype(p.dtype, jnp.floating))
+    return next(floating, jnp.result_type(float))
+
+
+@functools.partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=("value",))
+@dataclasses.dataclass(frozen=True)
+class Static:
+    """A fact about shape among residuals, which are otherwise pytrees of arrays: part of the structure."""
+
+    value: Any
+
+
+__all__ = [
+    "Number",
+    "Schedule",
+    "Static",
+    "as_numbers",
+    "at_step",
+    "check_range",
+    "parameter_dtype",
+    "spec",
+    "static",
+]

@@ -1,0 +1,237 @@
+"""Training as pure functions: one step, one epoch, a whole run; each a single compiled program.
+
+    state, metrics = train_step(model, optimizer, state, batch)
+    state, metrics = train_epoch(model, optimizer, state, data, batch_size=128, order=key)
+    state, history = train(model, optimizer, state, data, epochs=5, batch_size=128, order=key)
+
+An epoch is a scan over steps and a run a scan over epochs, so nothing leaves the device between them.
+Nothing is deleted and nothing is hidden: the same arguments give the same bits.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Int, PRNGKeyArray
+
+from fnnet.batch import Batch
+from fnnet.layers import absorb
+from fnnet.model import Model, init, mean_weights, one_pass, prepare, value_of
+from fnnet.spec import as_numbers, at_step, parameter_dtype
+
+
+class TrainState(NamedTuple):
+    """What the next step needs, and nothing else.
+
+    params     of the network
+    opt_state  of the optimizer
+    step       () int32, the number of updates so far
+    key        of the run's noise: step t draws from fold_in(key, t)
+    """
+
+    params: Any
+    opt_state: Any
+    step: Any
+    key: Any
+
+
+class Metrics(NamedTuple):
+    """What was measured over some rows, each () or one entry an epoch, in float32 or better.
+
+    loss      weighted mean loss plus penalty
+    accuracy  weighted share of rows that the loss calls correct; None for losses without `correct`
+    weight    sum of the rows' weights (their number, without weights): what it takes to average further
+    """
+
+    loss: Any
+    accuracy: Any
+    weight: Any
+
+
+class History(NamedTuple):
+    """Metrics of every epoch, (epochs,): while training, and on validation data after each epoch (or None)."""
+
+    training: Metrics
+    validation: Metrics | None
+
+
+def init_state(model: Model, optimizer: Any, key: PRNGKeyArray, dtype: Any = jnp.float32) -> TrainState:
+    """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise."""
+    params_key, noise_key = jax.random.split(key)
+    params = init(model, params_key, dtype)
+    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
+
+
+@jax.jit
+def train_step(model: Model, optimizer: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    """One update from one batch, and the batch's metrics before it."""
+    return _step(model, optimizer, state, batch)
+
+
+@partial(jax.jit, static_argnames=("batch_size", "start", "stop"))
+def train_epoch(
+    model: Model,
+    optimizer: Any,
+    state: TrainState,
+    data: Batch,
+    *,
+    batch_size: int,
+    order: PRNGKeyArray | None,
+    start: int = 0,
+    stop: int | None = None,
+) -> tuple[TrainState, Metrics]:
+    """Every row of data once, in batches; the metrics are means over the epoch's rows as they were met.
+
+    order   key of the shuffling: epoch e goes through the permutation drawn from fold_in(order, e), where
+            e = state.step // (steps an epoch). None keeps the rows as they stand.
+    start, stop   only these batches of the epoch; parts one after the other give the same bits as the whole
+
+    The last batch is filled up with rows of weight 0 where batch_size does not divide the rows.
+    """
+    return _epoch(model, optimizer, state, data, batch_size, order, slice(start, stop))
+
+
+@partial(jax.jit, static_argnames="batch_size")
+def evaluate(
+    model: Model,
+    params: Any,
+    data: Batch,
+    *,
+    batch_size: int = 1000,
+    step: Int[Array, ""] | int | None = None,
+) -> Metrics:
+    """Metrics over every row of data, at fixed parameters, without dropout; batch_size bounds the memory.
+
+    step   what schedules in the model are read at; only needed where there are any
+    """
+    return _evaluate(model, params, data, batch_size, step)
+
+
+@partial(jax.jit, static_argnames=("epochs", "batch_size"))
+def train(
+    model: Model,
+    optimizer: Any,
+    state: TrainState,
+    data: Batch,
+    *,
+    epochs: int,
+    batch_size: int,
+    order: PRNGKeyArray | None,
+    validation: Batch | None = None,
+) -> tuple[TrainState, History]:
+    """A whole run as one pure program: jit it, vmap it. Validation data is measured after every epoch."""
+
+    def epoch(state: TrainState, _: None) -> tuple[TrainState, History]:
+        state, training = _epoch(model, optimizer, state, data, batch_size, order, slice(None))
+        if validation is None:
+            return state, History(training, None)
+        return state, History(training, _evaluate(model, state.params, validation, 1000, state.step))
+
+    return jax.lax.scan(epoch, state, None, length=epochs)
+
+
+def _step(model: Model, optimizer: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+    dtype = parameter_dtype(state.params)
+    model, optimizer = at_step((model, optimizer), state.step, dtype)
+    pass_key, update_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+    batch = prepare(model, batch, dtype)
+    p = one_pass(model, state.params, batch, pass_key)
+    updates, opt_state = optimizer.update(p.grads, state.opt_state, state.params, key=update_key)
+    params = absorb(model.network, jax.tree.map(jnp.add, state.params, updates), p.residuals)
+    return TrainState(params, opt_state, state.step + 1, state.key), _metrics(
+        model, p.value, p.outputs, batch
+    )
+
+
+def _metrics(model: Model, value: Array, outputs: Array, batch: Batch) -> Metrics:
+    wide = jnp.promote_types(value.dtype, jnp.float32)
+    m = mean_weights(batch, wide)
+    weight = (
+        jnp.full((), batch.x.shape[0], wide) if batch.weights is None else batch.weights.astype(wide).sum()
+    )
+    accuracy = None
+    if hasattr(model.loss, "correct"):
+        accuracy = (m * model.loss.correct(outputs, batch.y).astype(wide)).sum()
+    return Metrics(value.astype(wide), accuracy, weight)
+
+
+def _mean(metrics: Metrics) -> Metrics:
+    """Metrics of parts, stacked along the first axis, as metrics of the whole."""
+    weight = metrics.weight.sum()
+    shares = metrics.weight / jnp.where(weight == 0, 1, weight)
+    loss, accuracy, _ = jax.tree.map(lambda part: jnp.where(shares == 0, 0, shares * part).sum(), metrics)
+    return Metrics(loss, accuracy, weight)
+
+
+def _epoch(
+    model: Model,
+    optimizer: Any,
+    state: TrainState,
+    data: Batch,
+    batch_size: int,
+    order: PRNGKeyArray | None,
+    part: slice,
+) -> tuple[TrainState, Metrics]:
+    data = jax.tree.map(jnp.asarray, data)
+    rows, weights = _plan(order, state.step, data.x.shape[0], batch_size)
+
+    def body(state: TrainState, planned: tuple) -> tuple[TrainState, Metrics]:
+        return _step(model, optimizer, state, _take(data, *planned))
+
+    state, metrics = jax.lax.scan(body, state, (rows[part], None if weights is None else weights[part]))
+    return state, _mean(metrics)
+
+
+def _plan(
+    order: PRNGKeyArray | None, step: Int[Array, ""], n: int, batch_size: int
+) -> tuple[Int[Array, "S B"], Bool[Array, "S B"] | None]:
+    """Row numbers of every batch of the epoch that `step` lies in, and which are no fillers (None: all)."""
+    if batch_size < 1 or n < 1:
+        raise ValueError(
+            f"expected at least one row and a batch_size above 0, got {n} rows, batch_size {batch_size}"
+        )
+    size = min(batch_size, n)
+    steps = -(-n // size)
+    rows = jnp.arange(n, dtype=jnp.int32)
+    if order is not None:
+        rows = shuffled(jax.random.fold_in(order, step // steps), n)
+    if steps * size == n:
+        return rows.reshape(steps, size), None
+    filled = jnp.concatenate([rows, rows[: steps * size - n]])
+    return filled.reshape(steps, size), (jnp.arange(steps * size) < n).reshape(steps, size)
+
+
+def shuffled(key: PRNGKeyArray, n: int) -> Int[Array, "n"]:
+    """0 .. n - 1 in random order: numbers sorted by random bits, in one sort where `permutation` takes two.
+
+    Equal bits (n^2 / 2^33 pairs are expected) keep their order, a bias of one pair in 2^32.
+    """
+    return jnp.argsort(jax.random.bits(key, (n,)))
+
+
+def _take(data: Batch, rows: Int[Array, "B"], real: Bool[Array, "B"] | None) -> Batch:
+    """The batch of these rows; fillers weigh 0."""
+    x, y, weights = jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), data)
+    if real is None:
+        return Batch(x, y, weights)
+    return Batch(x, y, real if weights is None else jnp.where(real, weights, 0))
+
+
+def _evaluate(model: Model, params: Any, data: Batch, batch_size: int, step: Any) -> Metrics:
+    dtype, n = parameter_dtype(params), data.x.shape[0]
+    model = as_numbers(model, dtype, "evaluate") if step is None else at_step(model, step, dtype)
+    data = jax.tree.map(jnp.asarray, data)
+    size = min(batch_size, n)
+
+    def measure(first: Int[Array, ""]) -> Metrics:
+        start = jnp.minimum(first, n - size)  # the last slice overlaps: rows already counted weigh 0
+        x, y, w = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), data)
+        new = start + jnp.arange(size, dtype=jnp.int32) >= first
+        batch = prepare(model, Batch(x, y, new if w is None else jnp.where(new, w, 0)), dtype)
+        outputs, _ = model.network.forward(params, batch.x)
+        per_example, _ = model.loss.forward(outputs, batch.y)
+        value = value_of(model, params, per_example, mean_weights(batch, dtype))
+        return _metrics(model, value, outputs, batch)
+
+    return _mean(jax.lax.map(measure, jnp.arange(0, n, size, dtype=jnp.int32)))

@@ -1,0 +1,30 @@
+"""Strictness for every test: no silent rank or dtype promotion, warnings are errors, float32 unless asked."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+_data = Path(__file__).parents[2] / "shared" / "data"
+if _data.is_dir():
+    os.environ.setdefault("FNNET_DATA", str(_data))
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_default_matmul_precision", "highest")
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    """The test runs once with each; float64 is switched on for that run alone."""
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param
+
+
+@pytest.fixture
+def float64():
+    """float64 switched on for one test."""
+    with jax.enable_x64(True):
+        yield
