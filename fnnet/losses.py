@@ -68,12 +68,10 @@ class SoftmaxCrossEntropy:
         """Probabilities of the classes, softmax(z)."""
         return softmax(logits)
 
-    def correct(
-        self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]
-    ) -> Bool[Array, "B"]:
+    def correct(self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]) -> Bool[Array, "B"]:
         """Whether the largest logit stands at the class (the largest target); all of them, where there are more."""
         classes = targets if targets.ndim < logits.ndim else targets.argmax(-1)
-        return (logits.argmax(-1) == classes.astype(jnp.int32)).reshape(logits.shape[0], -1).all(-1)
+        return (jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)).reshape(logits.shape[0], -1).all(-1)
 
     def _probabilities(self, logits: Array, targets: Array) -> Array:
         """t (B, ..., C), from classes or probabilities, smoothed where asked."""
@@ -177,9 +175,7 @@ class Huber(_Direct):
         """l = sum_o (r_o^2 / 2 where |r_o| <= delta, else delta (|r_o| - delta / 2)), r = p - y. Keeps r."""
         r = outputs - _like("Huber", outputs, targets)
         size = jnp.abs(r)
-        return _sum_outputs(
-            jnp.where(size <= self.delta, 0.5 * r * r, self.delta * (size - 0.5 * self.delta))
-        ), r
+        return _sum_outputs(jnp.where(size <= self.delta, 0.5 * r * r, self.delta * (size - 0.5 * self.delta))), r
 
     def backward(self, r: Outputs, dper_example: PerExample) -> Outputs:
         """dp = r where |r| <= delta, else delta sign(r), times dl: r clipped. The pieces meet smoothly."""
@@ -228,8 +224,8 @@ def _times(weight: Array, value: Array) -> Array:
 def _one_hot(classes: Array, count: int, dtype: Any) -> Array:
     """1 at the class and 0 elsewhere; a row of NaN for a class that does not exist."""
     classes = classes.astype(jnp.int32)[..., None]
-    hot = (classes == jnp.arange(count).reshape((1,) * (classes.ndim - 1) + (-1,))).astype(dtype)
-    return jnp.where((classes >= 0) & (classes < count), hot, jnp.nan)
+    each = jnp.arange(count, dtype=jnp.int32).reshape((1,) * (classes.ndim - 1) + (-1,))
+    return jnp.where((classes >= 0) & (classes < count), (classes == each).astype(dtype), jnp.nan)
 
 
 def _like(loss: str, outputs: Array, targets: Array) -> Array:

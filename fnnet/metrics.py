@@ -8,7 +8,7 @@ def accuracy(
     probabilities: Float[Array, "B C"], classes: Int[Array, "B"], weights: Num[Array, "B"] | None = None
 ) -> Float[Array, ""]:
     """Share of rows whose largest entry stands at the class, (), weighted where weights are given."""
-    right = (probabilities.argmax(-1) == classes.astype(jnp.int32)).astype(jnp.float32)
+    right = (probabilities.argmax(-1).astype(jnp.int32) == classes.astype(jnp.int32)).astype(jnp.float32)
     w = jnp.ones_like(right) if weights is None else weights.astype(jnp.float32)
     return (w * right).sum() / w.sum()
 

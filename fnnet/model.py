@@ -18,7 +18,7 @@ from fnnet.batch import Batch
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial
 from fnnet.losses import SoftmaxCrossEntropy
-from fnnet.spec import Number, as_numbers, parameter_dtype, spec, static
+from fnnet.spec import Number, as_numbers, at_step, parameter_dtype, spec, static
 
 
 @spec
@@ -85,13 +85,9 @@ def mlp(
     input_shape = (sizes[0],) if input_shape is None else tuple(input_shape)
     activations = activation if isinstance(activation, tuple) else (activation,) * hidden
     if hidden < 0 or math.prod(input_shape) != sizes[0]:
-        raise ValueError(
-            f"mlp: expected sizes (inputs, ..., outputs) for input_shape {input_shape}, got {sizes}"
-        )
+        raise ValueError(f"mlp: expected sizes (inputs, ..., outputs) for input_shape {input_shape}, got {sizes}")
     if len(activations) != hidden:
-        raise ValueError(
-            f"mlp: expected {hidden} activations for {hidden} hidden layers, got {len(activations)}"
-        )
+        raise ValueError(f"mlp: expected {hidden} activations for {hidden} hidden layers, got {len(activations)}")
     layers = [] if len(input_shape) == 1 else [Flatten()]
     layers += [] if scale is None else [Rescale(scale)]
     for size, f in zip(sizes[1:-1], activations, strict=True):
@@ -106,10 +102,8 @@ def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
     Raises ValueError where layers do not fit, and for float64 while JAX has it switched off.
     """
     if jnp.zeros((), dtype).dtype != dtype:
-        raise ValueError(
-            f"init: {dtype} is switched off; call jax.config.update('jax_enable_x64', True) first"
-        )
-    params, _ = as_numbers(model.network, jnp.result_type(float), "init").init(key, model.input_shape)
+        raise ValueError(f"init: {dtype} is switched off; call jax.config.update('jax_enable_x64', True) first")
+    params, _ = at_step(model.network, 0, jnp.result_type(float)).init(key, model.input_shape)
 
     def strongly_typed(p: Array) -> Array:
         return jnp.asarray(p, dtype if jnp.issubdtype(p.dtype, jnp.floating) else p.dtype)
@@ -199,8 +193,9 @@ def mean_weights(batch: Batch, dtype: Any) -> Array:
     rows = batch.x.shape[0]
     if batch.weights is None:
         return jnp.full((rows,), 1 / rows, dtype)
-    total = batch.weights.sum()
-    return batch.weights / jnp.where(total == 0, 1, total)
+    w = batch.weights.astype(dtype)
+    total = w.sum()
+    return w / jnp.where(total == 0, 1, total)
 
 
 def prepare(model: Model, batch: Batch, dtype: Any) -> Batch:
@@ -210,9 +205,7 @@ def prepare(model: Model, batch: Batch, dtype: Any) -> Batch:
     """
     x, y = _inputs(model, batch.x, dtype), _floating(batch.y, dtype)
     if y.shape[:1] != x.shape[:1]:
-        raise ValueError(
-            f"expected as many targets as rows, got x of shape {x.shape} and y of shape {y.shape}"
-        )
+        raise ValueError(f"expected as many targets as rows, got x of shape {x.shape} and y of shape {y.shape}")
     if batch.weights is None:
         return Batch(x, y)
     w = jnp.asarray(batch.weights, dtype)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from fnnet.spec import Number, check_range, spec, static
+from fnnet.spec import Number, at_least_float32, check_range, spec, static
 
 
 @spec
@@ -115,7 +115,7 @@ class Adam:
 
 def _forgotten(beta: Number, t: Any, dtype: Any) -> Any:
     """1 - beta^t, the share of a running average that is not its start; in float32 or better."""
-    wide = jnp.promote_types(dtype, jnp.float32)
+    wide = at_least_float32(dtype)
     return (1 - jnp.asarray(beta, wide) ** t.astype(wide)).astype(dtype)
 
 
@@ -131,17 +131,13 @@ class Chain:
     def check(self) -> None:
         """Links come as a tuple of specs."""
         if not isinstance(self.links, tuple) or not all(hasattr(link, "update") for link in self.links):
-            raise TypeError(
-                f"Chain: expected a tuple of optimizers, got {self.links!r}; write Chain((Adam(),))"
-            )
+            raise TypeError(f"Chain: expected a tuple of optimizers, got {self.links!r}; write Chain((Adam(),))")
 
     def init(self, params: Any) -> tuple:
         """One state a link."""
         return tuple(link.init(params) for link in self.links)
 
-    def update(
-        self, updates: Any, states: tuple, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, tuple]:
+    def update(self, updates: Any, states: tuple, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, tuple]:
         """(updates of the last link, states)."""
         new = []
         for i, (link, state) in enumerate(zip(self.links, states, strict=True)):

@@ -18,12 +18,16 @@ from typing import Any, Protocol, TypeAlias, TypeVar, dataclass_transform, runti
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 Number: TypeAlias = Any
 """A number a person may sweep: a float, an array or tracer in its place, or a schedule. None leaves it out."""
 
-static = functools.partial(dataclasses.field, metadata={"static": True})
-"""A field that changes the program: `features: int = static()`, `nesterov: bool = static(default=False)`."""
+
+def static(*, default: Any = dataclasses.MISSING) -> Any:
+    """A field that changes the program: `features: int = static()`, `nesterov: bool = static(default=False)`."""
+    return dataclasses.field(default=default, metadata={"static": True})
+
 
 _Class = TypeVar("_Class", bound=type)
 
@@ -56,7 +60,7 @@ def spec(cls: _Class) -> _Class:
         if hasattr(self, "check"):
             self.check()
 
-    def unflatten(static_values: tuple, leaves: tuple) -> Any:
+    def unflatten(static_values: Any, leaves: Any) -> Any:
         self = object.__new__(cls)
         for name, value in zip((*static_names, *leaf_names), (*static_values, *leaves), strict=True):
             object.__setattr__(self, name, value)
@@ -69,8 +73,9 @@ def spec(cls: _Class) -> _Class:
         leaves, static_values = flatten(self)
         return [*zip(map(jax.tree_util.GetAttrKey, leaf_names), leaves, strict=True)], static_values
 
-    cls.__post_init__ = post_init
-    cls.__eq__, cls.__hash__, cls.__repr__ = _equal, _hash, _repr
+    methods = {"__post_init__": post_init, "__eq__": _equal, "__hash__": _hash, "__repr__": _repr}
+    for name, method in methods.items():
+        setattr(cls, name, method)
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     fields = dataclasses.fields(cls)
     leaf_names = tuple(f.name for f in fields if not f.metadata.get("static"))
@@ -80,11 +85,7 @@ def spec(cls: _Class) -> _Class:
 
 
 def _tuples(value: Any) -> Any:
-    return (
-        tuple(map(_tuples, value))
-        if isinstance(value, list | tuple) and type(value) in (list, tuple)
-        else value
-    )
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) and type(value) in (list, tuple) else value
 
 
 def _as_leaf(owner: str, name: str, value: Any) -> Any:
@@ -93,7 +94,7 @@ def _as_leaf(owner: str, name: str, value: Any) -> Any:
         raise TypeError(f"{owner}: expected {name} to be a number, got {value!r}; None leaves it out")
     if isinstance(value, int | float | np.number):
         return float(value)
-    is_array = isinstance(value, np.ndarray | jax.Array) and not isinstance(value, jax.core.Tracer)
+    is_array = isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer)
     if is_array and value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.number):
         return float(value)
     return _tuples(value)
@@ -141,7 +142,7 @@ def check_range(
     NaN is never inside.
     """
     value = getattr(owner, name)
-    if value is None or isinstance(value, jax.core.Tracer | Schedule) or dataclasses.is_dataclass(value):
+    if value is None or isinstance(value, Tracer | Schedule) or dataclasses.is_dataclass(value):
         return
     v = np.asarray(value)
     inside = (v > low if low_open else v >= low) & (v < high if high_open else v <= high)
@@ -158,7 +159,7 @@ def at_step(specs: Any, step: Any, dtype: Any) -> Any:
     step is an integer (0 at the first update), dtype that of the parameters. Schedules are evaluated in
     float32 or better (bfloat16 cannot count past 256) and then cast. The first line of a training step.
     """
-    wide = jnp.promote_types(dtype, jnp.float32)
+    wide = at_least_float32(dtype)
 
     def number(value: Any) -> jax.Array:
         if not isinstance(value, Schedule):
@@ -183,6 +184,11 @@ def as_numbers(specs: Any, dtype: Any, caller: str) -> Any:
     return jax.tree.map(lambda value: jnp.asarray(value, dtype), specs)
 
 
+def at_least_float32(dtype: Any) -> Any:
+    """float64 for float64, else float32: what means, counts and schedules are computed in."""
+    return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
+
+
 def parameter_dtype(params: Any) -> Any:
     """The dtype that a step works in: that of the first floating parameter, or JAX's default where there is none."""
     floating = (p.dtype for p in jax.tree.leaves(params) if jnp.issubdtype(p.dtype, jnp.floating))
@@ -195,16 +201,3 @@ class Static:
     """A fact about shape among residuals, which are otherwise pytrees of arrays: part of the structure."""
 
     value: Any
-
-
-__all__ = [
-    "Number",
-    "Schedule",
-    "Static",
-    "as_numbers",
-    "at_step",
-    "check_range",
-    "parameter_dtype",
-    "spec",
-    "static",
-]

@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from fnnet.batch import Batch
 from fnnet.layers import absorb
 from fnnet.model import Model, init, mean_weights, one_pass, prepare, value_of
-from fnnet.spec import as_numbers, at_step, parameter_dtype
+from fnnet.spec import as_numbers, at_least_float32, at_step, parameter_dtype
 
 
 class TrainState(NamedTuple):
@@ -139,17 +139,13 @@ def _step(model: Model, optimizer: Any, state: TrainState, batch: Batch) -> tupl
     p = one_pass(model, state.params, batch, pass_key)
     updates, opt_state = optimizer.update(p.grads, state.opt_state, state.params, key=update_key)
     params = absorb(model.network, jax.tree.map(jnp.add, state.params, updates), p.residuals)
-    return TrainState(params, opt_state, state.step + 1, state.key), _metrics(
-        model, p.value, p.outputs, batch
-    )
+    return TrainState(params, opt_state, state.step + 1, state.key), _metrics(model, p.value, p.outputs, batch)
 
 
 def _metrics(model: Model, value: Array, outputs: Array, batch: Batch) -> Metrics:
-    wide = jnp.promote_types(value.dtype, jnp.float32)
+    wide = at_least_float32(value.dtype)
     m = mean_weights(batch, wide)
-    weight = (
-        jnp.full((), batch.x.shape[0], wide) if batch.weights is None else batch.weights.astype(wide).sum()
-    )
+    weight = jnp.full((), batch.x.shape[0], wide) if batch.weights is None else batch.weights.astype(wide).sum()
     accuracy = None
     if hasattr(model.loss, "correct"):
         accuracy = (m * model.loss.correct(outputs, batch.y).astype(wide)).sum()
@@ -188,9 +184,7 @@ def _plan(
 ) -> tuple[Int[Array, "S B"], Bool[Array, "S B"] | None]:
     """Row numbers of every batch of the epoch that `step` lies in, and which are no fillers (None: all)."""
     if batch_size < 1 or n < 1:
-        raise ValueError(
-            f"expected at least one row and a batch_size above 0, got {n} rows, batch_size {batch_size}"
-        )
+        raise ValueError(f"expected at least one row and a batch_size above 0, got {n} rows, batch_size {batch_size}")
     size = min(batch_size, n)
     steps = -(-n // size)
     rows = jnp.arange(n, dtype=jnp.int32)
@@ -207,7 +201,7 @@ def shuffled(key: PRNGKeyArray, n: int) -> Int[Array, "n"]:
 
     Equal bits (n^2 / 2^33 pairs are expected) keep their order, a bias of one pair in 2^32.
     """
-    return jnp.argsort(jax.random.bits(key, (n,)))
+    return jnp.argsort(jax.random.bits(key, (n,), jnp.uint32)).astype(jnp.int32)
 
 
 def _take(data: Batch, rows: Int[Array, "B"], real: Bool[Array, "B"] | None) -> Batch:

@@ -56,6 +56,8 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
         raise DataError(path, str(fault)) from None
     except zlib.error as error:
         raise DataError(path, f"damaged gzip ({error})") from error
+    except MemoryError as error:
+        raise DataError(path, "does not fit into memory") from error
     except OSError as error:
         raise DataError(path, f"cannot be read ({error.strerror or error})") from error
 

@@ -9,9 +9,7 @@ from fnnet.datasets.errors import DataError
 from fnnet.datasets.idx import read_idx
 
 
-def read_idx_pair(
-    images: str | os.PathLike[str], labels: str | os.PathLike[str], *, classes: int = 10
-) -> Batch:
+def read_idx_pair(images: str | os.PathLike[str], labels: str | os.PathLike[str], *, classes: int = 10) -> Batch:
     """Read N images and their N labels from two IDX files: MNIST's relatives, or a set of your own.
 
     Returns Batch(x=(N, ...) as stored, y=(N,) int32 in 0..classes-1), read-only. Raises `DataError`

@@ -16,7 +16,7 @@ from fnnet.datasets.verify import read_verified, verified
 
 _TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 _TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-_KERAS_ARRAYS = dict(zip(_TRAIN + _TEST, ("x_train", "y_train", "x_test", "y_test"), strict=True))
+_KERAS_ARRAYS: Mapping[str, str] = dict(zip(_TRAIN + _TEST, ("x_train", "y_train", "x_test", "y_test"), strict=True))
 _CLASSES = 10
 
 
@@ -69,7 +69,8 @@ def _read(file: Path, name: str, sha256: str) -> np.ndarray:
 def _npz_content(file: Path, name: str) -> bytes:
     """Return one array of Keras' npz file as the IDX file it was made from."""
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        # Opened here: np.load leaves the file open when it is no zip.
+        with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return encode(arrays[_KERAS_ARRAYS[name]])
     except Exception as error:  # zipfile, zlib and NumPy have a dozen types for a damaged file
         raise DataError(file, f"not a readable npz ({error})") from error
@@ -118,7 +119,7 @@ def _roots() -> list[Path]:
 
 
 def _keras() -> Path:
-    return _expanded(os.environ.get("KERAS_HOME", "~/.keras")) / "datasets"
+    return _expanded(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
 
 
 def _cache() -> Path:

@@ -53,15 +53,11 @@ def _rows(data: Batch, rows: np.ndarray) -> Batch:
 
 def _check(data: Batch, test_share: float) -> None:
     if data.y.ndim != 1 or data.y.dtype.kind not in "iu":
-        raise ValueError(
-            f"stratified_split: y must be (N,) integer classes, got {data.y.dtype} {data.y.shape}"
-        )
+        raise ValueError(f"stratified_split: y must be (N,) integer classes, got {data.y.dtype} {data.y.shape}")
     lengths = {part.shape[:1] for part in data if part is not None}
     if len(lengths) > 1:
         raise ValueError(f"stratified_split: the parts of data have different lengths: {sorted(lengths)}")
     if not 0 < test_share < 1:
         raise ValueError(f"stratified_split: test_share must be between 0 and 1, got {test_share}")
     if not 0 < round(len(data.y) * test_share) < len(data.y):
-        raise ValueError(
-            f"stratified_split: test_share={test_share} of {len(data.y)} rows leaves a part empty"
-        )
+        raise ValueError(f"stratified_split: test_share={test_share} of {len(data.y)} rows leaves a part empty")

@@ -27,9 +27,7 @@ class Serial:
     def check(self) -> None:
         """Layers come as a tuple of specs."""
         if not isinstance(self.layers, tuple):
-            raise TypeError(
-                f"Serial: expected a tuple of layers, got {self.layers!r}; write Serial((Dense(2),))"
-            )
+            raise TypeError(f"Serial: expected a tuple of layers, got {self.layers!r}; write Serial((Dense(2),))")
         for i, layer in enumerate(self.layers):
             if not all(hasattr(layer, name) for name in ("init", "forward", "backward")):
                 raise TypeError(
