@@ -131,8 +131,8 @@ def check_range(
     owner: object,
     name: str,
     *,
-    low: float = -np.inf,
-    high: float = np.inf,
+    low: float | int = -np.inf,
+    high: float | int = np.inf,
     low_open: bool = False,
     high_open: bool = False,
 ) -> None:

@@ -457,11 +457,26 @@ def test_a_damaged_npz_is_a_data_error(places, tmp_path, write, fault):
     assert caught.value.file == str(file)
 
 
+class Unpickled:
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def test_nothing_in_an_npz_is_unpickled(places, tmp_path):
+    saved(x_train=np.array([Unpickled(tmp_path / "ran")], object))(keras_file(tmp_path))
+    with pytest.raises(DataError, match="not a readable npz"):
+        sources.load(tiny(keras="tiny.npz"))
+    assert not (tmp_path / "ran").exists()
+
+
 # --- downloads ---
 
 
 class Mirrors(http.server.BaseHTTPRequestHandler):
-    """/html/ /403/ /cut/ /broken/ /other/ /good/: the first folder says how the mirror behaves."""
+    """/html/ /403/ /cut/ /broken/ /other/ /good/ /encoded/: the first folder says how the mirror behaves."""
 
     def do_GET(self):
         kind, name = self.path.split("/")[1:]
@@ -474,9 +489,12 @@ class Mirrors(http.server.BaseHTTPRequestHandler):
             "broken": (200, packed[:-3], 3),
             "other": (200, gzip.compress(RAW), 0),
             "good": (200, packed, 0),
+            "encoded": (200, packed, 0),
         }[kind]
         self.send_response(status)
         self.send_header("Content-Length", str(len(body) + length))
+        if kind == "encoded":  # such servers make the client unpack, and what arrives is not gzip
+            self.send_header("Content-Encoding", "gzip")
         self.end_headers()
         self.wfile.write(body)
 
@@ -513,11 +531,12 @@ def test_mirrors_are_tried_one_after_the_other(places, server, capsys):
     assert lines == [f"fnnet: fetching {m}{name}.gz into {places[5]}" for name in NAMES for m in mirrors]
 
 
-def test_what_was_downloaded_is_not_downloaded_again(places, server, capsys):
-    source = tiny(addresses(server, "good"))
+@pytest.mark.parametrize("kind", ["good", "encoded"])
+def test_what_was_downloaded_is_not_downloaded_again(places, server, capsys, kind):
+    source = tiny(addresses(server, kind))
     assert_tiny(sources.load(source))
     assert_tiny(sources.load(source))
-    assert server.asked == ["good"] * 4
+    assert server.asked == [kind] * 4
 
 
 def test_when_every_mirror_fails_the_error_lists_every_fault(places, server, capsys):
@@ -541,7 +560,7 @@ def test_without_network_and_data_the_error_says_what_to_do(places, capsys):
         sources.load(tiny(mirrors, keras="tiny.npz"))
     text = str(caught.value)
     assert text.startswith(f"tiny/{NAMES[0]}.gz: found nowhere")
-    assert text.count("Connection refused") == 2
+    assert text.count("refused") == 2
     assert f"set FNNET_DATA to a folder that holds tiny/{NAMES[0]}.gz" in text
     named = {line.strip() for line in text.splitlines()}
     assert {str(place) for place in places if place.name != "tiny-keras"} <= named

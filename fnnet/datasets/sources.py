@@ -89,13 +89,10 @@ def _download(source: Source, name: str) -> Path:
 def _nowhere(source: Source, name: str, error: DataError) -> str:
     files = candidates(source, name)
     looked = dict.fromkeys(str(file if file.suffix == ".npz" else file.parent) for file in files)
-    return "\n  ".join(
-        [
-            "found nowhere, and not downloaded. Looked in (packed and unpacked):",
-            *looked,
-            f"{error}",
-            f"To do: set FNNET_DATA to a folder that holds {source.name}/{name}.gz",
-        ]
+    return (
+        f"found nowhere, and {error.fault}"
+        + "\n  ".join(["\nLooked in, packed and unpacked:", *looked])
+        + f"\nTo do: set FNNET_DATA to a folder that holds {source.name}/{name}.gz"
     )
 
 

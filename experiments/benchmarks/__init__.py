@@ -1,0 +1,1 @@
+"""Measurements: two variants alternately in one process, medians, compile time apart."""

@@ -1,0 +1,178 @@
+"""Initialisers: shape, dtype, distribution, repeatability, and the fans that scale them."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fnnet
+
+KEY = jax.random.key(7)
+SHAPE, FAN_IN, FAN_OUT = (200, 300), 150, 250  # fans that are not the shape, so that one cannot stand for the other
+NORMAL, UNIFORM = 3.0, 1.8  # fourth moment over squared variance: tells the two apart
+
+DRAWN = {  # spec, mean, variance, kurtosis
+    "HeNormal": (fnnet.HeNormal(), 0, 2 / 150, NORMAL),
+    "HeNormal(0.5)": (fnnet.HeNormal(0.5), 0, 0.5 / 150, NORMAL),
+    "HeUniform": (fnnet.HeUniform(), 0, 2 / 150, UNIFORM),
+    "HeUniform(0.5)": (fnnet.HeUniform(0.5), 0, 0.5 / 150, UNIFORM),
+    "GlorotNormal": (fnnet.GlorotNormal(), 0, 1 / 200, NORMAL),
+    "GlorotNormal(3)": (fnnet.GlorotNormal(3), 0, 3 / 200, NORMAL),
+    "GlorotUniform": (fnnet.GlorotUniform(), 0, 1 / 200, UNIFORM),
+    "GlorotUniform(3)": (fnnet.GlorotUniform(3), 0, 3 / 200, UNIFORM),
+    "LecunNormal": (fnnet.LecunNormal(), 0, 1 / 150, NORMAL),
+    "LecunNormal(3)": (fnnet.LecunNormal(3), 0, 3 / 150, NORMAL),
+    "LecunUniform": (fnnet.LecunUniform(), 0, 1 / 150, UNIFORM),
+    "LecunUniform(3)": (fnnet.LecunUniform(3), 0, 3 / 150, UNIFORM),
+    "Normal": (fnnet.Normal(), 0, 1, NORMAL),
+    "Normal(0.5, -2)": (fnnet.Normal(0.5, -2), -2, 0.25, NORMAL),
+    "Uniform": (fnnet.Uniform(), 0.5, 1 / 12, UNIFORM),
+    "Uniform(-1, 0.5)": (fnnet.Uniform(-1, 0.5), -0.25, 1.5**2 / 12, UNIFORM),
+}
+# columns of 200 numbers of squared length 1 have a mean square of 1 / 200; rows of a (200, 300) matrix are the fewer
+ORTHOGONAL = {
+    "Orthogonal": (fnnet.Orthogonal(), 0, 1 / 300, NORMAL),
+    "Orthogonal(2)": (fnnet.Orthogonal(2), 0, 4 / 300, NORMAL),
+}
+FIXED = {
+    "Zeros": (fnnet.Zeros(), 0),
+    "Constant(0.1)": (fnnet.Constant(0.1), 0.1),
+    "Constant(-3)": (fnnet.Constant(-3), -3),
+}
+BOUNDED = {name: row for name, row in DRAWN.items() if row[3] == UNIFORM}
+DRAWN |= ORTHOGONAL
+SPECS = {name: row[0] for name, row in (DRAWN | FIXED).items()}
+
+
+def draw(name, dtype, *, key=KEY, shape=SHAPE):
+    return SPECS[name](key, shape, dtype, FAN_IN, FAN_OUT)
+
+
+@pytest.fixture(params=["float32", "float64", "bfloat16"])
+def any_dtype(request):
+    with jax.enable_x64(request.param == "float64"):
+        yield request.param
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_arrays_have_the_shape_and_exactly_the_dtype(name, any_dtype):
+    array = draw(name, any_dtype)
+    assert (array.shape, array.dtype, array.weak_type) == (SHAPE, any_dtype, False)
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_mean_variance_and_form_are_those_of_the_distribution(name, any_dtype):
+    _, mean, variance, kurtosis = DRAWN[name]
+    a = np.asarray(draw(name, any_dtype)).astype(np.float64).ravel()
+    five_sigma = 5 / math.sqrt(a.size)
+    rounding = 0.01 if any_dtype == "bfloat16" else 0
+    assert abs(a.mean() - mean) < five_sigma * math.sqrt(variance) + rounding * abs(mean)
+    assert a.var() == pytest.approx(variance, rel=five_sigma * math.sqrt(kurtosis - 1) + rounding)
+    assert ((a - a.mean()) ** 4).mean() / a.var() ** 2 == pytest.approx(kurtosis, abs=0.15)
+
+
+@pytest.mark.parametrize("name", BOUNDED)
+def test_uniform_ones_fill_their_bounds_and_stay_inside(name, any_dtype):
+    _, mean, variance, _ = BOUNDED[name]
+    a = np.asarray(draw(name, any_dtype)).astype(np.float64)
+    half, rounding = math.sqrt(3 * variance), 0.01 if any_dtype == "bfloat16" else 1e-6
+    assert mean - half * (1 + rounding) <= a.min() < mean - 0.99 * half
+    assert mean + 0.98 * half < a.max() <= mean + half * (1 + rounding)
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_fixed_ones_are_the_same_everywhere(name, any_dtype):
+    np.testing.assert_array_equal(draw(name, any_dtype), np.full(SHAPE, FIXED[name][1]).astype(any_dtype))
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_same_key_gives_the_same_bits_and_another_key_others(name):
+    one, same, other = (np.asarray(draw(name, "float32", key=jax.random.key(k))) for k in (7, 7, 8))
+    assert one.tobytes() == same.tobytes()
+    assert np.mean(one == other) < 0.01
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4), (0, 3)])
+@pytest.mark.parametrize("name", [name for name in SPECS if "(" not in name and name != "Orthogonal"])
+def test_any_shape_can_be_drawn(name, shape):
+    assert draw(name, "float32", shape=shape).shape == shape
+
+
+@pytest.mark.parametrize("shape", [(7, 3), (3, 7), (5, 5), (1, 4), (4, 1), (2, 3, 4), (2, 2, 9)])
+def test_orthogonal_has_orthonormal_rows_or_columns_whichever_are_fewer(shape, dtype):
+    array = fnnet.Orthogonal(3)(KEY, shape, dtype, 1, 1)
+    assert (array.shape, array.dtype) == (shape, dtype)
+    q = np.asarray(array, np.float64).reshape(-1, shape[-1]) / 3
+    q = q if q.shape[0] >= q.shape[1] else q.T
+    np.testing.assert_allclose(q.T @ q, np.eye(q.shape[1]), atol=20 * float(np.finfo(dtype).eps))
+
+
+def test_orthogonal_matrices_are_uniform_so_that_their_diagonal_has_both_signs():
+    signs = [float(jnp.sign(fnnet.Orthogonal()(jax.random.key(k), (1, 1), "float32", 1, 1)[0, 0])) for k in range(20)]
+    assert set(signs) == {-1, 1}
+
+
+@pytest.mark.parametrize("shape", [(), (4,)])
+def test_orthogonal_needs_two_axes(shape):
+    with pytest.raises(
+        ValueError, match=r"^Orthogonal: expected two axes or more, got shape \(.*\); use it for weights$"
+    ):
+        fnnet.Orthogonal()(KEY, shape, "float32", 1, 1)
+
+
+GAINED = ["HeNormal", "HeUniform", "GlorotNormal", "GlorotUniform", "LecunNormal", "LecunUniform", "Orthogonal"]
+DEFAULT = {"HeNormal": 2, "HeUniform": 2}
+
+
+@pytest.mark.parametrize("name", GAINED)
+def test_a_sweep_over_gains_draws_the_same_numbers_at_every_scale(name, dtype):
+    gains = jnp.asarray([0, 1, 4], dtype)
+    swept = jax.vmap(lambda spec: spec(KEY, (6, 5), dtype, 6, 5))(getattr(fnnet, name)(gains))
+    one = getattr(fnnet, name)()(KEY, (6, 5), dtype, 6, 5) / (
+        1 if name == "Orthogonal" else DEFAULT.get(name, 1) ** 0.5
+    )
+    scales = [0, 1, 4] if name == "Orthogonal" else [0, 1, 2]  # of a variance, but of the matrix where it is orthogonal
+    assert (swept.shape, swept.dtype) == ((3, 6, 5), dtype)
+    np.testing.assert_allclose(swept, np.multiply.outer(scales, np.asarray(one)), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spec", "want"),
+    [
+        (lambda n: fnnet.Constant(n), [0, 1, 4]),
+        (lambda n: fnnet.Normal(0, n), [0, 1, 4]),
+        (lambda n: fnnet.Uniform(n, n), [0, 1, 4]),
+    ],
+)
+def test_every_other_number_can_be_swept_too(spec, want, dtype):
+    swept = jax.vmap(lambda spec: spec(KEY, (2, 3), dtype, 2, 3))(spec(jnp.asarray([0, 1, 4], dtype)))
+    np.testing.assert_array_equal(swept, np.broadcast_to(np.reshape(want, (3, 1, 1)), (3, 2, 3)))
+
+
+def test_a_dense_layer_asks_with_its_own_fans():
+    layer = fnnet.Dense(300, weights=fnnet.GlorotNormal(), biases=fnnet.LecunUniform())
+    params, _ = layer.init(KEY, (100,))
+    assert float(params.w.var()) == pytest.approx(2 / 400, rel=0.05)
+    assert float(jnp.abs(params.b).max()) == pytest.approx(math.sqrt(3 / 100), rel=0.05)
+
+
+@pytest.mark.parametrize("name", GAINED[:-1])
+@pytest.mark.parametrize("gain", [-1, float("nan"), [1, -1]])
+def test_a_gain_below_0_is_refused(name, gain):
+    gain = np.array(gain) if isinstance(gain, list) else gain
+    with pytest.raises(ValueError, match=f"^{name}: expected 0 <= gain, got "):
+        getattr(fnnet, name)(gain)
+
+
+def test_a_deviation_below_0_is_refused():
+    with pytest.raises(ValueError, match=r"^Normal: expected 0 <= deviation, got -0\.5$"):
+        fnnet.Normal(-0.5)
+
+
+@pytest.mark.parametrize("number", ["2", True, np.True_])
+@pytest.mark.parametrize("name", [*GAINED, "Constant", "Normal", "Uniform"])
+def test_strings_and_bools_are_not_numbers(name, number):
+    with pytest.raises(TypeError, match=f"^{name}: expected .* to be a number, got "):
+        getattr(fnnet, name)(number)

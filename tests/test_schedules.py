@@ -1,0 +1,176 @@
+"""Schedules by hand, and `at_step`, which turns every schedule in a spec into its number."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fnnet
+from fnnet.spec import as_numbers
+
+VALUES = {  # schedule: {step: value}
+    fnnet.ConstantSchedule(0.25): {0: 0.25, 1: 0.25, 1_000_000: 0.25},
+    fnnet.ConstantSchedule(0): {0: 0, 7: 0},
+    fnnet.ExponentialDecay(8, 0.5): {0: 8, 1: 4, 2: 2, 3: 1, 10: 2**-7},
+    fnnet.ExponentialDecay(8, 0.25, 10): {0: 8, 5: 4, 10: 2, 20: 0.5, 30: 0.125},
+    fnnet.ExponentialDecay(3, 1, 7): {0: 3, 4: 3, 100: 3},
+    fnnet.ExponentialDecay(3, 0): {0: 3, 1: 0, 2: 0},
+    fnnet.InverseTimeDecay(6, 0.5): {0: 6, 1: 4, 2: 3, 4: 2, 10: 1, 118: 0.1},
+    fnnet.InverseTimeDecay(6, 0): {0: 6, 1000: 6},
+    fnnet.LinearSchedule(1, 5, 8): {0: 1, 1: 1.5, 4: 3, 8: 5, 9: 5, 1_000_000: 5},
+    fnnet.LinearSchedule(1, 0, 1): {0: 1, 1: 0, 2: 0},
+    fnnet.LinearSchedule(0.5, 0.5, 3): {0: 0.5, 2: 0.5, 5: 0.5},
+    fnnet.CosineDecay(2, 12): {0: 2, 3: 1.7071067811865475, 4: 1.5, 6: 1, 8: 0.5, 12: 0, 13: 0, 1_000_000: 0},
+    fnnet.CosineDecay(2, 12, 1): {0: 2, 4: 1.75, 6: 1.5, 8: 1.25, 12: 1, 100: 1},
+    fnnet.CosineDecay(1, 4, 3): {0: 1, 2: 2, 4: 3, 5: 3},
+}
+
+
+@pytest.mark.parametrize("schedule", VALUES, ids=str)
+def test_schedules_have_these_values(schedule, dtype):
+    steps, want = jnp.asarray([*VALUES[schedule]], dtype), [*VALUES[schedule].values()]
+    got = schedule.value_at(steps)
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, want, rtol=20 * float(np.finfo(dtype).eps), atol=float(np.finfo(dtype).eps) / 2)
+
+
+@pytest.mark.parametrize("schedule", VALUES, ids=str)
+def test_at_step_makes_a_schedule_its_number(schedule, dtype):
+    for step, want in VALUES[schedule].items():
+        got = fnnet.at_step(schedule, step, dtype)
+        assert (got.shape, got.dtype, got.weak_type) == ((), dtype, False)
+        assert float(got) == pytest.approx(
+            want, rel=20 * float(np.finfo(dtype).eps), abs=float(np.finfo(dtype).eps) / 2
+        )
+
+
+def nested(number):
+    """A model and an optimizer with the same number in every corner."""
+    network = fnnet.Serial(
+        (
+            fnnet.Dense(2, weights=fnnet.Normal(number), biases=None),
+            fnnet.Residual(fnnet.Serial((fnnet.LeakyRelu(number), fnnet.Dropout(number)))),
+        )
+    )
+    model = fnnet.Model(network, fnnet.Huber(number), (2,), penalty=fnnet.L2(number))
+    return model, fnnet.Chain((fnnet.Sgd(number, momentum=number), fnnet.Adam(number)))
+
+
+def test_at_step_finds_schedules_anywhere_in_nested_specs(dtype):
+    got = fnnet.at_step(nested(fnnet.LinearSchedule(0, 1, 8)), 4, dtype)
+    assert jax.tree.structure(got) == jax.tree.structure(nested(0.5))
+    for number, want in zip(jax.tree.leaves(got), jax.tree.leaves(nested(0.5)), strict=True):
+        assert (number.shape, number.dtype, number.weak_type) == ((), dtype, False)
+        assert float(number) == np.asarray(want, dtype)
+
+
+def test_at_step_leaves_nones_and_shapes_alone():
+    assert fnnet.at_step(None, 3, "float32") is None
+    assert fnnet.at_step(fnnet.Dense(2, biases=None), 3, "float32").biases is None
+    assert fnnet.at_step(fnnet.Sgd(0.5, nesterov=False), 3, "float32").nesterov is False
+
+
+@pytest.mark.parametrize("step", [4, np.int32(4), np.uint8(4), jnp.int32(4), 4.0], ids=lambda step: type(step).__name__)
+def test_a_step_may_be_any_integer(step):
+    assert float(fnnet.at_step(fnnet.LinearSchedule(0, 1, 8), step, "float32")) == 0.5
+
+
+def test_schedules_of_bfloat16_models_count_in_float32():
+    # bfloat16 has 1001 as 1000, so 1000 / 1001 would be 1 and the schedule at its end
+    number = fnnet.at_step(fnnet.LinearSchedule(1001, 0, 1001), 1000, jnp.bfloat16)
+    assert number.dtype == jnp.bfloat16
+    assert float(number) == pytest.approx(1, rel=0.01)
+    # and 1 - 1 / 1024 as 1, so the number would never decay
+    number = fnnet.at_step(fnnet.ExponentialDecay(1, 1 - 1 / 1024), 1000, jnp.bfloat16)
+    assert float(number) == pytest.approx(0.3763926, rel=0.01)
+
+
+def test_a_schedule_may_have_a_schedule_for_a_number():
+    warm_up = fnnet.LinearSchedule(0, fnnet.CosineDecay(4, 8), 2)
+    got = [float(fnnet.at_step(warm_up, step, "float32")) for step in (0, 1, 2, 4, 8)]
+    np.testing.assert_allclose(got, [0, 1 + 0.9238795, 2 * (1 + 0.7071068), 2, 0], rtol=1e-5, atol=1e-6)
+
+
+def test_another_number_or_another_step_is_the_same_program():
+    compilations = []
+
+    @jax.jit
+    def learning_rate(optimizer, step):
+        compilations.append(1)
+        return fnnet.at_step(optimizer, step, "float32").learning_rate
+
+    got = [
+        float(learning_rate(fnnet.Sgd(schedule), step))
+        for schedule in (fnnet.LinearSchedule(0, 1, 8), fnnet.LinearSchedule(2, 3, 4), fnnet.LinearSchedule(5, 5.0, 1))
+        for step in (0, 2, 100)
+    ]
+    assert got == [0, 0.25, 1, 2, 2.5, 3, 5, 5, 5]
+    assert len(compilations) == 1
+
+
+SWEPT = {
+    fnnet.ConstantSchedule: ({"value": [1, 2, 3]}, [1, 2, 3]),
+    fnnet.ExponentialDecay: ({"start": [1, 2, 4], "rate": [0.5, 0.25, 0.5], "steps": [1, 1, 2]}, [0.25, 0.125, 2]),
+    fnnet.InverseTimeDecay: ({"start": [3, 6, 8], "rate": [1, 0.5, 1.5]}, [1, 3, 2]),
+    fnnet.LinearSchedule: ({"start": [0, 1, 2], "stop": [1, 3, 2], "steps": [4, 2, 1]}, [0.5, 3, 2]),
+    fnnet.CosineDecay: ({"start": [1, 2, 3], "steps": [4, 2, 6], "stop": [0, 1, 1]}, [0.5, 1, 2.5]),
+}
+
+
+@pytest.mark.parametrize("schedule", SWEPT, ids=lambda schedule: schedule.__name__)
+def test_a_sweep_stacks_the_schedules_own_numbers(schedule, dtype):
+    numbers, want = SWEPT[schedule]
+    stacked = schedule(**{name: jnp.asarray(value, dtype) for name, value in numbers.items()})
+    got = jax.vmap(lambda spec: fnnet.at_step(spec, 2, dtype))(stacked)
+    assert (got.shape, got.dtype) == ((3,), dtype)
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_a_sweep_in_bfloat16_gives_bfloat16():
+    starts = jnp.asarray([0, 4], jnp.bfloat16)
+    got = jax.vmap(lambda start: fnnet.at_step(fnnet.LinearSchedule(start, 0, 1001), 1000, jnp.bfloat16))(starts)
+    assert got.dtype == jnp.bfloat16
+    np.testing.assert_allclose(got.astype(jnp.float32), [0, 4 / 1001], rtol=0.01)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: fnnet.ExponentialDecay(1, -0.5), "ExponentialDecay: expected 0 <= rate, got -0.5"),
+        (lambda: fnnet.ExponentialDecay(1, 0.5, 0), "ExponentialDecay: expected 0 < steps, got 0"),
+        (lambda: fnnet.InverseTimeDecay(1, -0.5), "InverseTimeDecay: expected 0 <= rate, got -0.5"),
+        (lambda: fnnet.LinearSchedule(1, 0, 0), "LinearSchedule: expected 0 < steps, got 0"),
+        (lambda: fnnet.LinearSchedule(1, 0, np.array([1, -1])), "LinearSchedule: expected 0 < steps, got"),
+        (lambda: fnnet.CosineDecay(1, -3), "CosineDecay: expected 0 < steps, got -3"),
+        (lambda: fnnet.CosineDecay(1, float("nan")), "CosineDecay: expected 0 < steps, got nan"),
+    ],
+)
+def test_lengths_and_rates_that_make_no_sense_are_refused(build, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        build()
+
+
+@pytest.mark.parametrize("number", ["0.1", True])
+@pytest.mark.parametrize("schedule", SWEPT, ids=lambda schedule: schedule.__name__)
+def test_strings_and_bools_are_not_numbers(schedule, number):
+    names = [*SWEPT[schedule][0]]
+    with pytest.raises(TypeError, match=f"^{schedule.__name__}: expected {names[0]} to be a number, got "):
+        schedule(**dict.fromkeys(names, number))
+
+
+def test_without_a_step_a_schedule_has_no_number():
+    model, _ = nested(fnnet.LinearSchedule(0, 1, 8))
+    message = (
+        r"^loss: LinearSchedule\(start=0\.0, stop=1\.0, steps=8\.0\) is a schedule and needs a step to be a number; "
+        r"pass fnnet\.at_step\(model, state\.step, dtype\) instead of the model$"
+    )
+    with pytest.raises(ValueError, match=message):
+        as_numbers(model, "float32", "loss")
+    with pytest.raises(ValueError, match=message):
+        fnnet.loss(model, (), jnp.zeros((1, 2)), jnp.zeros((1, 2)))
+
+
+def test_without_schedules_numbers_take_the_dtype(dtype):
+    model, _ = nested(0.25)
+    for number in jax.tree.leaves(as_numbers(model, dtype, "loss")):
+        assert (number.dtype, float(number)) == (dtype, 0.25)
