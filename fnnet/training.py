@@ -60,7 +60,7 @@ def init_state(model: Model, optimizer: Any, key: PRNGKeyArray, dtype: Any = jnp
     """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise."""
     params_key, noise_key = jax.random.split(key)
     params = init(model, params_key, dtype)
-    return TrainState(params, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
+    return TrainState(params, optimizer.init(_widened(params)), jnp.zeros((), jnp.int32), noise_key)
 
 
 @jax.jit
@@ -133,13 +133,25 @@ def train(
 
 def _step(model: Model, optimizer: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     dtype = parameter_dtype(state.params)
-    model, optimizer = at_step((model, optimizer), state.step, dtype)
+    model = at_step(model, state.step, dtype)
+    optimizer = at_step(optimizer, state.step, at_least_float32(dtype))
     pass_key, update_key = jax.random.split(jax.random.fold_in(state.key, state.step))
     batch = prepare(model, batch, dtype)
     p = one_pass(model, state.params, batch, pass_key)
-    updates, opt_state = optimizer.update(p.grads, state.opt_state, state.params, key=update_key)
-    params = absorb(model.network, jax.tree.map(jnp.add, state.params, updates), p.residuals)
+    grads, wide = _widened((p.grads, state.params))
+    updates, opt_state = optimizer.update(grads, state.opt_state, wide, key=update_key)
+    params = jax.tree.map(lambda p, u: p + u.astype(p.dtype), state.params, updates)
+    params = absorb(model.network, params, p.residuals)
     return TrainState(params, opt_state, state.step + 1, state.key), _metrics(model, p.value, p.outputs, batch)
+
+
+def _widened(tree: Any) -> Any:
+    """What an optimizer works on: in bfloat16, beta2 = 0.999 would be 1 and small updates would not add up."""
+
+    def wide(a: Array) -> Array:
+        return a.astype(at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else a
+
+    return jax.tree.map(wide, tree)
 
 
 def _metrics(model: Model, value: Array, outputs: Array, batch: Batch) -> Metrics:
@@ -170,16 +182,16 @@ def _epoch(
     part: slice,
 ) -> tuple[TrainState, Metrics]:
     data = jax.tree.map(jnp.asarray, data)
-    rows, weights = _plan(order, state.step, data.x.shape[0], batch_size)
+    rows, weights = plan(order, state.step, data.x.shape[0], batch_size)
 
     def body(state: TrainState, planned: tuple) -> tuple[TrainState, Metrics]:
-        return _step(model, optimizer, state, _take(data, *planned))
+        return _step(model, optimizer, state, take(data, *planned))
 
     state, metrics = jax.lax.scan(body, state, (rows[part], None if weights is None else weights[part]))
     return state, _mean(metrics)
 
 
-def _plan(
+def plan(
     order: PRNGKeyArray | None, step: Int[Array, ""], n: int, batch_size: int
 ) -> tuple[Int[Array, "S B"], Bool[Array, "S B"] | None]:
     """Row numbers of every batch of the epoch that `step` lies in, and which are no fillers (None: all)."""
@@ -204,9 +216,9 @@ def shuffled(key: PRNGKeyArray, n: int) -> Int[Array, "n"]:
     return jnp.argsort(jax.random.bits(key, (n,), jnp.uint32)).astype(jnp.int32)
 
 
-def _take(data: Batch, rows: Int[Array, "B"], real: Bool[Array, "B"] | None) -> Batch:
+def take(data: Batch, rows: Int[Array, "B"], real: Bool[Array, "B"] | None) -> Batch:
     """The batch of these rows; fillers weigh 0."""
-    x, y, weights = jax.tree.map(lambda a: a.at[rows].get(mode="promise_in_bounds"), data)
+    x, y, weights = jax.tree.map(lambda a: jnp.asarray(a).at[rows].get(mode="promise_in_bounds"), data)
     if real is None:
         return Batch(x, y, weights)
     return Batch(x, y, real if weights is None else jnp.where(real, weights, 0))

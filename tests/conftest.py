@@ -9,6 +9,7 @@ if _data.is_dir():
     os.environ.setdefault("FNNET_DATA", str(_data))
 
 import jax  # noqa: E402
+import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -28,3 +29,11 @@ def float64():
     """float64 switched on for one test."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture
+def untyped():
+    """The product's own errors, as users see them who do not check shapes with jaxtyping."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

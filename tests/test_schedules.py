@@ -172,5 +172,5 @@ def test_without_a_step_a_schedule_has_no_number():
 
 def test_without_schedules_numbers_take_the_dtype(dtype):
     model, _ = nested(0.25)
-    for number in jax.tree.leaves(as_numbers(model, dtype, "loss")):
-        assert (number.dtype, float(number)) == (dtype, 0.25)
+    for number, want in zip(jax.tree.leaves(as_numbers(model, dtype, "loss")), jax.tree.leaves(model), strict=True):
+        assert (number.dtype, number.weak_type, float(number)) == (dtype, False, want)

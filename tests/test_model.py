@@ -1,0 +1,241 @@
+"""The model's functions: values by hand, weights and masks, shapes and errors."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fnnet
+from fnnet import Batch
+from fnnet.layers import DenseParams
+
+X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+Y = np.array([0, 1, 1, 0, 1, 0], np.int32)
+MODEL = fnnet.mlp((3, 4, 2))
+PARAMS = fnnet.init(MODEL, jax.random.key(0))
+
+
+def numpy_pass(params, x, y):
+    """Forward, loss and backward of a ReLU network with one hidden layer, as a textbook writes it."""
+    (w1, b1), _, (w2, b2) = jax.tree.map(lambda p: np.asarray(p, np.float64), params)
+    a = x @ w1 + b1
+    h = np.maximum(a, 0)
+    z = h @ w2 + b2
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    n = len(x)
+    losses = -np.log(p[np.arange(n), y])
+    dz = (p - np.eye(z.shape[1])[y]) / n
+    da = (dz @ w2.T) * (a > 0)
+    grads = (DenseParams(x.T @ da, da.sum(0)), (), DenseParams(h.T @ dz, dz.sum(0)))
+    return losses, z, grads, da @ w1.T
+
+
+def test_one_pass_is_the_textbook():
+    losses, z, grads, dx = numpy_pass(PARAMS, X, Y)
+    p = fnnet.backprop(MODEL, PARAMS, Batch(X, Y))
+    np.testing.assert_allclose(p.value, losses.mean(), rtol=1e-6)
+    np.testing.assert_allclose(p.per_example, losses, rtol=1e-5)
+    np.testing.assert_allclose(p.outputs, z, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(p.dx, dx, rtol=1e-4, atol=1e-7)
+    for a, b in zip(jax.tree.leaves(p.grads), jax.tree.leaves(grads), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
+
+
+def test_the_functions_agree_with_the_pass():
+    p = fnnet.backprop(MODEL, PARAMS, Batch(X, Y))
+    value, grads = fnnet.backward(MODEL, PARAMS, X, Y)
+    assert value == p.value == fnnet.loss(MODEL, PARAMS, X, Y)
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), grads, p.grads))
+    np.testing.assert_array_equal(fnnet.forward(MODEL, PARAMS, X), p.outputs)
+    np.testing.assert_allclose(fnnet.predict(MODEL, PARAMS, X), np.asarray(jax.nn.softmax(p.outputs)), rtol=1e-6)
+
+
+def test_parameters_are_immutable_all_the_way():
+    assert isinstance(PARAMS, tuple)
+    assert isinstance(PARAMS[0], DenseParams)
+    with pytest.raises(AttributeError):
+        PARAMS[0].w = 0
+    with pytest.raises(TypeError):
+        PARAMS[0].w[0] = 0
+
+
+def test_weights_of_rows_make_a_weighted_mean():
+    w = np.array([1, 2, 0, 0.5, 3, 1], np.float32)
+    losses, *_ = numpy_pass(PARAMS, X, Y)
+    np.testing.assert_allclose(fnnet.loss(MODEL, PARAMS, X, Y, weights=w), (w * losses).sum() / w.sum(), rtol=1e-6)
+    twice = fnnet.backward(MODEL, PARAMS, np.r_[X, X[:1]], np.r_[Y, Y[:1]])
+    weighted = fnnet.backward(MODEL, PARAMS, X, Y, weights=np.array([2, 1, 1, 1, 1, 1], np.float32))
+    for a, b in zip(jax.tree.leaves(twice), jax.tree.leaves(weighted), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("loss", [fnnet.SoftmaxCrossEntropy(), fnnet.SquaredError()], ids=repr)
+def test_rows_of_weight_zero_change_nothing_even_as_nan(loss):
+    model = fnnet.mlp((3, 4, 2), loss=loss)
+    y = Y if isinstance(loss, fnnet.SoftmaxCrossEntropy) else X[:, :2]
+    w = np.array([1, 2, 0, 1, 3, 0], np.float32)
+    bad_x, bad_y = X.copy(), y.copy()
+    bad_x[2], bad_x[5] = np.nan, np.inf
+    bad_y[2] = np.nan if y.dtype == np.float32 else -1
+    good = fnnet.backprop(model, PARAMS, Batch(X, y, w))
+    bad = fnnet.backprop(model, PARAMS, Batch(bad_x, bad_y, w))
+    assert np.isfinite(good.value)
+    assert good.value == bad.value
+    for a, b in zip(jax.tree.leaves(good.grads), jax.tree.leaves(bad.grads), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.asarray(bad.dx)[[2, 5]].any()
+
+
+def test_rows_all_of_weight_zero_give_zero_and_no_nan():
+    p = fnnet.backprop(MODEL, PARAMS, Batch(X, Y, np.zeros(6, np.float32)))
+    assert p.value == 0
+    assert not any(np.asarray(g).any() for g in jax.tree.leaves(p.grads))
+
+
+def test_the_loss_includes_the_penalty():
+    model = fnnet.mlp((3, 4, 2), penalty=fnnet.L2(0.1))
+    squares = sum(float((p.w**2).sum()) for p in PARAMS if p != ())
+    plain = fnnet.loss(MODEL, PARAMS, X, Y)
+    np.testing.assert_allclose(fnnet.loss(model, PARAMS, X, Y), plain + 0.1 * squares, rtol=1e-6)
+
+
+def test_images_need_no_preprocessing_of_their_own():
+    model = fnnet.mlp((4, 3, 2), input_shape=(2, 2), scale=1 / 255)
+    params = fnnet.init(model, jax.random.key(0))
+    images = np.arange(20, dtype=np.uint8).reshape(5, 2, 2)
+    by_hand = fnnet.mlp((4, 3, 2))
+    expected = fnnet.forward(by_hand, params[2:], images.reshape(5, 4).astype(np.float32) / 255)
+    np.testing.assert_allclose(fnnet.forward(model, params, images), expected, rtol=1e-5, atol=1e-6)
+    assert fnnet.backprop(model, params, Batch(images, Y[:5])).dx is None
+    assert fnnet.backprop(model, params, Batch(images.astype(np.float32), Y[:5])).dx.shape == (5, 2, 2)
+
+
+def test_no_gradient_flows_into_integers_but_shapes_stay():
+    model = fnnet.Model(fnnet.Serial((fnnet.Dense(2), fnnet.Rescale(0.5))), fnnet.SoftmaxCrossEntropy(), (3,))
+    inner = fnnet.Serial((fnnet.Flatten(), fnnet.Rescale(0.5)))
+    _, residuals = inner.forward(((), ()), jnp.ones((2, 3), jnp.uint8))
+    assert inner.backward(((), ()), residuals, jnp.ones((2, 3))) == (((), ()), None)
+    assert fnnet.backprop(model, fnnet.init(model, jax.random.key(0)), Batch(X, Y)).dx is not None
+
+
+def test_training_is_where_a_key_is():
+    model = fnnet.mlp((3, 64, 2), dropout=0.5)
+    params = fnnet.init(model, jax.random.key(0))
+    calm = fnnet.forward(model, params, X)
+    noisy = fnnet.forward(model, params, X, key=jax.random.key(1))
+    np.testing.assert_array_equal(calm, fnnet.forward(model, params, X))
+    np.testing.assert_array_equal(noisy, fnnet.forward(model, params, X, key=jax.random.key(1)))
+    assert np.abs(calm - noisy).max() > 0.01
+    assert np.abs(noisy - fnnet.forward(model, params, X, key=jax.random.key(2))).max() > 0.01
+
+
+def test_dropout_drops_its_rate_and_keeps_the_mean():
+    x = jnp.ones((200, 500))
+    y, _ = fnnet.Dropout(0.3).forward((), x, key=jax.random.key(0))
+    np.testing.assert_allclose((y == 0).mean(), 0.3, atol=0.01)
+    np.testing.assert_allclose(y.mean(), 1, atol=0.02)
+
+
+def test_dense_is_three_plain_functions():
+    layer = fnnet.Dense(2)
+    params, shape = layer.init(jax.random.key(0), (3,))
+    y, x = fnnet.Dense.forward(fnnet.Dense(2), params, jnp.asarray(X))
+    assert shape == (2,)
+    np.testing.assert_allclose(y, X @ params.w + params.b[None], rtol=1e-5, atol=1e-6)
+    grads, dx = fnnet.Dense.backward(layer, params, x, jnp.ones((6, 2)))
+    np.testing.assert_array_equal(grads.b, [6, 6])
+    assert dx.shape == X.shape
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_parameters_have_the_dtype_that_init_was_given(dtype):
+    params = fnnet.init(MODEL, jax.random.key(0), dtype)
+    assert {p.dtype.name for p in jax.tree.leaves(params)} == {dtype}
+    assert not any(p.weak_type for p in jax.tree.leaves(params))
+    value, grads = fnnet.backward(MODEL, params, X, Y)
+    assert {p.dtype.name for p in jax.tree.leaves((value, grads))} == {dtype}
+
+
+def test_float64_is_given_or_refused(float64):
+    params = fnnet.init(MODEL, jax.random.key(0), "float64")
+    value, _ = fnnet.backward(MODEL, params, X, Y)
+    assert value.dtype == jnp.float64
+    with jax.enable_x64(False), pytest.raises(ValueError, match="jax_enable_x64"):
+        fnnet.init(MODEL, jax.random.key(0), "float64")
+
+
+def test_mlp_builds_what_it_says():
+    model = fnnet.mlp(
+        (4, 3, 2, 1), activation=(fnnet.Tanh(), fnnet.Relu()), output=fnnet.Sigmoid(), dropout=0.1,
+        input_shape=(2, 2), scale=0.5, weights=fnnet.Zeros(), biases=None,
+    )  # fmt: skip
+    dense = lambda n: fnnet.Dense(n, fnnet.Zeros(), None)  # noqa: E731
+    drop = fnnet.Dropout(0.1)
+    assert model.network == fnnet.Serial(
+        (
+            *(fnnet.Flatten(), fnnet.Rescale(0.5)),
+            *(dense(3), fnnet.Tanh(), drop),
+            *(dense(2), fnnet.Relu(), drop),
+            *(dense(1), fnnet.Sigmoid()),
+        )
+    )
+
+
+ERRORS = {
+    "sizes": (lambda: fnnet.mlp((3,)), ValueError, "mlp: expected sizes"),
+    "input shape": (lambda: fnnet.mlp((3, 2), input_shape=(2, 2)), ValueError, "input_shape"),
+    "activations": (lambda: fnnet.mlp((3, 4, 2), activation=(fnnet.Relu(),) * 2), ValueError, "1 activations"),
+    "features": (lambda: fnnet.Dense(0), ValueError, "Dense: expected features"),
+    "features as float": (lambda: fnnet.Dense(2.0), ValueError, "Dense: expected features"),
+    "class for a layer": (lambda: fnnet.Serial((fnnet.Relu, 3)), TypeError, "layer 1"),
+    "no tuple": (lambda: fnnet.Serial(fnnet.Relu()), TypeError, "tuple of layers"),
+    "rate": (lambda: fnnet.Dropout(1), ValueError, "0 <= rate < 1"),
+    "model shape": (lambda: fnnet.Model(fnnet.Relu(), fnnet.SquaredError(), 3), ValueError, "input_shape"),
+    "residual": (
+        lambda: fnnet.Residual(fnnet.Dense(2)).init(jax.random.key(0), (3,)),
+        ValueError,
+        "keep the shape",
+    ),
+    "integers": (
+        lambda: fnnet.forward(MODEL, PARAMS, X.astype(np.int32)),
+        TypeError,
+        r"put Rescale\(1 / 255\)",
+    ),
+    "wrong columns": (lambda: fnnet.forward(MODEL, PARAMS, X[:, :2]), ValueError, r"\(B, 3\)"),
+    "single row": (lambda: fnnet.forward(MODEL, PARAMS, X[0]), ValueError, r"x\[None\]"),
+    "no rows": (lambda: fnnet.loss(MODEL, PARAMS, X[:0], Y[:0]), ValueError, "B of 1 or more"),
+    "rows and targets": (lambda: fnnet.loss(MODEL, PARAMS, X, Y[:5]), ValueError, "as many targets as rows"),
+    "weights": (
+        lambda: fnnet.backprop(MODEL, PARAMS, Batch(X, Y, np.ones(5))),
+        ValueError,
+        "one a row",
+    ),
+    "wrong params": (
+        lambda: fnnet.Dense(2).forward(PARAMS[0], jnp.ones((1, 5))),
+        ValueError,
+        "expected rows of 3 numbers",
+    ),
+    "a schedule without a step": (
+        lambda: fnnet.forward(fnnet.mlp((3, 2), scale=fnnet.LinearSchedule(0, 1, 2)), PARAMS, X),
+        ValueError,
+        "at_step",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors_say_what_to_do(name, untyped):
+    call, kind, text = ERRORS[name]
+    with pytest.raises(kind, match=text):
+        call()
+
+
+def test_a_network_learns_xor():
+    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
+    y = np.array([[0], [1], [1], [0]], np.float32)
+    model = fnnet.mlp((2, 8, 1), activation=fnnet.Tanh(), loss=fnnet.SigmoidBinaryCrossEntropy())
+    optimizer = fnnet.Adam(0.05)
+    state = fnnet.init_state(model, optimizer, jax.random.key(0))
+    state, history = fnnet.train(model, optimizer, state, Batch(x, y), epochs=300, batch_size=4, order=None)
+    assert history.training.accuracy[-1] == 1
+    np.testing.assert_allclose(fnnet.predict(model, state.params, x), y, atol=0.05)
