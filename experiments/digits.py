@@ -51,9 +51,7 @@ def tasks(config: Config) -> dict[str, Task]:
     ways = {"a fifth held out, stratified": Task(*split_off(train, config.validation_share), test, names)}
     if config.unseen_writers:
         known, unseen = fnnet.Batch(digits.x[:-360], digits.y[:-360]), fnnet.Batch(digits.x[-360:], digits.y[-360:])
-        ways["the last 360 held out, other writers"] = Task(
-            *split_off(known, config.validation_share), unseen, names
-        )
+        ways["the last 360 held out, other writers"] = Task(*split_off(known, config.validation_share), unseen, names)
     return ways
 
 

@@ -13,9 +13,9 @@ import fnnet
 class RunFolder:
     """A new folder for one run; a context manager that closes its metrics file.
 
-        with RunFolder("digits", config) as run:
-            run.log(epoch=1, loss=0.3)              # one line of metrics.jsonl, on disk at once
-            run.picture("learning_curve", figure)   # learning_curve.png
+    with RunFolder("digits", config) as run:
+        run.log(epoch=1, loss=0.3)              # one line of metrics.jsonl, on disk at once
+        run.picture("learning_curve", figure)   # learning_curve.png
     """
 
     def __init__(self, name: str, config: Any, root: Path = Path("runs")):

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from fnnet.spec import Number, check_range, spec
+from fnnet.spec import Number, at_least_float32, check_range, spec
 
 Shape = tuple[int, ...]
 
@@ -161,9 +161,9 @@ class Orthogonal:
         if len(shape) < 2:
             raise ValueError(f"Orthogonal: expected two axes or more, got shape {shape}; use it for weights")
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        tall = jax.random.normal(key, (max(rows, columns), min(rows, columns)), dtype)
-        q, r = jnp.linalg.qr(tall)
-        q = q * jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(dtype)[None, :]
+        wide = at_least_float32(dtype)  # QR knows no bfloat16
+        q, r = jnp.linalg.qr(jax.random.normal(key, (max(rows, columns), min(rows, columns)), wide))
+        q = (q * jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(wide)[None, :]).astype(dtype)
         return jnp.asarray(self.gain, dtype) * (q if rows >= columns else q.T).reshape(shape)
 
 

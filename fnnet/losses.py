@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Num
 
-from fnnet.layers.activations import softmax, softplus
+from fnnet.layers.activations import below_largest, softmax, softplus
 from fnnet.spec import Number, check_range, spec
 
 Outputs = Float[Array, "B *outputs"]
@@ -48,7 +48,7 @@ class SoftmaxCrossEntropy:
 
         Keeps p and t.
         """
-        shifted = logits - logits.max(-1, keepdims=True)
+        shifted = below_largest(logits)
         e = jnp.exp(shifted)
         total = e.sum(-1, keepdims=True)
         t = self._probabilities(logits, targets)
@@ -71,7 +71,9 @@ class SoftmaxCrossEntropy:
     def correct(self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]) -> Bool[Array, "B"]:
         """Whether the largest logit stands at the class (the largest target); all of them, where there are more."""
         classes = targets if targets.ndim < logits.ndim else targets.argmax(-1)
-        return (jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)).reshape(logits.shape[0], -1).all(-1)
+        return (
+            (jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)).reshape(logits.shape[0], -1).all(-1)
+        )
 
     def _probabilities(self, logits: Array, targets: Array) -> Array:
         """t (B, ..., C), from classes or probabilities, smoothed where asked."""
@@ -194,7 +196,8 @@ class Poisson:
     ) -> tuple[PerExample, tuple[Outputs, Outputs]]:
         """l = sum_o e^z_o - y_o z_o. Keeps the rates e^z and y."""
         y, rates = _like("Poisson", log_rates, targets), jnp.exp(log_rates)
-        return _sum_outputs(rates - _times(y, log_rates)), (rates, y)
+        finite = jnp.minimum(log_rates, 800)  # e^800 is inf in float64, and inf - inf would be NaN
+        return _sum_outputs(rates - _times(y, finite)), (rates, y)
 
     def backward(self, residuals: tuple[Outputs, Outputs], dper_example: PerExample) -> Outputs:
         """dz = (e^z - y) dl."""

@@ -8,6 +8,7 @@ With L the value of a batch, w_b the weights of its rows and l_b their losses,
 """
 
 import math
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from fnnet.batch import Batch
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial
 from fnnet.losses import SoftmaxCrossEntropy
-from fnnet.spec import Number, as_numbers, at_step, parameter_dtype, spec, static
+from fnnet.spec import Number, as_numbers, at_step, is_built, parameter_dtype, spec, static
 
 
 @spec
@@ -31,7 +32,11 @@ class Model:
     penalty: Any = None
 
     def check(self) -> None:
-        """An input's shape is a tuple of whole numbers above 0."""
+        """Network and loss are specs, built with their settings; an input's shape is a tuple of whole numbers."""
+        if not is_built(self.network, "init", "forward", "backward"):
+            raise TypeError(f"Model: expected network to be a layer such as Serial((Dense(2),)), got {self.network!r}")
+        if not is_built(self.loss, "forward", "backward", "predict"):
+            raise TypeError(f"Model: expected loss to be a loss such as SquaredError(), got {self.loss!r}")
         shape = self.input_shape
         if not isinstance(shape, tuple) or not all(isinstance(n, int) and n > 0 for n in shape):
             raise ValueError(f"Model: expected input_shape to be a tuple of ints above 0, got {shape!r}")
@@ -96,6 +101,7 @@ def mlp(
     return Model(Serial(tuple(layers)), loss, input_shape, penalty)
 
 
+@partial(jax.jit, static_argnames="dtype")
 def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
     """Parameters of the network, drawn with key, floating ones in dtype: float32, float64 or bfloat16.
 

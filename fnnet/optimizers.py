@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from fnnet.spec import Number, at_least_float32, check_range, spec, static
+from fnnet.spec import Number, at_least_float32, check_range, is_built, spec, static
 
 
 @spec
@@ -38,6 +38,7 @@ class Sgd:
 
     def check(self) -> None:
         """Nesterov looks ahead along a velocity, so it needs one."""
+        check_range(self, "learning_rate", required=True)
         check_range(self, "momentum", low=0, high=1)
         if self.nesterov and self.momentum is None:
             raise ValueError("Sgd: nesterov=True needs a momentum; write momentum=0.9")
@@ -86,9 +87,10 @@ class Adam:
 
     def check(self) -> None:
         """An average that forgets nothing never learns anything."""
-        check_range(self, "beta1", low=0, high=1, high_open=True)
-        check_range(self, "beta2", low=0, high=1, high_open=True)
-        check_range(self, "epsilon", low=0)
+        check_range(self, "learning_rate", required=True)
+        check_range(self, "beta1", required=True, low=0, high=1, high_open=True)
+        check_range(self, "beta2", required=True, low=0, high=1, high_open=True)
+        check_range(self, "epsilon", required=True, low=0)
 
     def init(self, params: Any) -> AdamState:
         """No updates yet, both averages 0."""
@@ -130,7 +132,7 @@ class Chain:
 
     def check(self) -> None:
         """Links come as a tuple of specs."""
-        if not isinstance(self.links, tuple) or not all(hasattr(link, "update") for link in self.links):
+        if not isinstance(self.links, tuple) or not all(is_built(link, "init", "update") for link in self.links):
             raise TypeError(f"Chain: expected a tuple of optimizers, got {self.links!r}; write Chain((Adam(),))")
 
     def init(self, params: Any) -> tuple:

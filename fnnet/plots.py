@@ -63,14 +63,14 @@ def confusion_matrix(matrix: Any, class_names: tuple[str, ...]) -> "Figure":
     axis.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, 1.3 * mistakes.max()))
     for (row, column), count in np.ndenumerate(matrix):
         if count:
-            color = "#777777" if row == column else "black"
+            color = "#777777" if row == column else "white" if count > 0.7 * mistakes.max() else "black"
             axis.text(column, row, f"{count:g}", ha="center", va="center", fontsize=8, color=color)
     ticks = np.arange(len(class_names))
     turned = 90 if max(map(len, class_names)) > 2 else 0
     axis.set_xticks(ticks, class_names, rotation=turned)
     axis.set_yticks(ticks, class_names)
     axis.tick_params(length=0)
-    axis.set(xlabel="predicted", ylabel="true", title=f"{int(mistakes.sum())} of {int(matrix.sum())} wrong")
+    axis.set(xlabel="predicted", ylabel="true", title=f"{int(mistakes.sum()):,} of {int(matrix.sum()):,} wrong")
     return picture
 
 

@@ -127,6 +127,11 @@ def _is_default(value: Any, default: Any) -> bool:
     return type(value) is type(default) and not isinstance(value, np.ndarray | jax.Array) and value == default
 
 
+def is_built(value: Any, *methods: str) -> bool:
+    """Whether value is an instance with these methods: `Relu()` is, the class `Relu` is not."""
+    return not isinstance(value, type) and all(hasattr(value, method) for method in methods)
+
+
 def check_range(
     owner: object,
     name: str,
@@ -135,13 +140,16 @@ def check_range(
     high: float | int = np.inf,
     low_open: bool = False,
     high_open: bool = False,
+    required: bool = False,
 ) -> None:
     """Raise ValueError unless the number `owner.name` lies in the interval; for a spec's `check()`.
 
     None, schedules and tracers pass: they have no value yet. Arrays (a sweep) are checked entry by entry.
-    NaN is never inside.
+    NaN is never inside. With `required`, None does not pass.
     """
     value = getattr(owner, name)
+    if value is None and required:
+        raise ValueError(f"{type(owner).__name__}: expected {name} to be a number or a schedule, got None")
     if value is None or isinstance(value, Tracer | Schedule) or dataclasses.is_dataclass(value):
         return
     v = np.asarray(value)
@@ -164,7 +172,8 @@ def at_step(specs: Any, step: Any, dtype: Any) -> Any:
     def number(value: Any) -> jax.Array:
         if not isinstance(value, Schedule):
             return jnp.asarray(value, dtype)
-        schedule: Any = jax.tree.map(lambda leaf: jnp.asarray(leaf, wide), value)
+        parts, tree = jax.tree.flatten(value, is_leaf=lambda s: s is not value and isinstance(s, Schedule))
+        schedule: Any = tree.unflatten(at_step(part, step, wide) for part in parts)
         return jnp.asarray(schedule.value_at(jnp.asarray(step, wide)), dtype)
 
     return jax.tree.map(number, specs, is_leaf=lambda s: isinstance(s, Schedule))

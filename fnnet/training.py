@@ -56,6 +56,7 @@ class History(NamedTuple):
     validation: Metrics | None
 
 
+@partial(jax.jit, static_argnames="dtype")
 def init_state(model: Model, optimizer: Any, key: PRNGKeyArray, dtype: Any = jnp.float32) -> TrainState:
     """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise."""
     params_key, noise_key = jax.random.split(key)

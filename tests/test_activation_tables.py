@@ -403,12 +403,6 @@ def test_activations_have_no_parameters_and_keep_the_shape(name):
     assert SPECS[name].init(jax.random.key(0), (4, 5)) == ((), (4, 5))
 
 
-def test_a_leaky_relu_of_slope_0_is_a_relu_at_minus_infinity_too():
-    y, residuals = fnnet.LeakyRelu(0).forward((), jnp.asarray([-jnp.inf, -1.0, 2.0]))
-    assert y.tolist() == [0, 0, 2]
-    assert fnnet.LeakyRelu(0).backward((), residuals, jnp.ones(3))[1].tolist() == [0, 0, 1]
-
-
 @pytest.mark.parametrize("alpha", [-1, -1e-9, float("nan")])
 def test_elu_refuses_an_alpha_below_0(alpha):
     with pytest.raises(ValueError, match="Elu: expected 0 <= alpha, got"):

@@ -54,11 +54,8 @@ def wrong_way(module, names):
         parts = name.split(".")
         if parts[0] != "fnnet" or parts[1] == module:
             continue
-        if module == "datasets":
-            allowed = parts[1] == "batch"
-        else:
-            allowed = LEVEL.get(parts[1], 99) < LEVEL[module]
-        if not allowed:
+        lower = parts[1] == "batch" if module == "datasets" else LEVEL.get(parts[1], 99) < LEVEL[module]
+        if not lower:
             yield name
 
 
@@ -76,14 +73,21 @@ def test_imports_point_one_way(path):
         assert not list(wrong_way(module_of(path), names))
 
 
-@pytest.mark.parametrize("source", ["jax.grad(f)", "from jax import value_and_grad as v", "import jax as j\nj.vjp(f, x)"])
+@pytest.mark.parametrize(
+    "source", ["jax.grad(f)", "from jax import value_and_grad as v", "import jax as j\nj.vjp(f, x)"]
+)
 def test_the_test_sees_automatic_differentiation(source):
     assert list(differentiations(ast.parse(source)))
 
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("layers", "fnnet.model.Model"), ("spec", "fnnet.layers"), ("datasets", "fnnet.model.mlp"), ("model", "fnnet.new")],
+    [
+        ("layers", "fnnet.model.Model"),
+        ("spec", "fnnet.layers"),
+        ("datasets", "fnnet.model.mlp"),
+        ("model", "fnnet.new"),
+    ],
 )
 def test_the_test_sees_an_arrow_turned_round(module, name):
     assert list(wrong_way(module, [name]))

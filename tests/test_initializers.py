@@ -94,10 +94,10 @@ def test_the_same_key_gives_the_same_bits_and_another_key_others(name):
     assert np.mean(one == other) < 0.01
 
 
-@pytest.mark.parametrize("shape", [(), (2, 3, 4), (0, 3)])
+@pytest.mark.parametrize("shape", [(), (3,), (2, 3, 4), (0, 3)])
 @pytest.mark.parametrize("name", [name for name in SPECS if "(" not in name and name != "Orthogonal"])
 def test_any_shape_can_be_drawn(name, shape):
-    assert draw(name, "float32", shape=shape).shape == shape
+    assert jax.eval_shape(lambda key: SPECS[name](key, shape, "float32", 3, 4), KEY).shape == shape
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (5, 6), (5, 5), (2, 3, 5), (5, 1, 6)])
@@ -126,29 +126,36 @@ GAINED = ["HeNormal", "HeUniform", "GlorotNormal", "GlorotUniform", "LecunNormal
 DEFAULT = {"HeNormal": 2, "HeUniform": 2}
 
 
+def swept(spec, dtype="float32"):
+    return jax.vmap(lambda spec: spec(KEY, (6, 5), dtype, 6, 5))(spec)
+
+
 @pytest.mark.parametrize("name", GAINED)
-def test_a_sweep_over_gains_draws_the_same_numbers_at_every_scale(name, dtype):
-    gains = jnp.asarray([0, 1, 4], dtype)
-    swept = jax.vmap(lambda spec: spec(KEY, (6, 5), dtype, 6, 5))(getattr(fnnet, name)(gains))
-    one = getattr(fnnet, name)()(KEY, (6, 5), dtype, 6, 5) / (
-        1 if name == "Orthogonal" else DEFAULT.get(name, 1) ** 0.5
-    )
-    scales = [0, 1, 4] if name == "Orthogonal" else [0, 1, 2]  # of a variance, but of the matrix where it is orthogonal
-    assert (swept.shape, swept.dtype) == ((3, 6, 5), dtype)
-    np.testing.assert_allclose(swept, np.multiply.outer(scales, np.asarray(one)), rtol=1e-5, atol=1e-6)
+def test_a_sweep_over_gains_draws_the_same_numbers_at_every_scale(name):
+    got = swept(getattr(fnnet, name)(jnp.asarray([0.0, 1, 4])))
+    scales = [0, 1, 4] if name == "Orthogonal" else [0, 1, 2]  # of the matrix itself, and of a variance
+    one = getattr(fnnet, name)()(KEY, (6, 5), "float32", 6, 5) / DEFAULT.get(name, 1) ** 0.5
+    np.testing.assert_allclose(got, np.multiply.outer(scales, np.asarray(one)), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("spec", "want"),
-    [
-        (lambda n: fnnet.Constant(n), [0, 1, 4]),
-        (lambda n: fnnet.Normal(0 * n, n), [0, 1, 4]),
-        (lambda n: fnnet.Uniform(n, n), [0, 1, 4]),
-    ],
-)
-def test_every_other_number_can_be_swept_too(spec, want, dtype):
-    swept = jax.vmap(lambda spec: spec(KEY, (2, 3), dtype, 2, 3))(spec(jnp.asarray([0, 1, 4], dtype)))
-    np.testing.assert_array_equal(swept, np.broadcast_to(np.reshape(want, (3, 1, 1)), (3, 2, 3)))
+SWEPT = {
+    **{name: lambda n, name=name: getattr(fnnet, name)(n) for name in GAINED},
+    "Constant": lambda n: fnnet.Constant(n),
+    "Normal": lambda n: fnnet.Normal(0 * n, n),
+    "Uniform": lambda n: fnnet.Uniform(n, n),
+}
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_a_sweep_keeps_the_dtype(name, dtype):
+    array = jax.eval_shape(functools.partial(swept, dtype=dtype), SWEPT[name](jnp.asarray([0, 1, 4], dtype)))
+    assert (array.shape, array.dtype, array.weak_type) == ((3, 6, 5), dtype, False)
+
+
+@pytest.mark.parametrize("name", ["Constant", "Normal", "Uniform"])
+def test_every_other_number_can_be_swept_too(name):
+    got = swept(SWEPT[name](jnp.asarray([0.0, 1, 4])))
+    np.testing.assert_array_equal(got, np.broadcast_to(np.reshape([0, 1, 4], (3, 1, 1)), (3, 6, 5)))
 
 
 def test_a_dense_layer_asks_with_its_own_fans():

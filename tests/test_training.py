@@ -106,7 +106,7 @@ def restored(a):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS[2:4], ids=repr)
 def test_epochs_can_be_cut_anywhere(optimizer):
-    """One scan, two scans, a loop of steps, a whole run and `fit`: the same bits, dropout and a ragged batch included."""
+    """One scan, two scans, a loop of steps, a run and `fit`: the same bits, dropout and a ragged batch included."""
     arguments = {"batch_size": 4, "order": ORDER}
     whole, split, looped = (fresh(optimizer=optimizer) for _ in range(3))
     for _ in range(2):
@@ -135,9 +135,7 @@ def test_an_epoch_is_a_loop_of_steps_over_its_permutation():
             weights = np.zeros(4, np.float32)
             weights[: len(batch)] = 1
             full = np.resize(batch, 4)
-            expected, m = fnnet.train_step(
-                MODEL, optimizer, expected, Batch(DATA.x[full], DATA.y[full], weights)
-            )
+            expected, m = fnnet.train_step(MODEL, optimizer, expected, Batch(DATA.x[full], DATA.y[full], weights))
             losses.append((m.loss, len(batch)))
     for a, b in zip(jax.tree.leaves(state.params), jax.tree.leaves(expected.params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
@@ -207,9 +205,7 @@ def test_weights_of_rows_reach_training():
 
 def test_history_has_an_entry_an_epoch():
     state = fresh()
-    end, history = fnnet.train(
-        MODEL, OPTIMIZERS[3], state, DATA, epochs=3, batch_size=5, order=ORDER, validation=OTHER
-    )
+    end, history = fnnet.train(MODEL, OPTIMIZERS[3], state, DATA, epochs=3, batch_size=5, order=ORDER, validation=OTHER)
     assert history.training.loss.shape == history.validation.accuracy.shape == (3,)
     last = fnnet.evaluate(MODEL, end.params, OTHER)
     np.testing.assert_allclose(history.validation.loss[-1], last.loss, rtol=1e-6)
@@ -298,12 +294,14 @@ def test_every_dtype_stays_itself(dtype):
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_has_rows(batch_size):
     with pytest.raises(ValueError, match="batch_size"):
-        fnnet.train_epoch(MODEL, OPTIMIZERS[0], fresh(optimizer=OPTIMIZERS[0]), DATA, batch_size=batch_size, order=ORDER)
+        fnnet.train_epoch(
+            MODEL, OPTIMIZERS[0], fresh(optimizer=OPTIMIZERS[0]), DATA, batch_size=batch_size, order=ORDER
+        )
 
 
 def test_fit_reports_every_epoch(capsys):
     seen = []
-    state, history = fnnet.fit(
+    _, history = fnnet.fit(
         MODEL, OPTIMIZERS[3], fresh(), DATA, epochs=3, batch_size=8, order=ORDER, validation=OTHER,
         on_epoch=lambda state, epoch: seen.append((int(state.step), float(epoch.training.loss[0]))),
     )  # fmt: skip

@@ -83,7 +83,7 @@ def timed(f: Any, *args: Any) -> tuple[float, Any]:
 
 
 def check_same_network(params: Any, peer_params: Any, metrics: fnnet.Metrics, peer_metrics: tuple) -> None:
-    """Both trained the same thing. Adam divides by small roots, so a few rarely moved weights drift apart in float32."""
+    """Both trained the same thing. Adam divides by small roots, so rarely moved weights drift apart in float32."""
     np.testing.assert_allclose([metrics.loss, metrics.accuracy], peer_metrics, rtol=5e-3)
     theirs = [q for p in peer_params for q in (p["w"], p["b"])]
     apart = [float(jnp.median(jnp.abs(a - b))) for a, b in zip(jax.tree.leaves(params), theirs, strict=True)]

@@ -69,17 +69,12 @@ class HardSigmoid(_Elementwise):
     """f(x) = x / 6 + 1/2 clipped to [0, 1]: a sigmoid of straight lines, with kinks at -3 and 3."""
 
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
-        """y = min(max(x / 6 + 1/2, 0), 1). Keeps y."""
-        y = jnp.clip(x / 6 + 0.5, 0, 1)
-        return y, y
+        """y = min(max(x + 3, 0), 6) / 6. Keeps x."""
+        return jnp.clip(x + 3, 0, 6) / 6, x
 
-    def backward(self, params: tuple[()], y: Floats, dy: Floats) -> Gradients:
-        """dx = dy / 6 where 0 < y < 1, else 0 (the kinks included).
-
-        The slope is 1/6 between the kinks and 0 outside. y (1 - y) is 0 exactly outside, and NaN for NaN.
-        """
-        inside = y * (1 - y)
-        return (), jnp.where(inside > 0, dy / 6, inside)
+    def backward(self, params: tuple[()], x: Floats, dy: Floats) -> Gradients:
+        """dx = dy / 6 where -3 < x < 3, else 0 (the kinks included): the slopes of the three straight lines."""
+        return (), _keep_nan(x, jnp.where(jnp.abs(x) < 3, dy / 6, 0))
 
 
 @spec
@@ -197,20 +192,21 @@ class Gelu(_Elementwise):
         """dx = dy (P(x) + x P'(x)).
 
         erf form:   P'(x) = e^(-x^2 / 2) / sqrt(2 pi), the density of N(0, 1).
-        tanh form:  P'(x) = (1 - tanh^2 u) u' / 2, u' = sqrt(2 / pi) (1 + 3 * 0.044715 x^2).
+        tanh form:  (1 + tanh u) / 2 is the sigmoid of 2u, which keeps its digits far to the left, so
+                    P'(x) = 2 P (1 - P) u', u' = sqrt(2 / pi) (1 + 3 * 0.044715 x^2).
         """
         x = jnp.clip(x, -_TAIL, _TAIL)
         return (), dy * (self._distribution(x) + x * self._density(x))
 
     def _distribution(self, x: Array) -> Array:
         if self.approximate:
-            return 0.5 * (1 + jnp.tanh(_U * (x + 0.044715 * x * x * x)))
+            return jax.lax.logistic(2 * _U * (x + 0.044715 * x * x * x))
         return 0.5 * jax.lax.erfc(-x * math.sqrt(0.5))
 
     def _density(self, x: Array) -> Array:
         if self.approximate:
-            t = jnp.tanh(_U * (x + 0.044715 * x * x * x))
-            return 0.5 * (1 - t * t) * _U * (1 + 3 * 0.044715 * x * x)
+            p = self._distribution(x)
+            return 2 * p * (1 - p) * _U * (1 + 3 * 0.044715 * x * x)
         return jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
 
@@ -294,8 +290,14 @@ def softplus(x: Floats) -> Floats:
 
 def softmax(x: Float[Array, "*rows C"]) -> Float[Array, "*rows C"]:
     """Rows of probabilities e^x_c / sum_k e^x_k, shifted by the row's largest entry, which changes nothing."""
-    e = jnp.exp(x - x.max(-1, keepdims=True))
+    e = jnp.exp(below_largest(x))
     return e / e.sum(-1, keepdims=True)
+
+
+def below_largest(x: Float[Array, "*rows C"]) -> Float[Array, "*rows C"]:
+    """x - max(x), row by row; 0 at the largest entry even if that is infinite."""
+    m = x.max(-1, keepdims=True)
+    return jnp.where(x == m, 0, x - m)
 
 
 def _keep_nan(x: Array, dx: Array) -> Array:

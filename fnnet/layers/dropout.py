@@ -19,7 +19,7 @@ class Dropout:
 
     def check(self) -> None:
         """Dropping everything would leave nothing to scale up."""
-        check_range(self, "rate", low=0, high=1, high_open=True)
+        check_range(self, "rate", required=True, low=0, high=1, high_open=True)
 
     def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int, ...]]:
         """((), in_shape)."""

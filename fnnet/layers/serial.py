@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from fnnet.spec import spec
+from fnnet.spec import is_built, spec
 
 
 def absorb(layer: Any, params: Any, residuals: Any) -> Any:
@@ -14,8 +14,9 @@ def absorb(layer: Any, params: Any, residuals: Any) -> Any:
     return layer.absorb(params, residuals) if hasattr(layer, "absorb") else params
 
 
-def _fold(key: PRNGKeyArray | None, i: int) -> PRNGKeyArray | None:
-    return None if key is None else jax.random.fold_in(key, i)
+def _keys(key: PRNGKeyArray | None, count: int) -> Any:
+    """One key a layer; layer i's does not depend on how many follow."""
+    return [None] * count if key is None else jax.random.split(key, count)
 
 
 @spec
@@ -29,25 +30,25 @@ class Serial:
         if not isinstance(self.layers, tuple):
             raise TypeError(f"Serial: expected a tuple of layers, got {self.layers!r}; write Serial((Dense(2),))")
         for i, layer in enumerate(self.layers):
-            if not all(hasattr(layer, name) for name in ("init", "forward", "backward")):
+            if not is_built(layer, "init", "forward", "backward"):
                 raise TypeError(
                     f"Serial: expected layer {i} to have init, forward and backward, got {layer!r}; "
                     f"a layer is a spec, built with its settings: Relu(), not Relu"
                 )
 
     def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple, tuple[int, ...]]:
-        """(one entry of parameters a layer, out_shape of the last); layer i draws from fold_in(key, i)."""
+        """(one entry of parameters a layer, out_shape of the last); layer i draws from the i-th part of key."""
         params, shape = [], in_shape
-        for i, layer in enumerate(self.layers):
-            p, shape = layer.init(jax.random.fold_in(key, i), shape)
+        for layer, k in zip(self.layers, _keys(key, len(self.layers)), strict=True):
+            p, shape = layer.init(k, shape)
             params.append(p)
         return tuple(params), shape
 
     def forward(self, params: tuple, x: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, tuple]:
         """(B, ...) -> (B, ...), and each layer's residuals."""
         residuals = []
-        for i, (layer, p) in enumerate(zip(self.layers, params, strict=True)):
-            x, r = layer.forward(p, x, key=_fold(key, i))
+        for layer, p, k in zip(self.layers, params, _keys(key, len(self.layers)), strict=True):
+            x, r = layer.forward(p, x, key=k)
             residuals.append(r)
         return x, tuple(residuals)
 

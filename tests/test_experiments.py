@@ -1,0 +1,85 @@
+"""The scripts run as their readers run them, only shorter, and leave behind what they say."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fnnet
+from experiments import digits, mnist
+from experiments.run_folder import RunFolder
+
+HAS_MNIST = "FNNET_DATA" in os.environ and (Path(os.environ["FNNET_DATA"]) / "mnist").is_dir()
+
+
+def records(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def only(folder):
+    (path,) = folder.iterdir()
+    return path
+
+
+def test_digits_learns_and_leaves_its_files(tmp_path, capsys):
+    digits.main(digits.Config(seeds=2, epochs=12, runs=tmp_path, progress=False))
+    text = capsys.readouterr().out
+    run = only(tmp_path / "digits")
+    assert "a fifth held out, stratified" in text
+    assert "the last 360 held out, other writers" in text
+    assert f"{run}" in text
+    assert json.loads((run / "config.json").read_text())["config"]["epochs"] == 12
+    rows = records(run)
+    tests = [r for r in rows if "test_accuracy" in r]
+    assert len(rows) == 2 * 2 * (12 + 1)
+    assert len(tests) == 4
+    assert np.mean([r["test_accuracy"] for r in tests[:2]]) > 0.97
+    for name in ("learning_curve", "confusion_matrix", "predictions"):
+        assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_digits_gives_the_same_numbers_each_time(tmp_path):
+    config = digits.Config(seeds=1, epochs=2, unseen_writers=False, progress=False)
+    runs = []
+    for name in ("a", "b"):
+        digits.main(digits.Config(**{**vars(config), "runs": tmp_path / name}))
+        runs.append([{k: v for k, v in r.items() if k != "seconds"} for r in records(only(tmp_path / name / "digits"))])
+    assert runs[0] == runs[1]
+
+
+def test_digits_holds_out_whole_writers_and_stratified_rows():
+    a, b = digits.tasks(digits.Config(validation_share=0)).values()
+    assert (len(a.train.y), len(a.test.y), len(b.train.y), len(b.test.y)) == (1438, 359, 1437, 360)
+    assert a.validation is None
+    np.testing.assert_array_equal(b.test.x, fnnet.datasets.digits().x[1437:])
+
+
+@pytest.mark.skipif(not HAS_MNIST, reason="needs MNIST in FNNET_DATA")
+def test_mnist_reads_and_reports_every_test_image(tmp_path, capsys):
+    mnist.main(mnist.Config(epochs=1, runs=tmp_path, progress=False))
+    rows = records(only(tmp_path / "mnist"))
+    assert rows[-1]["test_accuracy"] == 1 - rows[-1]["test_errors"] / 10_000
+    assert rows[-1]["test_accuracy"] > 0.95
+    assert "of 10,000 test images right" in capsys.readouterr().out
+
+
+def test_run_folders_never_meet(tmp_path):
+    with RunFolder("a", digits.Config(), tmp_path) as one, RunFolder("a", digits.Config(), tmp_path) as two:
+        assert one.path != two.path
+        one.log(loss=np.float32(0.5))
+        assert records(one.path) == [{"loss": 0.5}]
+        assert records(two.path) == []
+
+
+@pytest.mark.parametrize("script", ["digits", "mnist"])
+def test_help_explains_every_setting(script):
+    command = [sys.executable, "-m", f"experiments.{script}", "--help"]
+    text = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "120"}
+    ).stdout
+    for words in ("--seeds", "--learning-rate", "Adam at the first step", "How often every training", "default"):
+        assert words in text
