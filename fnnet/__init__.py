@@ -4,6 +4,7 @@ from fnnet import datasets, initializers, layers, losses, metrics, optimizers, p
 from fnnet.batch import Batch
 from fnnet.datasets import DataError
 from fnnet.fitting import fit
+from fnnet.gradients import check_gradients
 from fnnet.initializers import (
     Constant,
     GlorotNormal,
@@ -121,6 +122,7 @@ __all__ = [
     "at_step",
     "backprop",
     "backward",
+    "check_gradients",
     "datasets",
     "evaluate",
     "fit",

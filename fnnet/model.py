@@ -107,7 +107,7 @@ def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
 
     Raises ValueError where layers do not fit, and for float64 while JAX has it switched off.
     """
-    if jnp.dtype(dtype) == jnp.float64 and not jax.config.jax_enable_x64:
+    if jnp.dtype(dtype) == jnp.float64 and jnp.result_type(float) != jnp.float64:
         raise ValueError(f"init: {dtype} is switched off; call jax.config.update('jax_enable_x64', True) first")
     params, _ = at_step(model.network, 0, jnp.result_type(float)).init(key, model.input_shape)
 

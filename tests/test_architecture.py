@@ -12,7 +12,7 @@ DIFFERENTIATES = {
     "custom_vjp", "custom_jvp", "custom_gradient", "checkpoint", "remat",
 }  # fmt: skip
 LEVELS = [
-    {"spec", "batch"},
+    {"spec", "batch", "differences"},
     {"initializers", "schedules", "penalties"},
     {"layers"},
     {"losses", "optimizers", "metrics"},

@@ -1,0 +1,219 @@
+"""How far are fnnet's hand-derived gradients from automatic differentiation and from differences?
+
+Runs fnnet.check_gradients over every public layer, loss and penalty and over networks up to six layers deep, and
+again with every gradient multiplied by 1.0001, which must be caught. Writes a table and a chart.
+"""
+
+import dataclasses
+import platform
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+
+import fnnet
+from fnnet.gradients import Report
+
+ACTIVATIONS = (
+    fnnet.Identity(),
+    fnnet.Sigmoid(),
+    fnnet.HardSigmoid(),
+    fnnet.Tanh(),
+    fnnet.Relu(),
+    fnnet.LeakyRelu(),
+    fnnet.Elu(),
+    fnnet.Selu(),
+    fnnet.Gelu(),
+    fnnet.Gelu(approximate=True),
+    fnnet.Silu(),
+    fnnet.Softplus(),
+    fnnet.Exp(),
+    fnnet.Softmax(),
+)
+CLASSES = np.array([2, 0, 3], np.int32)
+
+
+class Subject(NamedTuple):
+    """What is checked: a spec, the shape it is given, and a loss's targets where they are not the usual ones."""
+
+    name: str
+    spec: Any
+    in_shape: tuple[int, ...] | None = None
+    targets: Any = None
+
+
+def layers() -> list[Subject]:
+    """Every layer alone."""
+    composites = (
+        fnnet.Serial((fnnet.Dense(4), fnnet.Tanh(), fnnet.Dense(2))),
+        fnnet.Residual(fnnet.Serial((fnnet.Dense(5), fnnet.Sigmoid()))),
+    )
+    plain = (fnnet.Dense(4), fnnet.Dense(4, biases=None), fnnet.Dropout(0.3), fnnet.Rescale(0.5), fnnet.Flatten())
+    return [Subject(repr(layer), layer, (5,)) for layer in (*ACTIVATIONS, *plain, *composites)]
+
+
+def losses() -> list[Subject]:
+    """Every loss, with every kind of target it takes."""
+    smooth = fnnet.SoftmaxCrossEntropy(label_smoothing=0.1)
+    numbers = (fnnet.SquaredError(), fnnet.AbsoluteError(), fnnet.Huber(0.3), fnnet.Poisson())
+    return [
+        Subject("SoftmaxCrossEntropy(), classes", fnnet.SoftmaxCrossEntropy(), (4,), CLASSES),
+        Subject("SoftmaxCrossEntropy(), probabilities", fnnet.SoftmaxCrossEntropy(), (4,)),
+        Subject(f"{smooth!r}, classes", smooth, (4,), CLASSES),
+        Subject("SigmoidBinaryCrossEntropy()", fnnet.SigmoidBinaryCrossEntropy(), (4,)),
+        *(Subject(repr(loss), loss, (4,)) for loss in numbers),
+    ]
+
+
+def penalties() -> list[Subject]:
+    """Every penalty, on weights alone and on biases too."""
+    return [Subject(repr(p), p) for p in (fnnet.L1(0.1), fnnet.L1(0.1, 0.2), fnnet.L2(0.1), fnnet.L2(0.1, 0.2))]
+
+
+def networks() -> list[Subject]:
+    """For every activation that does not overflow, networks of 2, 4 and 6 layers with a loss and a penalty."""
+    tame = [a for a in ACTIVATIONS if not isinstance(a, fnnet.Exp)]
+    return [
+        Subject(
+            f"{depth} layers of {activation!r}",
+            fnnet.mlp((5, *(6,) * (depth - 1), 4), activation=activation, penalty=fnnet.L2(1e-3, 1e-3)),
+        )
+        for depth in (2, 4, 6)
+        for activation in tame
+    ]
+
+
+@fnnet.spec
+class Scaled:
+    """A layer whose backward is `factor` times too large: what the checker must catch."""
+
+    inner: Any
+    factor: fnnet.Number
+
+    def init(self, key: Any, in_shape: tuple[int, ...]) -> Any:
+        """The inner layer's."""
+        return self.inner.init(key, in_shape)
+
+    def forward(self, params: Any, x: Any, *, key: Any = None) -> Any:
+        """The inner layer's."""
+        return self.inner.forward(params, x, key=key)
+
+    def backward(self, params: Any, residuals: Any, dy: Any) -> Any:
+        """The inner layer's, times factor: wrong on purpose."""
+        return jax.tree.map(lambda g: jnp.asarray(self.factor, g.dtype) * g, self.inner.backward(params, residuals, dy))
+
+
+class Row(NamedTuple):
+    """A line of the table: the largest error of any tensor against each reference."""
+
+    name: str
+    float64: float
+    float32: float
+    differences: float
+    tensors: int
+    left_out: tuple[str, ...]
+    passed: bool
+    caught: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Check every public gradient."""
+
+    results: Path = Path("experiments/results")
+    """Folder for gradients.md and gradients.png."""
+    seed: int = 0
+    """Of inputs, parameters and cotangents."""
+    depths: bool = True
+    """Also check networks of 2, 4 and 6 layers (39 of them)."""
+
+
+def check(subject: Subject, key: Any) -> Row:
+    """The report on one subject, and for a layer whether a gradient 1.0001 times too large is caught."""
+    report = fnnet.check_gradients(subject.spec, subject.in_shape, key=key, targets=subject.targets)
+    caught = "-"
+    if subject.in_shape and hasattr(subject.spec, "init"):
+        wrong = fnnet.check_gradients(Scaled(subject.spec, 1.0001), subject.in_shape, key=key)
+        caught = "yes" if all_caught(wrong) else "NO"
+    return Row(
+        subject.name,
+        report.worst("jax.vjp float64"),
+        report.worst("jax.vjp float32"),
+        report.worst("differences"),
+        len({c.tensor for c in report.checks}),
+        report.left_out,
+        not report.failed,
+        caught,
+    )
+
+
+def all_caught(report: Report) -> bool:
+    """Whether every tensor failed against jax.vjp in both dtypes, and against differences."""
+    against = ("jax.vjp float64", "jax.vjp float32", "differences")
+    return all(not c.passed for c in report.checks if c.against in against)
+
+
+def table(rows: list[Row], seconds: float, seed: int) -> str:
+    """The report as Markdown."""
+    lines = [
+        "# Gradients",
+        "",
+        f"`python -m experiments.gradient_report --seed {seed}`: the largest error of any tensor (limits 1e-12, 5e-6",
+        "and 1e-7), and whether every tensor of every gradient multiplied by 1.0001 was caught. "
+        f"jax {jax.__version__}, numpy {np.__version__}, Python {platform.python_version()}, "
+        f"{jax.default_backend()}, {seconds:.0f} s.",
+        "",
+        "| | tensors | jax.vjp, float64 | jax.vjp, float32 | differences | within limits | 1.0001 caught |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for r in rows:
+        errors = " | ".join(f"{e:.1e}" for e in (r.float64, r.float32, r.differences))
+        lines.append(f"| `{r.name}` | {r.tensors} | {errors} | {'yes' if r.passed else '**NO**'} | {r.caught} |")
+    left_out = [f"- `{r.name}`: {text}" for r in rows for text in r.left_out]
+    lines += ["", f"Left out: {len(left_out)} of {sum(r.tensors for r in rows)} tensors had such points.", *left_out]
+    return "\n".join(lines) + "\n\n![Errors of every gradient](gradients.png)\n"
+
+
+def chart(rows: list[Row]) -> Any:
+    """Each subject's errors as dots on a logarithmic axis, with the limits as lines; exact zeros at the left edge."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.2 + 0.19 * len(rows)), layout="constrained", dpi=120)
+    axis = figure.subplots()
+    floor = 1e-18
+    kinds = (("float64", "jax.vjp, float64", "#4269d0", 1e-12), ("float32", "jax.vjp, float32", "#efb118", 5e-6))
+    for field, label, color, limit in (*kinds, ("differences", "differences", "#6cc5b0", 1e-7)):
+        errors = [max(getattr(r, field), floor) for r in rows]
+        axis.scatter(errors, range(len(rows)), s=16, color=color, label=label, zorder=3)
+        axis.axvline(limit, color=color, linewidth=1, linestyle="--", zorder=1)
+    axis.set(xscale="log", xlim=(floor / 2, 1e-4), ylim=(len(rows) - 0.5, -0.5))
+    axis.set_xlabel("largest error of any tensor; dashed: the limit of the same color; left edge: exactly equal")
+    axis.set_yticks(range(len(rows)), [r.name if len(r.name) < 60 else r.name[:57] + "..." for r in rows], fontsize=6)
+    axis.grid(axis="y", linewidth=0.3)
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    return figure
+
+
+def main(config: Config) -> list[Row]:
+    from tqdm import tqdm
+
+    start, key = time.perf_counter(), jax.random.key(config.seed)
+    subjects = [*layers(), *losses(), *penalties(), *(networks() if config.depths else [])]
+    rows = [check(subject, key) for subject in tqdm(subjects, unit="spec")]
+    config.results.mkdir(parents=True, exist_ok=True)
+    (config.results / "gradients.md").write_text(table(rows, time.perf_counter() - start, config.seed))
+    chart(rows).savefig(config.results / "gradients.png")
+    wrong = [r.name for r in rows if not r.passed or r.caught == "NO"]
+    print(f"{len(rows) - len(wrong)} of {len(rows)} within the limits; {config.results / 'gradients.md'}")
+    if wrong:
+        raise SystemExit("outside the limits, or a wrong gradient not caught: " + ", ".join(wrong))
+    return rows
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
