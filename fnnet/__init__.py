@@ -52,6 +52,7 @@ from fnnet.optimizers import Adam, Chain, Sgd
 from fnnet.penalties import L1, L2
 from fnnet.schedules import ConstantSchedule, CosineDecay, ExponentialDecay, InverseTimeDecay, LinearSchedule
 from fnnet.spec import Number, Static, at_step, spec, static
+from fnnet.tracing import LayerTrace, Trace, per_example_gradients, trace
 from fnnet.training import (
     History,
     Metrics,
@@ -90,6 +91,7 @@ __all__ = [
     "Huber",
     "Identity",
     "InverseTimeDecay",
+    "LayerTrace",
     "LeakyRelu",
     "LecunNormal",
     "LecunUniform",
@@ -116,6 +118,7 @@ __all__ = [
     "SquaredError",
     "Static",
     "Tanh",
+    "Trace",
     "TrainState",
     "Uniform",
     "Zeros",
@@ -137,10 +140,12 @@ __all__ = [
     "mlp",
     "optimizers",
     "penalties",
+    "per_example_gradients",
     "predict",
     "schedules",
     "spec",
     "static",
+    "trace",
     "train",
     "train_epoch",
     "train_step",

@@ -192,9 +192,12 @@ def _draw(
         params = tree.unflatten(_jitter(p, k) for p, k in zip(leaves, keys, strict=False))
     params = jax.tree.map(lambda p: _float64(jnp.asarray(p)), params)
     if targets is None and kind in ("loss", "model"):
-        outputs = x if kind == "loss" else jax.eval_shape(lambda: forward(subject, params, x))
-        targets = jax.random.uniform(target_key, outputs.shape, jnp.float64, 0.05, 0.95)
+        targets = jax.random.uniform(target_key, _output_shape(kind, subject, params, x), jnp.float64, 0.05, 0.95)
     return Drawn(params, x, None if targets is None else _float64(jnp.asarray(targets)), noise_key)
+
+
+def _output_shape(kind: str, subject: Any, params: Any, x: Any) -> tuple[int, ...]:
+    return x.shape if kind == "loss" else jax.eval_shape(lambda: forward(subject, params, x)).shape
 
 
 def _initial(kind: str, subject: Any, key: PRNGKeyArray, in_shape: Any) -> Any:

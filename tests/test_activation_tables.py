@@ -59,6 +59,7 @@ TABLES = {
         -104    0                          0
         -88     0                          0
         -3      0                          0
+        -2.9990234375 0.00016276041666666667  0.16666666666666667
         -2      0.16666666666666667        0.16666666666666667
         -1      0.33333333333333333        0.16666666666666667
         -0.5    0.41666666666666667        0.16666666666666667
@@ -66,6 +67,7 @@ TABLES = {
         0.5     0.58333333333333333        0.16666666666666667
         1       0.66666666666666667        0.16666666666666667
         2       0.83333333333333333        0.16666666666666667
+        2.9990234375 0.99983723958333333   0.16666666666666667
         3       1                          0
         88      1                          0
         104     1                          0
@@ -396,6 +398,14 @@ def test_backward_multiplies_by_dy(name):
     _, residuals = SPECS[name].forward((), x)
     _, dx = SPECS[name].backward((), residuals, dy)
     assert_rounded(dx, np.linspace(-2, 3, len(rows)) * rows[:, 2], 8)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_jax_grad_can_referee_far_out_too(name, float64):
+    """Both sides of a `where` are differentiated, and 0 * inf would be NaN."""
+    rows = ROWS[name][np.isin(ROWS[name][:, 0], [-1e4, -104, 104, 1e4])]
+    slopes = jax.vmap(jax.grad(lambda x: SPECS[name].forward((), x)[0]))(jnp.asarray(rows[:, 0]))
+    assert_rounded(slopes, rows[:, 2], 8)
 
 
 @pytest.mark.parametrize("name", [*TABLES, "Softmax"])

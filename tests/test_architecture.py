@@ -18,7 +18,7 @@ LEVELS = [
     {"losses", "optimizers", "metrics"},
     {"model"},
     {"training"},
-    {"fitting", "sweeps"},
+    {"fitting", "sweeps", "explaining"},
     {"gradients", "tracing", "checkpoints", "plots", "augmentation"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

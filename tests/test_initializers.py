@@ -70,6 +70,16 @@ def test_mean_variance_and_form_are_those_of_the_distribution(name, any_dtype):
     assert ((a - a.mean()) ** 4).mean() / a.var() ** 2 == pytest.approx(kurtosis, abs=0.15)
 
 
+@pytest.mark.parametrize("name", DRAWN)
+def test_the_numbers_are_those_of_the_key_shifted_and_scaled(name, dtype):
+    """To the bit, nearly: a factor of 1.001 would not show among random numbers, and seeds promise the same ones."""
+    _, mean, variance, kurtosis = DRAWN[name]
+    standard = jax.random.normal if kurtosis == NORMAL else functools.partial(jax.random.uniform, minval=-1, maxval=1)
+    scale = math.sqrt(variance if kurtosis == NORMAL else 3 * variance)
+    want = mean + scale * np.asarray(standard(KEY, (6, 5), dtype), np.float64)
+    np.testing.assert_allclose(SPECS[name](KEY, (6, 5), dtype, FAN_IN, FAN_OUT), want, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("name", BOUNDED)
 def test_uniform_ones_fill_their_bounds_and_stay_inside(name, any_dtype):
     _, mean, variance, _ = BOUNDED[name]
@@ -107,6 +117,13 @@ def test_orthogonal_has_orthonormal_rows_or_columns_whichever_are_fewer(shape, d
     q = np.asarray(array, np.float64).reshape(-1, shape[-1]) / 3
     q = q if q.shape[0] >= q.shape[1] else q.T
     np.testing.assert_allclose(q.T @ q, np.eye(q.shape[1]), atol=20 * float(np.finfo(dtype).eps))
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (5, 5)])
+def test_orthogonal_is_the_q_of_the_keys_numbers_whose_r_has_a_diagonal_above_0(shape):
+    r = np.asarray(fnnet.Orthogonal()(KEY, shape, "float32", 1, 1)).T @ np.asarray(jax.random.normal(KEY, shape))
+    np.testing.assert_allclose(r, np.triu(r), atol=1e-5)
+    assert (np.diagonal(r) > 0).all()
 
 
 def test_orthogonal_matrices_are_uniform_so_that_their_diagonal_has_both_signs():
@@ -147,9 +164,9 @@ SWEPT = {
 
 
 @pytest.mark.parametrize("name", SWEPT)
-def test_a_sweep_keeps_the_dtype(name, dtype):
-    array = jax.eval_shape(functools.partial(swept, dtype=dtype), SWEPT[name](jnp.asarray([0, 1, 4], dtype)))
-    assert (array.shape, array.dtype, array.weak_type) == ((3, 6, 5), dtype, False)
+def test_a_sweep_has_the_dtype_asked_for_whatever_its_own(name, any_dtype):
+    array = jax.eval_shape(functools.partial(swept, dtype=any_dtype), SWEPT[name](jnp.asarray([0, 1, 4], "float32")))
+    assert (array.shape, array.dtype, array.weak_type) == ((3, 6, 5), any_dtype, False)
 
 
 @pytest.mark.parametrize("name", ["Constant", "Normal", "Uniform"])
@@ -163,6 +180,15 @@ def test_a_dense_layer_asks_with_its_own_fans():
     params, _ = layer.init(KEY, (200,))
     assert float(params.w.var()) == pytest.approx(2 / 500, rel=0.05)
     assert float(jnp.abs(params.b).max()) == pytest.approx(math.sqrt(3 / 200), rel=0.05)
+
+
+def test_a_dense_layer_draws_weights_from_one_half_of_its_key_and_biases_from_the_other():
+    weights, biases = fnnet.GlorotNormal(), fnnet.LecunUniform()
+    params, out_shape = fnnet.Dense(3, weights, biases).init(KEY, (4, 5))
+    one, other = jax.random.split(KEY)
+    np.testing.assert_array_equal(params.w, weights(one, (5, 3), jnp.float32, 5, 3))
+    np.testing.assert_array_equal(params.b, biases(other, (3,), jnp.float32, 5, 3))
+    assert out_shape == (4, 3)
 
 
 @pytest.mark.parametrize("name", GAINED[:-1])

@@ -56,9 +56,9 @@ def test_numbers_of_the_parameters_dtype_pass_too(penalty):
 
 
 def test_fields_of_other_names_are_free_of_charge():
-    params = {"w": jnp.ones(3), "scale": jnp.ones(3)}, jnp.ones(3)
-    assert float(fnnet.L2(1, 1).value(params)) == 0
-    assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(fnnet.L2(1, 1).gradient(params)))
+    for params in (({"w": jnp.ones(3), "scale": jnp.ones(3)}, jnp.ones(3)), jnp.ones(3)):
+        assert float(fnnet.L2(1, 1).value(params)) == 0
+        assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(fnnet.L2(1, 1).gradient(params)))
 
 
 @pytest.mark.parametrize("penalty", [fnnet.L1, fnnet.L2])
