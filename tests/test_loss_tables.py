@@ -407,6 +407,16 @@ def test_bfloat16_stays_bfloat16(name):
     np.testing.assert_allclose(gradient.astype(jnp.float32), want_gradient, rtol=0.02)
 
 
+@pytest.mark.parametrize("name", EVERY)
+def test_targets_take_the_dtype_of_the_outputs(name):
+    outputs, targets = jnp.asarray([[0.5, -1.0]], jnp.bfloat16), jnp.asarray([[1.0, 0.0]], jnp.float32)
+    value, gradient = value_and_gradient(EVERY[name], outputs, targets)
+    want_value, want_gradient = value_and_gradient(EVERY[name], outputs, targets.astype(jnp.bfloat16))
+    assert value.dtype == gradient.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(value, want_value)
+    np.testing.assert_array_equal(gradient, want_gradient)
+
+
 @pytest.mark.parametrize(
     ("name", "outputs", "predicted"),
     [
@@ -441,6 +451,8 @@ SEQUENCE = [[[0, 1], [1, 0]], [[0, 1], [1, 0]]]
         ("SigmoidBinaryCrossEntropy", [[1], [1], [-1], [-1]], np.array([[1.0], [0], [1], [0]]), [1, 0, 0, 1]),
         ("SigmoidBinaryCrossEntropy", [[1, -2], [1, -2], [-1, 2]], np.array([[1, 0], [1, 1], [1, 1]]), [1, 0, 0]),
         ("SigmoidBinaryCrossEntropy", [[0.1], [-0.1]], np.array([[0.7], [0.3]]), [1, 1]),
+        ("SigmoidBinaryCrossEntropy", [[0], [0]], np.array([[0], [1]]), [1, 0]),  # 1/2 itself counts as a no
+        ("SigmoidBinaryCrossEntropy", [[0.1], [-0.1]], np.array([[0.5], [0.5]]), [0, 1]),
     ],
 )
 def test_accuracy_counts_these_rows_as_correct(name, outputs, targets, correct):
