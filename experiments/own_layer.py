@@ -66,9 +66,7 @@ def main(config: Config) -> float:
     )
     slopes = next(p for layer, p in zip(model.network.layers, state.params, strict=True) if isinstance(layer, PRelu))
     accuracy = float(fnnet.evaluate(model, state.params, test).accuracy)
-    print(
-        f"test accuracy {accuracy:.2%}; the slopes, all 0.25 at the start, are now {slopes.min():.2f} to {slopes.max():.2f}"
-    )
+    print(f"test accuracy {accuracy:.2%}; slopes, 0.25 at the start: {slopes.min():.2f} to {slopes.max():.2f}")
     return accuracy
 
 

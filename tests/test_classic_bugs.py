@@ -167,7 +167,8 @@ def test_a_dropout_mask_forgotten_on_the_way_back(is_noticed):
     def backward(self, params, m, dy):
         return (), dy
 
-    is_noticed(fnnet.Dropout, "backward", backward, one_layer, fnnet.Dropout(0.4), (7,), KEY)
+    layer = fnnet.Serial((fnnet.Dense(4), fnnet.Dropout(0.4)))
+    is_noticed(fnnet.Dropout, "backward", backward, one_layer, layer, (7,), KEY)
 
 
 @pytest.mark.parametrize("slope", [0.0, 1.0])
