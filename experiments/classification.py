@@ -84,6 +84,21 @@ def train_one(
     return Trained(state, history, np.asarray(fnnet.predict(model, state.params, task.test.x)), seconds)
 
 
+def check_settings(config: Any) -> None:
+    """Leave with one line that says what to write, before a run folder is made."""
+    for name in ("seeds", "epochs", "batch_size"):
+        if getattr(config, name) < 1:
+            raise SystemExit(f"--{name.replace('_', '-')}: expected a number of 1 or more, got {getattr(config, name)}")
+    if not 0 <= config.validation_share < 1:
+        raise SystemExit(f"--validation-share: expected a share from 0 to below 1, got {config.validation_share}")
+
+
+def say_sizes(task: Task) -> str:
+    """`1,293 to learn from, 144 to watch, 360 to be tested on`."""
+    watched = "" if task.validation is None else f"{len(task.validation.y):,} to watch, "
+    return f"{len(task.train.y):,} to learn from, {watched}{len(task.test.y):,} to be tested on"
+
+
 def summary(networks: list[Trained], test: fnnet.Batch) -> str:
     """`98.12 % +- 0.10 over 5 seeds`: mean and standard deviation (n - 1) of the test accuracy."""
     accuracies = np.array([100 * (1 - network.errors(test) / len(test.y)) for network in networks])
@@ -91,14 +106,15 @@ def summary(networks: list[Trained], test: fnnet.Batch) -> str:
     return f"{accuracies.mean():.2f} %{spread} over {len(accuracies)} seed{'s' if len(accuracies) > 1 else ''}"
 
 
-def draw(network: Trained, task: Task, run: RunFolder, examples: int = 10) -> None:
-    """Learning curve, confusion matrix, and the first test images with what the network makes of them."""
+def draw(network: Trained, task: Task, run: RunFolder) -> None:
+    """Learning curve, confusion matrix, and test images: the first of every class and the first three mistakes."""
     guesses = network.probabilities.argmax(1)
     counts = fnnet.metrics.confusion_matrix(jax.numpy.asarray(guesses), jax.numpy.asarray(task.test.y), 10)
     run.picture("learning_curve", plots.learning_curve(network.history))
     run.picture("confusion_matrix", plots.confusion_matrix(counts, task.class_names))
+    one_each = [np.flatnonzero(task.test.y == c)[0] for c in range(len(task.class_names))]
     wrong = np.flatnonzero(guesses != task.test.y)
-    shown = np.r_[np.arange(examples - 3), wrong[:3]]
+    shown = np.r_[one_each, wrong[:3]].astype(int)
     rows = task.test.x[shown], network.probabilities[shown], task.test.y[shown]
     run.picture("predictions", plots.predictions(*rows, task.class_names))
 

@@ -12,7 +12,16 @@ from pathlib import Path
 import tyro
 
 import fnnet
-from experiments.classification import Task, Training, draw, split_off, summary, train_seeds
+from experiments.classification import (
+    Task,
+    Training,
+    check_settings,
+    draw,
+    say_sizes,
+    split_off,
+    summary,
+    train_seeds,
+)
 from experiments.run_folder import RunFolder
 
 UNSEEN = 360  # rows at the end from other writers; a fifth of all, so both ways share one compiled program
@@ -35,7 +44,7 @@ class Config:
     dropout: float | None = 0.3
     """Share of hidden activations dropped while training; None leaves dropout out of the program."""
     label_smoothing: float | None = 0.1
-    """Share of each target spread over all classes; None leaves it out."""
+    """Share of each target spread over all classes (so the loss stays above 0.5 here); None leaves it out."""
     validation_share: float = 0.1
     """Share of the training digits held out to watch the training; 0 trains on all of them."""
     unseen_writers: bool = True
@@ -72,10 +81,11 @@ def build(config: Config, rows: int) -> tuple[fnnet.Model, fnnet.Adam]:
 
 
 def main(config: Config) -> None:
+    check_settings(config)
     training, lines, start = Training(config.epochs, config.batch_size, config.progress), [], time.perf_counter()
     with RunFolder("digits", config, config.runs) as run:
         for name, task in tasks(config).items():
-            print(f"\n{name}: {len(task.train.y):,} digits to learn from, {len(task.test.y):,} to be tested on")
+            print(f"\n{name}: {say_sizes(task)}")
             model, optimizer = build(config, len(task.train.y))
             networks = train_seeds(model, optimizer, task, training, config.seeds, run, name)
             lines.append(f"{name:<37}  {summary(networks, task.test)}")

@@ -13,7 +13,16 @@ from typing import Literal
 import tyro
 
 import fnnet
-from experiments.classification import Task, Training, draw, split_off, summary, train_seeds
+from experiments.classification import (
+    Task,
+    Training,
+    check_settings,
+    draw,
+    say_sizes,
+    split_off,
+    summary,
+    train_seeds,
+)
 from experiments.run_folder import RunFolder
 
 
@@ -35,8 +44,8 @@ class Config:
     """Of Adam at the first step; it falls to 0 along half a cosine."""
     dropout: float | None = None
     """Share of hidden activations dropped while training; None leaves dropout out of the program."""
-    validation_share: float = 1 / 12
-    """Share of the training images held out to watch the training (5,000); 0 trains on all of them."""
+    validation_share: float = 0.08
+    """Share of the training images held out to watch the training (4,800); 0 trains on all of them."""
     progress: bool = True
     """Show a bar for each network."""
     runs: Path = Path("runs")
@@ -60,12 +69,13 @@ def build(config: Config, rows: int) -> tuple[fnnet.Model, fnnet.Adam]:
 
 
 def main(config: Config) -> None:
+    check_settings(config)
     start = time.perf_counter()
     task = load(config)
     model, optimizer = build(config, len(task.train.y))
     training = Training(config.epochs, config.batch_size, config.progress)
     with RunFolder(config.data, config, config.runs) as run:
-        print(f"{len(task.train.y):,} images to learn from, {len(task.test.y):,} to be tested on")
+        print(f"{config.data}: {say_sizes(task)}")
         networks = train_seeds(model, optimizer, task, training, config.seeds, run, config.data)
         draw(networks[0], task, run)
         print(f"test accuracy {summary(networks, task.test)}")

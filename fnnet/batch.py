@@ -9,7 +9,8 @@ class Batch(NamedTuple):
     x        (B, ...)  inputs; images are uint8, a `Rescale` in the network makes them numbers
     y        (B,) integer classes, (B, C) probabilities, or (B, O) values: what the loss expects
     weights  (B,) weights of the rows, or None. The value of a batch is sum(w * l) / sum(w).
-             Rows of weight 0 are masked: whatever stands in them, a NaN included, changes nothing.
+             Rows of weight 0 are masked (another row stands in for them): whatever stands in them, a NaN
+             included, changes nothing. Only a layer that looks across rows counts the stand-in as a row.
     """
 
     x: Any

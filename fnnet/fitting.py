@@ -1,15 +1,27 @@
 """`fit`: the shell around `train`, for people who want to watch. The mathematics is all in `training`."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from fnnet.batch import Batch
-from fnnet.model import Model
+from fnnet.losses import SoftmaxCrossEntropy
+from fnnet.model import Model, forward
+from fnnet.spec import at_step, parameter_dtype
 from fnnet.training import History, Metrics, TrainState, train
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss became NaN or infinite. `epoch` says in which epoch (from 1), `state` is the one before it."""
+
+    def __init__(self, message: str, epoch: int, state: TrainState):
+        super().__init__(message)
+        self.epoch, self.state = epoch, state
 
 
 def fit(
@@ -31,24 +43,57 @@ def fit(
     on_epoch   called after every epoch with the state and a History of that one epoch
 
     Data is moved to the device once. Returns the state and the History of all epochs as NumPy arrays.
-    Raises ImportError if a bar is asked for and tqdm is missing, ValueError for epochs below 1.
+    Raises ImportError if a bar is asked for and tqdm is missing; ValueError for epochs below 1 and for classes that
+    the network has no output for; NonFiniteError, which carries the last good state, if the loss is no number.
     """
-    if epochs < 1:
-        raise ValueError(f"fit: expected epochs of 1 or more, got {epochs}")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"fit: expected epochs to be an int of 1 or more, got {epochs!r}")
+    for name, rows in (("data", data), ("validation", validation)):
+        if rows is not None:
+            _check_classes(model, state, rows, name)
     data, validation = jax.device_put((data, validation))
     parts = []
     with _bar(epochs, progress) as bar:
-        for _ in range(epochs):
+        for epoch in range(1, epochs + 1):
+            before = state
             state, part = train(
                 model, optimizer, state, data,
                 epochs=1, batch_size=batch_size, order=order, validation=validation,
             )  # fmt: skip
             parts.append(jax.tree.map(np.asarray, part))
+            _check_finite(parts[-1], epoch, before)
             bar.set_postfix_str(describe(parts[-1]), refresh=False)
             bar.update()
             if on_epoch is not None:
                 on_epoch(state, parts[-1])
     return state, jax.tree.map(lambda *epochs: np.concatenate(epochs), *parts)
+
+
+def _check_classes(model: Model, state: TrainState, data: Batch, name: str) -> None:
+    """Raise ValueError where a class has no output: inside the compiled program it could only become NaN."""
+    y = np.asarray(data.y)
+    if not isinstance(model.loss, SoftmaxCrossEntropy) or not np.issubdtype(y.dtype, np.integer) or y.size == 0:
+        return
+    at_zero = jnp.zeros((1, *model.input_shape), jnp.asarray(data.x[:1]).dtype)
+    network = dataclasses.replace(model, loss=SoftmaxCrossEntropy(), penalty=None)
+    dtype = parameter_dtype(state.params)
+    count = jax.eval_shape(lambda: forward(at_step(network, 0, dtype), state.params, at_zero)).shape[-1]
+    counted = y if data.weights is None else y[np.asarray(data.weights) != 0]
+    if counted.size and not 0 <= counted.min() <= counted.max() < count:
+        raise ValueError(
+            f"fit: expected classes 0 to {count - 1} in {name}, for the network's {count} outputs, "
+            f"got {counted.min()} to {counted.max()}"
+        )
+
+
+def _check_finite(history: History, epoch: int, before: TrainState) -> None:
+    if not np.isfinite(history.training.loss[-1]):
+        raise NonFiniteError(
+            f"fit: the loss became {history.training.loss[-1]} in epoch {epoch}; try a smaller learning rate, and look "
+            f"for NaN in the data. The state before that epoch is this error's `state`",
+            epoch,
+            before,
+        )
 
 
 def describe(history: History) -> str:

@@ -6,19 +6,21 @@ This is the one file of fnnet that differentiates automatically. For a random co
 gradient that `backward` returns with
 
     jax.vjp       of the same forward, in float64 and float32
-    differences   (L(t + h v) - L(t - h v)) / 2h of L = <dy, forward>, in float64, h = 1e-5: every entry of a
-                  small tensor, 32 random directions v of a large one
+    differences   slopes of L = <dy, forward> along every entry of a small tensor, or 32 random directions of a
+                  large one, in float64 (see `fnnet.differences`)
 
 and checks what must hold of any backward: it is linear in dy, the same under jit, its gradients have the
 structure, shape and dtype of what they are gradients of, and, where rows do not mix, the gradient of a batch is
 the sum of its rows' gradients and no row's dx depends on another row.
 
 How far apart. For a gradient a and its reference b the error is |a - b| / max(|b|, n / limit), with |.| the
-Euclidean norm of the tensor and n the noise: 16 eps times the size of what was summed (the largest tensor of the
-pass), or 10 eps |L| / h per entry for differences. So a gradient that is truly zero, and comes out as rounding on
-both sides, passes, and every other is held to the limit relative to its own size.
+Euclidean norm of the tensor and n the noise: 64 times as far as b moves when every number that goes in is moved
+by its last bit (the largest of three such draws), or 30 eps |L| / h a probe for differences. So a gradient that is
+truly zero, and comes out as rounding on both sides, passes, and every other is held to the limit relative to its own
+size, however the sizes of the tensors differ.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -35,6 +37,7 @@ from fnnet.spec import as_numbers, is_built
 
 LIMITS = {"float64": 1e-12, "float32": 5e-6}
 DIFFERENCE_LIMIT = 1e-7
+TRIES = 32  # keys after which a layer counts as one without noise
 
 
 class Check(NamedTuple):
@@ -141,9 +144,13 @@ def check_gradients(
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         kind = _kind_of(subject)
         drawn = _draw(kind, subject, in_shape, key, batch, params, x, targets)
-        parts = [_check_mode(kind, subject, mode, drawn) for mode in _modes(kind, subject, drawn)]
+        drawn, modes = _modes(kind, subject, drawn)
+        parts = [_check_mode(kind, subject, mode, drawn) for mode in modes]
     checks = tuple(check for part, _ in parts for check in part)
-    return Report(repr(subject), checks, tuple(text for _, texts in parts for text in texts))
+    texts = [text for _, texts in parts for text in texts]
+    if kind in ("loss", "model") and targets is None:
+        texts.append("targets other than numbers between 0.05 and 0.95: pass targets= (integer classes, say)")
+    return Report(repr(subject), checks, tuple(texts))
 
 
 class Drawn(NamedTuple):
@@ -156,6 +163,9 @@ class Drawn(NamedTuple):
 
 
 def _kind_of(subject: Any) -> str:
+    """ "layer", "loss", "penalty" or "model". Raises TypeError for anything that is none of them, or no spec."""
+    if not dataclasses.is_dataclass(subject) and not isinstance(subject, type):
+        raise TypeError(f"check_gradients: {type(subject).__name__} is no spec; write @fnnet.spec above the class")
     if isinstance(subject, Model):
         return "model"
     if is_built(subject, "init", "forward", "backward"):
@@ -164,9 +174,11 @@ def _kind_of(subject: Any) -> str:
         return "loss"
     if is_built(subject, "value", "gradient"):
         return "penalty"
+    methods = ("init", "forward", "backward", "predict", "value", "gradient")
+    has = ", ".join(name for name in methods if hasattr(subject, name)) or "none of these"
     raise TypeError(
         f"check_gradients: expected a layer (init, forward, backward), a loss (forward, backward, predict), "
-        f"a penalty (value, gradient) or a Model, built with its settings; got {subject!r}"
+        f"a penalty (value, gradient) or a Model, built with its settings; got {subject!r}, which has {has}"
     )
 
 
@@ -177,6 +189,8 @@ def _draw(
     init_key, x_key, target_key, jitter_key, noise_key = jax.random.split(key, 5)
     if kind == "model":
         in_shape = subject.input_shape
+    if isinstance(in_shape, int):
+        raise ValueError(f"check_gradients: expected in_shape to be a tuple, got {in_shape}; write ({in_shape},)")
     if x is None and kind != "penalty":
         if in_shape is None:
             raise ValueError(
@@ -186,7 +200,7 @@ def _draw(
         x = jax.random.normal(x_key, (batch, *in_shape), jnp.float64)
     x = None if x is None else _float64(jnp.asarray(x))
     if params is None:
-        drawn = _initial(kind, subject, init_key, None if x is None else x.shape[1:])
+        drawn = _initial(kind, subject, init_key, *((None, None) if x is None else (x.shape[1:], x.dtype)))
         leaves, tree = jax.tree.flatten(drawn)
         keys = jax.random.split(jitter_key, max(1, len(leaves)))
         params = tree.unflatten(_jitter(p, k) for p, k in zip(leaves, keys, strict=False))
@@ -200,13 +214,31 @@ def _output_shape(kind: str, subject: Any, params: Any, x: Any) -> tuple[int, ..
     return x.shape if kind == "loss" else jax.eval_shape(lambda: forward(subject, params, x)).shape
 
 
-def _initial(kind: str, subject: Any, key: PRNGKeyArray, in_shape: Any) -> Any:
+def _initial(kind: str, subject: Any, key: PRNGKeyArray, in_shape: Any, x_dtype: Any) -> Any:
     if kind == "loss":
         return ()
     if kind == "penalty":
         return Serial((Dense(4), Dense(2))).init(key, (3,))[0]
-    network = subject.network if kind == "model" else subject
-    return as_numbers(network, jnp.float64, "check_gradients").init(key, tuple(in_shape))[0]
+    network = as_numbers(subject.network if kind == "model" else subject, jnp.float64, "check_gradients")
+    name, drawn = type(network).__name__, network.init(key, tuple(in_shape))
+    if not isinstance(drawn, tuple) or len(drawn) != 2 or not isinstance(drawn[1], tuple):
+        raise ValueError(f"{name}.init: expected (params, out_shape) with out_shape a tuple of ints, got {drawn!r}")
+    y = jax.eval_shape(lambda x: _forward(network, drawn[0], x), jax.ShapeDtypeStruct((2, *in_shape), x_dtype))
+    if y.shape[1:] != drawn[1]:
+        raise ValueError(
+            f"{name}.init: gives out_shape {drawn[1]} for in_shape {tuple(in_shape)}, but forward gives rows of shape "
+            f"{y.shape[1:]}; return the shape of one output without the batch axis"
+        )
+    return drawn[0]
+
+
+def _forward(layer: Any, params: Any, x: Any) -> Any:
+    """The layer's y. Raises TypeError unless it returns (y, residuals)."""
+    result = layer.forward(params, x, key=None)
+    if not isinstance(result, tuple) or len(result) != 2:
+        got = "a single array" if hasattr(result, "shape") else type(result).__name__
+        raise TypeError(f"{type(layer).__name__}.forward: expected (y, residuals), got {got}")
+    return result[0]
 
 
 def _jitter(p: Any, key: PRNGKeyArray) -> Any:
@@ -227,16 +259,20 @@ def _cast(tree: Any, dtype: str) -> Any:
     return jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, tree)
 
 
-def _modes(kind: str, subject: Any, drawn: Drawn) -> tuple[str, ...]:
-    """Without a key, and with one where that is another function."""
+def _modes(kind: str, subject: Any, drawn: Drawn) -> tuple[Drawn, tuple[str, ...]]:
+    """Without a key, and with one where that is another function for any of 32 keys; drawn with such a key."""
     if kind not in ("layer", "model"):
-        return ("prediction",)
+        return drawn, ("prediction",)
     network = as_numbers(subject.network if kind == "model" else subject, jnp.float64, "check_gradients")
 
-    def differs(params: Any, x: Any, key: PRNGKeyArray) -> Array:
-        return (network.forward(params, x)[0] != network.forward(params, x, key=key)[0]).any()
+    def differ(params: Any, x: Any, key: PRNGKeyArray) -> Array:
+        noisy = jax.vmap(lambda k: network.forward(params, x, key=k)[0])(jax.random.split(key, TRIES))
+        return jnp.any(noisy != network.forward(params, x)[0][None], axis=tuple(range(1, noisy.ndim)))
 
-    return ("prediction", "training") if jax.jit(differs)(drawn.params, drawn.x, drawn.key) else ("prediction",)
+    noisy = np.asarray(jax.jit(differ)(drawn.params, drawn.x, drawn.key))
+    if not noisy.any():
+        return drawn, ("prediction",)
+    return drawn._replace(key=jax.random.split(drawn.key, TRIES)[int(noisy.argmax())]), ("prediction", "training")
 
 
 def _case(kind: str, subject: Any, mode: str, drawn: Drawn, dtype: str) -> Case:
@@ -257,7 +293,7 @@ def _case(kind: str, subject: Any, mode: str, drawn: Drawn, dtype: str) -> Case:
 
     def passed(params: Any, x: Any, dy: Array) -> tuple[Any, Any]:
         p = backprop(subject, params, Batch(x, targets), key=key)
-        return jax.tree.map(lambda g: dy * g, (p.grads, p.dx))
+        return jax.tree.map(lambda g: dy * g if _is_float(g) else g, (p.grads, p.dx))
 
     return Case(lambda params, x: loss(subject, params, x, targets, key=key), passed, None, False)
 
@@ -291,15 +327,15 @@ def _check_mode(kind: str, subject: Any, mode: str, drawn: Drawn) -> tuple[list[
         wrong = _structure(mode, jax.eval_shape(case.backward, params, x, dy), params, x)
         if wrong:
             return wrong, left_out
-        found = _measure(case, params, x, dy, is_first=dtype == "float64")
+        program = _program(case, is_first=dtype == "float64")
+        found = program(params, x, dy)
         _refuse_nan(subject, found.outputs)
-        size = max(float(jnp.linalg.norm(a.ravel())) for a in (*jax.tree.leaves(found.reference), dy))
-        noise = 16 * float(jnp.finfo(dtype).eps) * size
+        noise = _noise(program, params, x, dy, found.reference, drawn.key)
         checks += _compare(mode, f"jax.vjp {dtype}", found.hand, found.reference, limit, noise)
         if dtype == "float64":
             checks += _compare(mode, "eager", found.hand, case.backward(params, x, dy), limit, noise)
             if found.linearity is not None:
-                checks += _compare(mode, "linearity", *found.linearity, limit, 10 * noise)
+                checks += _compare(mode, "linearity", *found.linearity, limit, noise)
             checks += _rows(mode, found, limit, noise, left_out)
             checks += _differences(mode, case, params, x, dy, found.hand, drawn.key, left_out)
     return checks, left_out
@@ -328,8 +364,8 @@ class _Measured(NamedTuple):
     rows: tuple[Array, Any] | None
 
 
-def _measure(case: Case, params: Any, x: Any, dy: Array, is_first: bool) -> _Measured:
-    """Everything that is compared, from one program; linearity and rows in the first dtype only.
+def _program(case: Case, is_first: bool) -> Callable[[Any, Any, Array], _Measured]:
+    """Everything that is compared, as one compiled program; linearity and rows in the first dtype only.
 
     linearity   backward(2 dy + 3 e) and 2 backward(dy) + 3 backward(e), for another cotangent e
     rows        outputs of the rows one by one, and the sum of their gradients with dx row by row
@@ -345,7 +381,31 @@ def _measure(case: Case, params: Any, x: Any, dy: Array, is_first: bool) -> _Mea
             rows = _row_by_row(case.row, params, x, dy)
         return _Measured(case.forward(params, x), hand, _vjp(case.forward, params, x, dy), linearity, rows)
 
-    return jax.jit(program)(params, x, dy)
+    return jax.jit(program)
+
+
+def _noise(
+    program: Callable[[Any, Any, Array], _Measured], params: Any, x: Any, dy: Array, reference: Any, key: PRNGKeyArray
+) -> dict[str, float]:
+    """How uncertain each tensor of the reference is, by name: 64 times its move when inputs move by a last bit."""
+    eps = float(jnp.finfo(dy.dtype).eps)
+    noise = {name: 0.0 for name, _, _ in _named(reference, reference)}
+    for i in range(3):
+        moved = program(*_wobbled((params, x, dy), eps, jax.random.fold_in(key, i))).reference
+        for name, a, b in _named(moved, reference):
+            noise[name] = max(noise[name], 64 * float(jnp.linalg.norm((a - b).ravel())))
+    return noise
+
+
+def _wobbled(tree: Any, eps: float, key: PRNGKeyArray) -> Any:
+    """Every floating number up or down by eps times itself, at random."""
+    leaves, structure = jax.tree.flatten(tree)
+    keys = jax.random.split(key, len(leaves))
+
+    def one(a: Any, key: PRNGKeyArray) -> Any:
+        return a + eps * a * jax.random.rademacher(key, a.shape, a.dtype) if _is_float(a) else a
+
+    return structure.unflatten(map(one, leaves, keys))
 
 
 def _row_by_row(row: Callable[[int], Case], params: Any, x: Any, dy: Array) -> tuple[Array, Any]:
@@ -382,7 +442,8 @@ def _structure(mode: str, hand: Any, params: Any, x: Any) -> list[Check]:
         return Check(tensor, shape, mode, "structure", float("inf"), 0.0, False, note)
 
     if not isinstance(hand, tuple) or len(hand) != 2:
-        return [failure("backward", (), f"expected it to return (dparams, dx), got {type(hand).__name__}")]
+        got = "a single array" if hasattr(hand, "shape") else type(hand).__name__
+        return [failure("backward", (), f"expected (dparams, dx), got {got}; write `return dparams, dx`")]
     dparams, dx = hand
     if jax.tree.structure(dparams) != jax.tree.structure(params):
         expected, got = jax.tree.structure(params), jax.tree.structure(dparams)
@@ -395,6 +456,8 @@ def _structure(mode: str, hand: Any, params: Any, x: Any) -> list[Check]:
     for name, g, value in _named((dparams, dx), (params, x)):
         if g is not None and (g.shape, g.dtype) != (value.shape, value.dtype):
             note = f"expected {value.dtype} of shape {value.shape}, got {g.dtype} of shape {g.shape}"
+            if g.shape[1:] == value.shape and name != "x":
+                note += "; sum over the batch: .sum(0)"
             found.append(failure(name, value.shape, note))
     return found
 
@@ -410,9 +473,9 @@ def _named(hand: tuple[Any, Any], other: tuple[Any, Any]) -> Iterator[tuple[str,
         yield "x", hand[1], other[1]
 
 
-def _compare(mode: str, against: str, hand: Any, reference: Any, limit: float, noise: float) -> list[Check]:
+def _compare(mode: str, against: str, hand: Any, reference: Any, limit: float, noise: dict[str, float]) -> list[Check]:
     """One Check a tensor."""
-    return [_check(name, mode, against, a, b, limit, noise) for name, a, b in _named(hand, reference)]
+    return [_check(name, mode, against, a, b, limit, noise[name]) for name, a, b in _named(hand, reference)]
 
 
 def _check(name: str, mode: str, against: str, a: Any, b: Any, limit: float, noise: float) -> Check:
@@ -430,12 +493,21 @@ def _worst_entry(a: np.ndarray, b: np.ndarray, against: str) -> str:
     index = tuple(map(int, np.unravel_index(apart.argmax(), a.shape)))
     where = f"entry {list(index)}: backward gives {a[index]:.9g}, {against} gives {b[index]:.9g}"
     factor = float((a * b).sum() / (b * b).sum()) if (b * b).sum() > 0 else float("nan")
-    if np.isfinite(factor) and np.linalg.norm(a - factor * b) <= 1e-5 * np.linalg.norm(a):
+    if np.isfinite(factor) and abs(factor - 1) > 1e-9 and np.linalg.norm(a - factor * b) <= 1e-5 * np.linalg.norm(a):
         where += f"; the whole tensor is {factor:.6g} times what it should be"
     return where
 
 
-def _rows(mode: str, found: _Measured, limit: float, noise: float, left_out: list[str]) -> list[Check]:
+def _worst_place(found: differences.Slopes, used: np.ndarray) -> str:
+    """Where slope and difference are furthest apart, with both values."""
+    apart = np.where(used, np.abs(np.nan_to_num(found.mine - found.measured, nan=np.inf)), -1)
+    i = int(apart.argmax())
+    place = found.places[i]
+    where = place if place.startswith("direction") else f"entry {place}"
+    return f"{where}: backward gives {found.mine[i]:.9g}, differences give {found.measured[i]:.9g}"
+
+
+def _rows(mode: str, found: _Measured, limit: float, noise: dict[str, float], left_out: list[str]) -> list[Check]:
     """The gradient of a batch against the sum over its rows, dx row by row; unless forward mixes rows."""
     if found.rows is None:
         return []
@@ -467,8 +539,12 @@ def _differences(
         if found.kinked.any():
             places = [place for place, kinked in zip(found.places, found.kinked, strict=True) if kinked]
             shown = ", ".join(places[:8]) + (", ..." if len(places) > 8 else "")
-            left_out.append(f"differences of {name} ({mode}), {len(places)} of {len(used)} at a kink: {shown}")
+            left_out.append(
+                f"differences of {name} ({mode}), {len(places)} of {len(used)} at a kink or too sharp: {shown}"
+            )
         check = _check(name, mode, "differences", found.mine[used], found.measured[used], DIFFERENCE_LIMIT, found.noise)
+        if not check.passed and used.any():
+            check = check._replace(note=_worst_place(found, used))
         if not used.any():
             note = "every point lies at a kink; pass x= or params= away from it"
             check = check._replace(error=float("inf"), passed=False, note=note)

@@ -71,9 +71,9 @@ class SoftmaxCrossEntropy:
     def correct(self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]) -> Bool[Array, "B"]:
         """Whether the largest logit stands at the class (the largest target); all of them, where there are more."""
         classes = targets if targets.ndim < logits.ndim else targets.argmax(-1)
-        return (
-            (jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)).reshape(logits.shape[0], -1).all(-1)
-        )
+        right = jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)
+        is_number = ~jnp.isnan(logits.max(-1))  # of NaN, argmax is a class like any other
+        return (right & is_number).reshape(logits.shape[0], -1).all(-1)
 
     def _probabilities(self, logits: Array, targets: Array) -> Array:
         """t (B, ..., C), from classes or probabilities, smoothed where asked."""

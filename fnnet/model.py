@@ -37,6 +37,8 @@ class Model:
             raise TypeError(f"Model: expected network to be a layer such as Serial((Dense(2),)), got {self.network!r}")
         if not is_built(self.loss, "forward", "backward", "predict"):
             raise TypeError(f"Model: expected loss to be a loss such as SquaredError(), got {self.loss!r}")
+        if self.penalty is not None and not is_built(self.penalty, "value", "gradient"):
+            raise TypeError(f"Model: expected penalty to be a penalty such as L2(1e-4), or None, got {self.penalty!r}")
         shape = self.input_shape
         if not isinstance(shape, tuple) or not all(isinstance(n, int) and n > 0 for n in shape):
             raise ValueError(f"Model: expected input_shape to be a tuple of ints above 0, got {shape!r}")
@@ -88,7 +90,7 @@ def mlp(
     """
     sizes, hidden = tuple(sizes), len(sizes) - 2
     input_shape = (sizes[0],) if input_shape is None else tuple(input_shape)
-    activations = activation if isinstance(activation, tuple) else (activation,) * hidden
+    activations = tuple(activation) if isinstance(activation, tuple | list) else (activation,) * hidden
     if hidden < 0 or math.prod(input_shape) != sizes[0]:
         raise ValueError(f"mlp: expected sizes (inputs, ..., outputs) for input_shape {input_shape}, got {sizes}")
     if len(activations) != hidden:
@@ -107,6 +109,8 @@ def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
 
     Raises ValueError where layers do not fit, and for float64 while JAX has it switched off.
     """
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"init: expected a floating dtype, got {dtype}")
     if jnp.dtype(dtype) == jnp.float64 and jnp.result_type(float) != jnp.float64:
         raise ValueError(f"init: {dtype} is switched off; call jax.config.update('jax_enable_x64', True) first")
     params, _ = at_step(model.network, 0, jnp.result_type(float)).init(key, model.input_shape)
@@ -119,9 +123,9 @@ def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
 
 def forward(model: Model, params: Any, x: Num[ArrayLike, "B ..."], *, key: PRNGKeyArray | None = None) -> Any:
     """Outputs of the network (logits), (B, ...). A key means training: dropout is on."""
-    dtype = parameter_dtype(params)
-    model, x = as_numbers(model, dtype, "forward"), _inputs(model, x, dtype)
-    return model.network.forward(params, x, key=key)[0]
+    dtype = parameter_dtype(params, x)
+    network = as_numbers(model.network, dtype, "forward")
+    return network.forward(params, _inputs(model, x, dtype), key=key)[0]
 
 
 def predict(model: Model, params: Any, x: Num[ArrayLike, "B ..."]) -> Any:
@@ -139,7 +143,7 @@ def loss(
     key: PRNGKeyArray | None = None,
 ) -> Any:
     """Value of a batch, (): weighted mean loss plus penalty."""
-    dtype = parameter_dtype(params)
+    dtype = parameter_dtype(params, x)
     model, batch = as_numbers(model, dtype, "loss"), prepare(model, Batch(x, y, weights), dtype)
     outputs, _ = model.network.forward(params, batch.x, key=key)
     per_example, _ = model.loss.forward(outputs, batch.y)
@@ -165,7 +169,7 @@ def backprop(model: Model, params: Any, batch: Batch, *, key: PRNGKeyArray | Non
 
     Raises ValueError for shapes that do not fit, and for schedules, which need a step (`fnnet.at_step`).
     """
-    dtype = parameter_dtype(params)
+    dtype = parameter_dtype(params, batch.x)
     model, batch = as_numbers(model, dtype, "backprop"), prepare(model, batch, dtype)
     return one_pass(model, params, batch, key)
 
@@ -235,4 +239,7 @@ def _floating(a: Any, dtype: Any) -> Array:
 
 
 def _masked(a: Array, w: Array) -> Array:
-    return jnp.where(w.reshape((-1,) + (1,) * (a.ndim - 1)) == 0, jnp.zeros((), a.dtype), a)
+    """Rows of weight 0 replaced by the first row that counts: any layer can digest that, as it may not zeros."""
+    counts = w != 0
+    stand_in = jnp.where(counts.any(), a[jnp.argmax(counts)], jnp.zeros((), a.dtype))
+    return jnp.where(counts.reshape((-1,) + (1,) * (a.ndim - 1)), a, stand_in[None])

@@ -19,7 +19,7 @@ from fnnet.spec import Number, check_range, parameter_dtype, spec
 class L1:
     """weights sum |w| + biases sum |b|: pushes small parameters to exactly 0. None leaves a part out."""
 
-    weights: Number
+    weights: Number | None
     biases: Number = None
 
     def check(self) -> None:
@@ -40,7 +40,7 @@ class L1:
 class L2:
     """weights sum w^2 + biases sum b^2, without a half: pulls every parameter towards 0 in proportion."""
 
-    weights: Number
+    weights: Number | None
     biases: Number = None
 
     def check(self) -> None:

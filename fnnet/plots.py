@@ -46,6 +46,8 @@ def learning_curve(history: History, name: str = "validation") -> "Figure":
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.legend(frameon=False)
     axes[0].set_yscale("log")
+    axes[0].yaxis.set_major_formatter("{x:.4g}")
+    axes[0].yaxis.set_minor_formatter("{x:.2g}")
     return picture
 
 
@@ -75,7 +77,7 @@ def confusion_matrix(matrix: Any, class_names: tuple[str, ...]) -> "Figure":
 
 
 def predictions(images: Any, probabilities: Any, classes: Any, class_names: tuple[str, ...]) -> "Figure":
-    """Images (N, H, W) in a row, each above its class probabilities (N, C); the true class has the darker bar."""
+    """Images (N, H, W) in a row with the network's answer, above its class probabilities (N, C); blue: the truth."""
     picture, _ = figure(1.25 * len(images), 2.9)
     picture.clear()
     axes = picture.subplots(2, len(images), height_ratios=(1.2, 1), squeeze=False)

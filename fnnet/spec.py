@@ -13,6 +13,7 @@ program over a spec whose numbers are arrays.
 
 import dataclasses
 import functools
+import numbers
 from typing import Any, Protocol, TypeAlias, TypeVar, dataclass_transform, runtime_checkable
 
 import jax
@@ -52,11 +53,15 @@ def spec(cls: _Class) -> _Class:
     Raises TypeError for a bool or a string where a number belongs.
     """
 
+    if "__post_init__" in vars(cls):
+        raise TypeError(f"{cls.__name__}: a spec has no __post_init__; write check(self)")
+
     def post_init(self: Any) -> None:
-        for name in leaf_names:
-            object.__setattr__(self, name, _as_leaf(cls.__name__, name, getattr(self, name)))
-        for name in static_names:
-            object.__setattr__(self, name, _tuples(getattr(self, name)))
+        for field in fields:
+            value = getattr(self, field.name)
+            if field.name in leaf_names:
+                value = _as_leaf(cls.__name__, field, value)
+            object.__setattr__(self, field.name, _as_static(value) if field.name in static_names else value)
         if hasattr(self, "check"):
             self.check()
 
@@ -75,7 +80,8 @@ def spec(cls: _Class) -> _Class:
 
     methods = {"__post_init__": post_init, "__eq__": _equal, "__hash__": _hash, "__repr__": _repr}
     for name, method in methods.items():
-        setattr(cls, name, method)
+        if name not in vars(cls):
+            setattr(cls, name, method)
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     fields = dataclasses.fields(cls)
     leaf_names = tuple(f.name for f in fields if not f.metadata.get("static"))
@@ -84,20 +90,44 @@ def spec(cls: _Class) -> _Class:
     return cls
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) and type(value) in (list, tuple) else value
+def _as_static(value: Any) -> Any:
+    """A static value in the one form that a compiled program is keyed on: lists as tuples, NumPy's ints as ints."""
+    if type(value) in (list, tuple):
+        return tuple(map(_as_static, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
-def _as_leaf(owner: str, name: str, value: Any) -> Any:
-    """A field as a person wrote it, in the one form that a compiled program is keyed on."""
-    if isinstance(value, bool | np.bool_ | str | bytes):
-        raise TypeError(f"{owner}: expected {name} to be a number, got {value!r}; None leaves it out")
-    if isinstance(value, int | float | np.number):
+def _as_leaf(owner: str, field: dataclasses.Field, value: Any) -> Any:
+    """A field as a person wrote it, in the one form that a compiled program is keyed on.
+
+    None belongs only where it says something: where it is the default, or the field is `Number | None`.
+    """
+    is_number = field.default is dataclasses.MISSING or isinstance(field.default, int | float)
+    if value is None and is_number and field.type != (Any | None):
+        raise TypeError(f"{owner}: expected {field.name} to be a number, got None")
+    return _as_number(f"{owner}: expected {field.name} to be a number", value)
+
+
+def _as_number(expected: str, value: Any) -> Any:
+    if type(value) in (list, tuple):
+        return tuple(_as_number(expected, v) for v in value)
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
         return float(value)
-    is_array = isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer)
-    if is_array and value.ndim == 0 and jnp.issubdtype(value.dtype, jnp.number):
-        return float(value)
-    return _tuples(value)
+    if isinstance(value, np.ndarray | jax.Array) and not isinstance(value, Tracer):
+        if not jnp.issubdtype(value.dtype, jnp.number):
+            raise TypeError(f"{expected}, got an array of {value.dtype}")
+        return float(value) if value.ndim == 0 else _frozen(value)
+    if isinstance(value, bool | np.generic | str | bytes | numbers.Number):
+        raise TypeError(f"{expected}, got {value!r}")
+    return value
+
+
+def _frozen(array: Any) -> Any:
+    """The array, or a read-only copy of one that somebody could still write to."""
+    if isinstance(array, np.ndarray):
+        array = array.copy()
+        array.setflags(write=False)
+    return array
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -186,10 +216,8 @@ def as_numbers(specs: Any, dtype: Any, caller: str) -> Any:
     """
     leaves = jax.tree.leaves(specs, is_leaf=lambda s: isinstance(s, Schedule))
     for schedule in (s for s in leaves if isinstance(s, Schedule)):
-        raise ValueError(
-            f"{caller}: {schedule} is a schedule and needs a step to be a number; "
-            f"pass fnnet.at_step(model, state.step, dtype) instead of the model"
-        )
+        hint = "pass step=state.step" if caller == "evaluate" else "pass fnnet.at_step(model, state.step, dtype)"
+        raise ValueError(f"{caller}: a {type(schedule).__name__} needs a step to be a number; {hint}")
     return jax.tree.map(lambda value: jnp.asarray(value, dtype), specs)
 
 
@@ -198,10 +226,13 @@ def at_least_float32(dtype: Any) -> Any:
     return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
 
 
-def parameter_dtype(params: Any) -> Any:
-    """The dtype that a step works in: that of the first floating parameter, or JAX's default where there is none."""
-    floating = (p.dtype for p in jax.tree.leaves(params) if jnp.issubdtype(p.dtype, jnp.floating))
-    return next(floating, jnp.result_type(float))
+def parameter_dtype(params: Any, x: Any = None) -> Any:
+    """The dtype that a step works in: that of the first floating parameter.
+
+    Where there is none, that of the input x; where that is integer, JAX's default.
+    """
+    dtypes = (jnp.result_type(a) for a in (*jax.tree.leaves(params), *jax.tree.leaves(x)))
+    return next((dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)), jnp.result_type(float))
 
 
 @functools.partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=("value",))

@@ -117,7 +117,7 @@ def trace(
 
     Raises what `backprop` raises; ValueError for schedules, in the optimizer too, which need `fnnet.at_step`.
     """
-    dtype = parameter_dtype(params)
+    dtype = parameter_dtype(params, x)
     batch, notes = prepare(model, Batch(x, y, weights), dtype), OrderedDict()
     numbers = as_numbers(model, dtype, "trace")
     whole = _Probe(_opened(numbers.network, model.network, "", (), notes), model.network, "", (), notes)
@@ -145,7 +145,7 @@ def per_example_gradients(
 
     Only for layers that treat rows independently: one that looks across rows (batch statistics) sees one row.
     """
-    dtype = parameter_dtype(params)
+    dtype = parameter_dtype(params, x)
     model, batch = as_numbers(model, dtype, "per_example_gradients"), prepare(model, Batch(x, y), dtype)
     keys = None if key is None else jax.random.split(key, batch.x.shape[0])
 

@@ -61,7 +61,7 @@ def init_state(model: Model, optimizer: Any, key: PRNGKeyArray, dtype: Any = jnp
     """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise."""
     params_key, noise_key = jax.random.split(key)
     params = init(model, params_key, dtype)
-    return TrainState(params, optimizer.init(_widened(params)), jnp.zeros((), jnp.int32), noise_key)
+    return TrainState(params, optimizer.init(_optimized(params)), jnp.zeros((), jnp.int32), noise_key)
 
 
 @jax.jit
@@ -85,10 +85,11 @@ def train_epoch(
     """Every row of data once, in batches; the metrics are means over the epoch's rows as they were met.
 
     order   key of the shuffling: epoch e goes through the permutation drawn from fold_in(order, e), where
-            e = state.step // (steps an epoch). None keeps the rows as they stand.
+            e = (state.step - start) // (steps an epoch). None keeps the rows as they stand.
     start, stop   only these batches of the epoch; parts one after the other give the same bits as the whole
 
-    The last batch is filled up with rows of weight 0 where batch_size does not divide the rows.
+    The last batch is filled up with rows of weight 0 where batch_size does not divide the rows; a batch_size
+    above the rows is all of them. Raises ValueError for parts that do not fit together.
     """
     return _epoch(model, optimizer, state, data, batch_size, order, slice(start, stop))
 
@@ -133,26 +134,34 @@ def train(
 
 
 def _step(model: Model, optimizer: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    dtype = parameter_dtype(state.params)
+    """Schedules become numbers, one pass gives the gradients, the optimizer the updates, and these are added."""
+    dtype = parameter_dtype(state.params, batch.x)
     model = at_step(model, state.step, dtype)
     optimizer = at_step(optimizer, state.step, at_least_float32(dtype))
     pass_key, update_key = jax.random.split(jax.random.fold_in(state.key, state.step))
     batch = prepare(model, batch, dtype)
     p = one_pass(model, state.params, batch, pass_key)
-    grads, wide = _widened((p.grads, state.params))
+    grads, wide = _optimized((p.grads, state.params))
     updates, opt_state = optimizer.update(grads, state.opt_state, wide, key=update_key)
-    params = jax.tree.map(lambda p, u: p + u.astype(p.dtype), state.params, updates)
+    params = jax.tree.map(_added, state.params, updates, is_leaf=lambda p: p is None)
     params = absorb(model.network, params, p.residuals)
     return TrainState(params, opt_state, state.step + 1, state.key), _metrics(model, p.value, p.outputs, batch)
 
 
-def _widened(tree: Any) -> Any:
-    """What an optimizer works on: in bfloat16, beta2 = 0.999 would be 1 and small updates would not add up."""
+def _optimized(tree: Any) -> Any:
+    """What an optimizer sees: floating leaves, in float32 or better; None in place of integers.
 
-    def wide(a: Array) -> Array:
-        return a.astype(at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else a
+    In bfloat16, beta2 = 0.999 would be 1 and small updates would not add up.
+    """
+
+    def wide(a: Array) -> Array | None:
+        return a.astype(at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else None
 
     return jax.tree.map(wide, tree)
+
+
+def _added(p: Array | None, update: Array | None) -> Array | None:
+    return p if p is None or update is None else p + update.astype(p.dtype)
 
 
 def _metrics(model: Model, value: Array, outputs: Array, batch: Batch) -> Metrics:
@@ -166,10 +175,11 @@ def _metrics(model: Model, value: Array, outputs: Array, batch: Batch) -> Metric
 
 
 def _mean(metrics: Metrics) -> Metrics:
-    """Metrics of parts, stacked along the first axis, as metrics of the whole."""
+    """Metrics of parts, stacked along the first axis, as metrics of the whole; NaN where nothing weighs anything."""
     weight = metrics.weight.sum()
     shares = metrics.weight / jnp.where(weight == 0, 1, weight)
-    loss, accuracy, _ = jax.tree.map(lambda part: jnp.where(shares == 0, 0, shares * part).sum(), metrics)
+    means = jax.tree.map(lambda part: jnp.where(shares == 0, 0, shares * part).sum(), metrics)
+    loss, accuracy, _ = jax.tree.map(lambda mean: jnp.where(weight == 0, jnp.nan, mean), means)
     return Metrics(loss, accuracy, weight)
 
 
@@ -182,14 +192,28 @@ def _epoch(
     order: PRNGKeyArray | None,
     part: slice,
 ) -> tuple[TrainState, Metrics]:
-    data = jax.tree.map(jnp.asarray, data)
-    rows, weights = plan(order, state.step, data.x.shape[0], batch_size)
+    data = _whole(data)
+    rows, weights = plan(order, state.step - (part.start or 0), data.x.shape[0], batch_size)
+    stop = len(rows) if part.stop is None else part.stop
+    if not 0 <= (part.start or 0) < stop <= len(rows):
+        raise ValueError(
+            f"expected 0 <= start < stop <= {len(rows)} batches of an epoch, got {part.start}, {part.stop}"
+        )
 
     def body(state: TrainState, planned: tuple) -> tuple[TrainState, Metrics]:
         return _step(model, optimizer, state, take(data, *planned))
 
     state, metrics = jax.lax.scan(body, state, (rows[part], None if weights is None else weights[part]))
     return state, _mean(metrics)
+
+
+def _whole(data: Batch) -> Batch:
+    """The data as arrays. Raises ValueError unless x, y and weights have as many rows as each other."""
+    data = Batch(*jax.tree.map(jnp.asarray, tuple(data)))
+    rows = {name: a.shape[:1] for name, a in data._asdict().items() if a is not None}
+    if len(set(rows.values())) > 1:
+        raise ValueError(f"expected as many targets (and weights) as rows of x, got {rows}")
+    return data
 
 
 def plan(
@@ -226,9 +250,11 @@ def take(data: Batch, rows: Int[Array, "B"], real: Bool[Array, "B"] | None) -> B
 
 
 def _evaluate(model: Model, params: Any, data: Batch, batch_size: int, step: Any) -> Metrics:
-    dtype, n = parameter_dtype(params), data.x.shape[0]
+    data = _whole(data)
+    dtype, n = parameter_dtype(params, data.x), data.x.shape[0]
+    if batch_size < 1 or n < 1:
+        raise ValueError(f"evaluate: expected rows and a batch_size above 0, got {n} rows, batch_size {batch_size}")
     model = as_numbers(model, dtype, "evaluate") if step is None else at_step(model, step, dtype)
-    data = jax.tree.map(jnp.asarray, data)
     size = min(batch_size, n)
 
     def measure(first: Int[Array, ""]) -> Metrics:

@@ -131,8 +131,9 @@ def test_the_failure_shows_the_entry_that_differs_most():
     report = check(Broken(fnnet.Dense(4), lambda p, x, dy, g, dx: (g._replace(w=g.w.at[2, 1].set(7)), dx)))
     (failure,) = [c for c in report.failed if c.against == "jax.vjp float64"]
     assert failure.note.startswith("entry [2, 1]: backward gives 7, jax.vjp float64 gives ")
-    (rows,) = [c for c in report.failed if c.against == "rows"]
-    assert rows.tensor == "params.w"
+    (slope,) = [c for c in report.failed if c.against == "differences"]
+    assert slope.note.startswith("entry [2, 1]: backward gives 7, differences give ")
+    assert "params.w" in {c.tensor for c in report.failed if c.against == "rows"}
 
 
 def test_what_row_leaks_and_nonlinearity_are_called():
@@ -150,6 +151,7 @@ STRUCTURES = {
         lambda p, x, dy, g, dx: (g._replace(b=g.b[None]), dx),
         r"float64 of shape \(4,\), got float64 of shape",
     ),
+    "rows not summed": (lambda p, x, dy, g, dx: (g._replace(b=dy), dx), r"sum over the batch: \.sum\(0\)"),
     "a dtype": (lambda p, x, dy, g, dx: (g, dx.astype("float32")), "got float32"),
 }
 
@@ -211,7 +213,7 @@ def test_points_at_a_kink_are_left_out_and_named():
     x = np.array([[1.0, 0.0, -2.0, 3e-6], [1.0, 2.0, 3.0, 4.0]])
     report = check(fnnet.LeakyRelu(0.1), None, x=x)
     (text,) = report.left_out
-    assert "2 of 8 at a kink: [0, 1], [0, 3]" in text
+    assert "2 of 8 at a kink or too sharp: [0, 1], [0, 3]" in text
     assert not [c for c in report.failed if c.against == "differences"]
 
 
@@ -224,6 +226,50 @@ def kinked_at(distance):
     """|t - distance| along one entry, in units of the step."""
     d = distance * differences.STEP
     return differences.slopes(lambda t: jnp.abs(t[0] - d) + 3 * t[0], [jnp.zeros(1)], [jnp.ones(1)], KEY)[0]
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_scales_do_not_matter(scale):
+    """Inputs large and weights small, or the other way round: right passes, and a thousandth too much does not."""
+    params = DenseParams(np.ones((4, 3)) / scale + np.eye(4, 3) / scale, np.zeros(3))
+    x = scale * np.arange(1.0, 9).reshape(2, 4)
+    check(fnnet.Dense(3), None, x=x, params=params).raise_if_failed()
+    wrong = check(Broken(fnnet.Dense(3), lambda p, x, dy, g, dx: (g, 1.001 * dx)), None, x=x, params=params)
+    assert {"jax.vjp float64", "jax.vjp float32", "differences"} <= {c.against for c in wrong.failed}
+    assert {c.tensor for c in wrong.failed} == {"x"}
+
+
+def test_sharp_curves_pass_too():
+    """Pixels that nobody scaled: the loss bends within a hundredth of a weight."""
+    params = (DenseParams(np.linspace(-1, 1, 15).reshape(5, 3) / 255, np.zeros(3)), ())
+    x = np.linspace(0, 255, 15).reshape(3, 5)
+    check(fnnet.Serial((fnnet.Dense(3), fnnet.Sigmoid())), None, x=x, params=params).raise_if_failed()
+
+
+@fnnet.spec
+class Flip:
+    """Turns the whole batch's sign now and then, and forgets to in backward."""
+
+    rate: fnnet.Number
+
+    def init(self, key, in_shape):
+        return (), in_shape
+
+    def forward(self, params, x, *, key=None):
+        if key is None:
+            return x, None
+        return x * jnp.where(jax.random.uniform(key, dtype=x.dtype) < self.rate, -1, 1).astype(x.dtype), None
+
+    def backward(self, params, residuals, dy):
+        return (), dy
+
+
+def test_noise_that_rarely_strikes_is_waited_for():
+    assert {c.mode for c in check(Flip(0.2)).failed} == {"training"}
+
+
+def test_a_model_without_parameters_is_checked():
+    check(fnnet.Model(fnnet.Serial((fnnet.Tanh(),)), fnnet.SquaredError(), (3,)), None).raise_if_failed()
 
 
 def test_kinks_are_seen_wherever_they_lie(float64):
@@ -255,11 +301,31 @@ class Log:
         return (), dy / x
 
 
+@fnnet.spec
+class Misshapen:
+    """An identity that says another shape than it gives."""
+
+    out_shape: Any = fnnet.static()
+
+    def init(self, key, in_shape):
+        return (), self.out_shape
+
+    def forward(self, params, x, *, key=None):
+        return x, None
+
+    def backward(self, params, residuals, dy):
+        return (), dy
+
+
 MISUSE = {
     "no in_shape": (lambda: check(fnnet.Dense(3), None), ValueError, "needs in_shape"),
     "NaN": (lambda: check(Log()), ValueError, "pass x="),
     "a class": (lambda: check(fnnet.Dense), TypeError, "built with its settings"),
-    "no spec": (lambda: check(3), TypeError, "expected a layer"),
+    "no spec": (lambda: check(3), TypeError, "write @fnnet.spec"),
+    "no layer": (lambda: check(fnnet.HeNormal()), TypeError, "which has none of these"),
+    "in_shape as a number": (lambda: check(fnnet.Dense(3), 5), ValueError, r"write \(5,\)"),
+    "a wrong out_shape": (lambda: check(Misshapen((7,))), ValueError, r"out_shape \(7,\) .* but forward gives"),
+    "no out_shape": (lambda: check(Misshapen(3)), ValueError, r"expected \(params, out_shape\)"),
     "integers": (
         lambda: check(fnnet.Dense(3), None, x=np.array([[1, 2]])),
         TypeError,

@@ -67,6 +67,23 @@ def test_mnist_reads_and_reports_every_test_image(tmp_path, capsys):
     assert "of 10,000 test images right" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("setting", "text"),
+    [
+        ({"seeds": 0}, "--seeds"),
+        ({"epochs": 0}, "--epochs"),
+        ({"batch_size": 0}, "--batch-size"),
+        ({"validation_share": 2.0}, "--validation-share"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("script", [digits, mnist], ids=["digits", "mnist"])
+def test_settings_that_make_no_sense_are_refused_in_a_line(script, setting, text, tmp_path):
+    with pytest.raises(SystemExit, match=text):
+        script.main(script.Config(**setting, runs=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
 def test_run_folders_never_meet(tmp_path):
     with RunFolder("a", digits.Config(), tmp_path) as one, RunFolder("a", digits.Config(), tmp_path) as two:
         assert one.path != two.path

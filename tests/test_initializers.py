@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fnnet
+from fnnet.spec import spec
 
 KEY = jax.random.key(7)
 SHAPE, FAN_IN, FAN_OUT = (200, 300), 150, 250  # fans that are not the shape, so that one cannot stand for the other
@@ -189,6 +190,20 @@ def test_a_dense_layer_draws_weights_from_one_half_of_its_key_and_biases_from_th
     np.testing.assert_array_equal(params.w, weights(one, (5, 3), jnp.float32, 5, 3))
     np.testing.assert_array_equal(params.b, biases(other, (3,), jnp.float32, 5, 3))
     assert out_shape == (4, 3)
+
+
+@spec
+class Asked:
+    """Every entry says which fans it was asked with."""
+
+    def __call__(self, key, shape, dtype, fan_in, fan_out):
+        return jnp.full(shape, 100 * fan_in + fan_out, dtype)
+
+
+def test_a_dense_layer_says_both_fans_to_weights_and_to_biases():
+    params, _ = fnnet.Dense(3, Asked(), Asked()).init(KEY, (4, 5))
+    np.testing.assert_array_equal(params.w, np.full((5, 3), 503))
+    np.testing.assert_array_equal(params.b, np.full(3, 503))
 
 
 @pytest.mark.parametrize("name", GAINED[:-1])

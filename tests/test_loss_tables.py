@@ -109,6 +109,7 @@ TABLES = {
         1      2.5   0.21828182845904524        0.21828182845904524
         2      2.5   2.3890560989306502         4.8890560989306502
         88     2.5   1.6516362549940019e+38     1.6516362549940019e+38
+        88     1e36  7.716362549940019e+37      1.6416362549940019e+38
         104    2.5   1.4676622301554423e+45     1.4676622301554423e+45
         1e4    2.5   8.8068182256629216e+4342   8.8068182256629216e+4342
         1e38   2.5   inf                        inf
@@ -437,6 +438,7 @@ def test_predictions_are_what_outputs_mean(name, outputs, predicted, dtype):
 
 
 SEQUENCE = [[[0, 1], [1, 0]], [[0, 1], [1, 0]]]
+THREE = [[[0, 1], [0, 1], [1, 0]]] * 2  # more times than classes
 
 
 @pytest.mark.parametrize(
@@ -448,9 +450,13 @@ SEQUENCE = [[[0, 1], [1, 0]], [[0, 1], [1, 0]]]
         ("SoftmaxCrossEntropy", [[0, 2, 1], [5, 2, 1]], np.array([-1, 3]), [0, 0]),
         ("SoftmaxCrossEntropy", SEQUENCE, np.array([[1, 0], [1, 1]]), [1, 0]),
         ("SoftmaxCrossEntropy", SEQUENCE, np.array([[[0.1, 0.9], [1, 0]], [[1, 0], [1, 0]]]), [1, 0]),
+        ("SoftmaxCrossEntropy", [[NAN, 0], [1, 0]], np.array([0, 0]), [0, 1]),
+        ("SoftmaxCrossEntropy", THREE, np.array([[1, 1, 0], [1, 1, 1]]), [1, 0]),
+        ("SoftmaxCrossEntropy", THREE, np.array([[[0, 1], [0, 1], [1, 0]], [[0, 1], [0, 1], [0, 1.0]]]), [1, 0]),
         ("SigmoidBinaryCrossEntropy", [[1], [1], [-1], [-1]], np.array([[1.0], [0], [1], [0]]), [1, 0, 0, 1]),
         ("SigmoidBinaryCrossEntropy", [[1, -2], [1, -2], [-1, 2]], np.array([[1, 0], [1, 1], [1, 1]]), [1, 0, 0]),
         ("SigmoidBinaryCrossEntropy", [[0.1], [-0.1]], np.array([[0.7], [0.3]]), [1, 1]),
+        ("SigmoidBinaryCrossEntropy", SEQUENCE, np.array([[[0, 1], [1, 0]], [[0, 1], [1, 1]]]), [1, 0]),
         ("SigmoidBinaryCrossEntropy", [[0], [0]], np.array([[0], [1]]), [1, 0]),  # 1/2 itself counts as a no
         ("SigmoidBinaryCrossEntropy", [[0.1], [-0.1]], np.array([[0.5], [0.5]]), [0, 1]),
     ],

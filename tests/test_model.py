@@ -8,6 +8,7 @@ import pytest
 import fnnet
 from fnnet import Batch
 from fnnet.layers import DenseParams
+from fnnet.spec import spec
 
 X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 Y = np.array([0, 1, 1, 0, 1, 0], np.int32)
@@ -86,10 +87,39 @@ def test_rows_of_weight_zero_change_nothing_even_as_nan(loss):
     assert not np.asarray(bad.dx)[[2, 5]].any()
 
 
+def test_a_masked_row_has_a_class_that_exists_even_if_there_is_but_one():
+    model = fnnet.mlp((3, 1))
+    y = np.array([0, 0, 9, 0, 0, 0], np.int32)
+    p = fnnet.backprop(model, fnnet.init(model, jax.random.key(0)), Batch(X, y, (y == 0) * 1.0))
+    assert p.value == 0
+    assert not any(np.asarray(g).any() for g in jax.tree.leaves(p.grads))
+
+
 def test_rows_all_of_weight_zero_give_zero_and_no_nan():
     p = fnnet.backprop(MODEL, PARAMS, Batch(X, Y, np.zeros(6, np.float32)))
     assert p.value == 0
     assert not any(np.asarray(g).any() for g in jax.tree.leaves(p.grads))
+
+
+def test_a_row_of_weight_zero_does_not_count_even_if_its_loss_is_infinite():
+    """e^z of a masked row is e^b, which is infinite here; of the other row e^(b - 1000), which is 1."""
+    model, params = (
+        fnnet.Model(fnnet.Dense(1), fnnet.Poisson(), (1,)),
+        DenseParams(np.full((1, 1), -1e3, "f4"), np.array([1e3], "f4")),
+    )
+    assert fnnet.loss(model, params, np.ones((2, 1)), np.zeros((2, 1)), weights=np.array([0.0, 2])) == 1
+
+
+def test_a_weight_that_rounds_to_zero_masks_its_rows_too():
+    w = np.array([1, 1e-60, 1, 1, 1, 1], np.float64)
+    x = X.copy()
+    x[1] = np.nan
+    assert fnnet.loss(MODEL, PARAMS, x, Y, weights=w) == fnnet.loss(MODEL, PARAMS, X, Y, weights=(w > 0.5) * 1.0)
+
+
+def test_numpy_goes_in_and_jax_comes_out_even_if_nothing_is_computed():
+    nothing = fnnet.Model(fnnet.Identity(), fnnet.SquaredError(), (3,))
+    assert isinstance(fnnet.forward(nothing, (), X), jax.Array)
 
 
 def test_the_loss_includes_the_penalty():
@@ -118,6 +148,15 @@ def test_no_gradient_flows_into_integers_but_shapes_stay():
     assert fnnet.backprop(model, fnnet.init(model, jax.random.key(0)), Batch(X, Y)).dx is not None
 
 
+def test_parameters_before_integers_have_gradients_of_0():
+    network = fnnet.Serial((Steps(), fnnet.Rescale(0.5)))
+    params, _ = network.init(jax.random.key(0), (3,))
+    _, residuals = network.forward(params, jnp.ones((2, 3), jnp.uint8))
+    (steps, ()), dx = network.backward(params, residuals, jnp.ones((2, 3)))
+    assert steps.tolist() == [0, 0]
+    assert dx is None
+
+
 def test_training_is_where_a_key_is():
     model = fnnet.mlp((3, 64, 2), dropout=0.5)
     params = fnnet.init(model, jax.random.key(0))
@@ -134,6 +173,58 @@ def test_dropout_drops_its_rate_and_keeps_the_mean():
     y, _ = fnnet.Dropout(0.3).forward((), x, key=jax.random.key(0))
     np.testing.assert_allclose((y == 0).mean(), 0.3, atol=0.01)
     np.testing.assert_allclose(y.mean(), 1, atol=0.02)
+
+
+def test_dropout_drops_a_small_rate_in_bfloat16_too():
+    """Its uniform numbers are 1 / 128 apart, so none of them is above 0.996."""
+    x, key = jnp.ones(100_000, jnp.bfloat16), jax.random.key(0)
+    rates = jnp.asarray([0.004], jnp.bfloat16)
+    (m,) = jax.vmap(lambda rate: fnnet.Dropout(rate).forward((), x, key=key)[1])(rates)
+    assert m.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.mean(np.asarray(m) == 0), 0.004, rtol=0.15)
+
+
+def test_dropout_is_the_keys_own_mask_over_the_share_kept():
+    x, key = jnp.linspace(-2, 3, 40), jax.random.key(6)
+    y, m = fnnet.Dropout(0.25).forward((), x, key=key)
+    np.testing.assert_array_equal(m, np.where(jax.random.bernoulli(key, 0.75, x.shape), np.float32(1 / 0.75), 0))
+    np.testing.assert_array_equal(y, m * x)
+
+
+@pytest.mark.parametrize("layer", [fnnet.Dropout, fnnet.Rescale])
+def test_swept_numbers_of_a_layer_take_the_dtype_of_what_they_meet(layer):
+    x, key = jnp.ones((3, 2), jnp.bfloat16), jax.random.key(0)
+
+    def both_ways(number):
+        y, residuals = layer(number).forward((), x, key=key)
+        return y, layer(number).backward((), residuals, y)[1]
+
+    y, dx = jax.eval_shape(jax.vmap(both_ways), jnp.asarray([0.25, 0.5]))
+    assert y.dtype == dx.dtype == jnp.bfloat16
+
+
+def test_integers_take_the_dtype_of_their_scale(float64):
+    x = jnp.ones((3, 2), jnp.uint8)
+    y, _ = jax.vmap(lambda scale: fnnet.Rescale(scale).forward((), x))(jnp.asarray([0.25, 0.5], jnp.float32))
+    assert y.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_every_layer_draws_from_its_own_key(count):
+    x, key = jnp.ones(30), jax.random.key(8)
+    _, masks = fnnet.Serial((fnnet.Dropout(0.5),) * count).forward(((),) * count, x, key=key)
+    assert len(masks) == count
+    for i, mask in enumerate(masks):
+        _, want = fnnet.Dropout(0.5).forward((), x, key=jax.random.fold_in(key, i))
+        np.testing.assert_array_equal(mask, want)
+
+
+def test_as_many_parameters_and_residuals_as_layers():
+    layers = fnnet.Serial((fnnet.Relu(), fnnet.Tanh()))
+    with pytest.raises(ValueError, match="zip"):
+        layers.forward(((),), jnp.asarray(X))
+    with pytest.raises(ValueError, match="zip"):
+        layers.backward(((), ()), (jnp.asarray(X),), jnp.asarray(X))
 
 
 def test_dense_is_three_plain_functions():
@@ -154,6 +245,34 @@ def test_parameters_have_the_dtype_that_init_was_given(dtype):
     assert not any(p.weak_type for p in jax.tree.leaves(params))
     value, grads = fnnet.backward(MODEL, params, X, Y)
     assert {p.dtype.name for p in jax.tree.leaves((value, grads))} == {dtype}
+
+
+@spec
+class Steps:
+    """A layer whose parameter is an integer."""
+
+    def init(self, key, in_shape):
+        return jnp.full((2,), 300, jnp.int32), in_shape
+
+    def forward(self, params, x, *, key=None):
+        return x, None
+
+    def backward(self, params, residuals, dy):
+        return jnp.zeros_like(params), dy
+
+
+def test_parameters_are_those_that_the_layers_draw_and_integers_stay_integers():
+    key = jax.random.key(4)
+    drawn, _ = MODEL.network.init(key, (3,))
+    for got, want in zip(jax.tree.leaves(fnnet.init(MODEL, key)), jax.tree.leaves(drawn), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-6)
+    steps = fnnet.init(fnnet.Model(Steps(), fnnet.SquaredError(), (3,)), key, jnp.bfloat16)
+    assert (steps.dtype, steps.tolist()) == (jnp.int32, [300, 300])
+
+
+def test_parameters_start_where_a_schedule_starts():
+    model = fnnet.Model(fnnet.Dense(2, fnnet.Constant(fnnet.LinearSchedule(3, 1, 2))), fnnet.SquaredError(), (3,))
+    np.testing.assert_array_equal(fnnet.init(model, jax.random.key(0)).w, np.full((3, 2), 3))
 
 
 def test_float64_is_given_or_refused(float64):
@@ -190,7 +309,7 @@ ERRORS = {
     "class for a layer": (lambda: fnnet.Serial((fnnet.Dense(3), fnnet.Relu)), TypeError, "layer 1"),
     "class for a network": (lambda: fnnet.Model(fnnet.Relu, fnnet.SquaredError(), (3,)), TypeError, "network"),
     "class for a loss": (lambda: fnnet.Model(fnnet.Relu(), fnnet.SquaredError, (3,)), TypeError, "loss"),
-    "no learning rate": (lambda: fnnet.Sgd(None), ValueError, "learning_rate"),
+    "no learning rate": (lambda: fnnet.Sgd(None), TypeError, "learning_rate"),
     "no tuple": (lambda: fnnet.Serial(fnnet.Relu()), TypeError, "tuple of layers"),
     "rate": (lambda: fnnet.Dropout(1), ValueError, "0 <= rate < 1"),
     "model shape": (lambda: fnnet.Model(fnnet.Relu(), fnnet.SquaredError(), 3), ValueError, "input_shape"),
@@ -217,6 +336,11 @@ ERRORS = {
         lambda: fnnet.Dense(2).forward(PARAMS[0], jnp.ones((1, 5))),
         ValueError,
         "expected rows of 3 numbers",
+    ),
+    "a schedule without a step, backward": (
+        lambda: fnnet.backprop(fnnet.mlp((3, 2), scale=fnnet.LinearSchedule(0, 1, 2)), PARAMS, Batch(X, Y)),
+        ValueError,
+        "backprop: .*at_step",
     ),
     "a schedule without a step": (
         lambda: fnnet.forward(fnnet.mlp((3, 2), scale=fnnet.LinearSchedule(0, 1, 2)), PARAMS, X),

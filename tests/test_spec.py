@@ -1,6 +1,7 @@
 """Specs: numbers are leaves, shapes are static, None is not there, equal means equal by value."""
 
 import dataclasses
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -46,6 +47,40 @@ def test_an_int_is_a_float_and_a_list_is_a_tuple():
 def test_what_is_no_number_is_refused(value):
     with pytest.raises(TypeError, match="Knob: expected value to be a number"):
         Knob(value)
+
+
+def test_numbers_in_tuples_are_numbers_too():
+    assert Knob((0, 1)) == Knob([np.float32(0), jnp.asarray(1)])
+    assert [type(v) for v in Knob((0, 1)).value] == [float, float]
+
+
+@pytest.mark.parametrize("value", [1j, Fraction(1, 10), (True, 1), jnp.asarray(True), np.array(["a"])], ids=repr)
+def test_what_is_no_real_number_is_refused_in_arrays_and_tuples_too(value):
+    with pytest.raises(TypeError, match="expected inner to be a number"):
+        Knob(0.5, inner=value)
+
+
+def test_none_belongs_only_where_it_says_something():
+    with pytest.raises(TypeError, match="expected value to be a number, got None"):
+        Knob(None)
+    for build in (lambda: fnnet.LeakyRelu(None), lambda: fnnet.Rescale(None), lambda: fnnet.HeNormal(None)):
+        with pytest.raises(TypeError, match="got None"):
+            build()
+    assert fnnet.L1(None, 0.1).weights is None
+
+
+def test_an_array_that_somebody_may_write_to_is_copied():
+    array = np.array([0.1, 0.2])
+    knob = Knob(array)
+    array[0] = 1.5
+    assert knob == Knob(np.array([0.1, 0.2]))
+    with pytest.raises(ValueError, match="read-only"):
+        knob.value[0] = 1
+
+
+def test_static_numpy_integers_are_integers(untyped):
+    assert fnnet.Dense(np.int64(3)) == fnnet.Dense(3)
+    assert type(fnnet.Dense(np.int64(3)).features) is int
 
 
 def test_numbers_are_leaves_and_the_rest_is_structure():

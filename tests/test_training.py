@@ -1,5 +1,7 @@
 """Training: pure, compiled once, cut anywhere with the same bits, exact over every row."""
 
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -49,6 +51,12 @@ def test_a_step_is_pure(optimizer):
     assert bits((state, batch)) == before
     assert bits(first[0]) != bits(state)
     assert jax.tree.map(jnp.shape, first[0]) == jax.tree.map(jnp.shape, state)
+
+
+def test_parameters_come_from_one_half_of_the_key_and_noise_from_the_other():
+    params_key, noise_key = jax.random.split(jax.random.key(0))
+    assert bits(fresh().params) == bits(fnnet.init(MODEL, params_key))
+    assert bits(fresh().key) == bits(noise_key)
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
@@ -249,7 +257,7 @@ def test_schedules_follow_the_step():
     assert bits(two.params) == bits(one.params)
     start = fnnet.evaluate(model, one.params, DATA, step=0).loss
     assert start != fnnet.evaluate(model, one.params, DATA, step=10).loss
-    with pytest.raises(ValueError, match="at_step"):
+    with pytest.raises(ValueError, match="pass step=state.step"):
         fnnet.evaluate(model, one.params, DATA)
 
 
@@ -291,6 +299,15 @@ def test_every_dtype_stays_itself(dtype):
         assert np.isfinite(np.asarray(history.training.loss)).all()
 
 
+@pytest.mark.parametrize("data", [Batch(DATA.x, DATA.y[:-1]), Batch(*DATA[:2], np.ones(5))], ids=["y", "weights"])
+def test_rows_and_targets_are_as_many(data):
+    state = fresh()
+    with pytest.raises(ValueError, match="as many targets"):
+        fnnet.train_epoch(MODEL, OPTIMIZERS[3], state, data, batch_size=4, order=ORDER)
+    with pytest.raises(ValueError, match="as many targets"):
+        fnnet.evaluate(MODEL, state.params, data)
+
+
 @pytest.mark.parametrize("batch_size", [0, -1])
 def test_a_batch_has_rows(batch_size):
     with pytest.raises(ValueError, match="batch_size"):
@@ -313,6 +330,116 @@ def test_fit_reports_every_epoch(capsys):
     assert "3/3" in text
 
 
-def test_fit_wants_an_epoch():
-    with pytest.raises(ValueError, match="epochs of 1 or more"):
-        fnnet.fit(MODEL, OPTIMIZERS[3], fresh(), DATA, epochs=0, batch_size=8, order=ORDER)
+@pytest.mark.parametrize("epochs", [0, 1.5])
+def test_fit_wants_an_epoch(epochs, untyped):
+    with pytest.raises(ValueError, match="an int of 1 or more"):
+        fnnet.fit(MODEL, OPTIMIZERS[3], fresh(), DATA, epochs=epochs, batch_size=8, order=ORDER)
+
+
+@pytest.mark.parametrize("y", [DATA.y + 1, DATA.y - 1, DATA.y.astype(np.uint8) + 250], ids=["1 to 2", "-1 to 0", "250"])
+def test_fit_refuses_classes_that_have_no_output(y):
+    with pytest.raises(ValueError, match="expected classes 0 to 1 in data"):
+        fnnet.fit(MODEL, OPTIMIZERS[3], fresh(), Batch(DATA.x, y), epochs=1, batch_size=8, order=ORDER, progress=False)
+    with pytest.raises(ValueError, match="in validation"):
+        fnnet.fit(
+            MODEL, OPTIMIZERS[3], fresh(), DATA, validation=Batch(DATA.x, y),
+            epochs=1, batch_size=8, order=ORDER, progress=False,
+        )  # fmt: skip
+
+
+def test_fit_stops_at_a_loss_that_is_no_number_and_gives_the_last_good_state():
+    def run(x):
+        return fnnet.fit(
+            MODEL, OPTIMIZERS[3], fresh(), Batch(x, DATA.y), epochs=2, batch_size=8, order=ORDER, progress=False
+        )
+
+    bad = DATA.x.copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(fnnet.NonFiniteError, match="epoch 1") as caught:
+        run(bad)
+    assert caught.value.epoch == 1
+    assert bits(caught.value.state) == bits(fresh())
+
+
+@spec
+class Log:
+    """Not defined at 0: a row of weight 0 must not become one of zeros."""
+
+    def init(self, key, in_shape):
+        return (), in_shape
+
+    def forward(self, params, x, *, key=None):
+        return jnp.log(x), x
+
+    def backward(self, params, x, dy):
+        return (), dy / x
+
+
+def test_fillers_of_a_ragged_batch_are_rows_that_any_layer_can_digest():
+    network = fnnet.Serial((fnnet.Dense(3, fnnet.Uniform(0.1, 1)), Log(), fnnet.Dense(2)))
+    model, optimizer = fnnet.Model(network, fnnet.SoftmaxCrossEntropy(), (3,)), fnnet.Sgd(0.01)
+    data = Batch(np.abs(DATA.x) + 1, DATA.y, np.r_[0.0, np.ones(22)].astype(np.float32))
+    state, _ = fnnet.train_epoch(model, optimizer, fresh(model, optimizer), data, batch_size=6, order=ORDER)
+    assert all(np.isfinite(np.asarray(p)).all() for p in jax.tree.leaves(state.params))
+
+
+class Counting(NamedTuple):
+    """A parameter and a count of batches, which is an integer."""
+
+    scale: Any
+    count: Any
+
+
+@spec
+class Counter:
+    """x times a scale; counts the batches it has seen."""
+
+    def init(self, key, in_shape):
+        return Counting(jnp.ones(in_shape), jnp.zeros((), jnp.int32)), in_shape
+
+    def forward(self, params, x, *, key=None):
+        return x * params.scale[None], x
+
+    def backward(self, params, x, dy):
+        return Counting((x * dy).sum(0), jnp.zeros_like(params.count)), dy * params.scale[None]
+
+    def absorb(self, params, residuals):
+        return params._replace(count=params.count + 1)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS[2:4], ids=repr)
+def test_integer_parameters_are_no_business_of_the_optimizer(optimizer):
+    model = fnnet.Model(fnnet.Serial((Counter(), fnnet.Dense(2))), fnnet.SoftmaxCrossEntropy(), (3,))
+    state, _ = fnnet.train_epoch(model, optimizer, fresh(model, optimizer), DATA, batch_size=4, order=ORDER)
+    assert (state.params[0].count, state.params[0].count.dtype) == (6, jnp.int32)
+    assert (state.params[0].scale != 1).all()
+
+
+def test_parts_are_the_whole_wherever_the_count_of_steps_stands():
+    optimizer, arguments = OPTIMIZERS[0], {"batch_size": 8, "order": ORDER}
+    state, _ = fnnet.train_step(MODEL, optimizer, fresh(optimizer=optimizer), DATA)
+    whole, _ = fnnet.train_epoch(MODEL, optimizer, state, DATA, **arguments)
+    part, _ = fnnet.train_epoch(MODEL, optimizer, state, DATA, **arguments, stop=2)
+    part, _ = fnnet.train_epoch(MODEL, optimizer, part, DATA, **arguments, start=2)
+    assert bits(part) == bits(whole)
+
+
+@pytest.mark.parametrize(
+    "part", [{"stop": 0}, {"start": 3}, {"start": -1}, {"stop": 4}, {"start": 2, "stop": 1}], ids=str
+)
+def test_parts_lie_within_the_epoch(part):
+    with pytest.raises(ValueError, match="start < stop <= 3"):
+        fnnet.train_epoch(MODEL, OPTIMIZERS[0], fresh(optimizer=OPTIMIZERS[0]), DATA, batch_size=8, order=ORDER, **part)
+
+
+def test_a_mean_over_nothing_is_no_number():
+    metrics = fnnet.evaluate(MODEL, fresh().params, Batch(*DATA[:2], np.zeros(23, np.float32)))
+    assert np.isnan(metrics.loss)
+    assert np.isnan(metrics.accuracy)
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.3])
+def test_dropout_in_bfloat16_drops_its_rate(rate):
+    y, _ = fnnet.Dropout(rate).forward((), jnp.ones((500, 500), jnp.bfloat16), key=jax.random.key(0))
+    assert y.dtype == jnp.bfloat16
+    np.testing.assert_allclose((y == 0).mean(dtype=jnp.float32), rate, atol=0.003)

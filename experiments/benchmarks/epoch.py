@@ -18,10 +18,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tyro
 
 import fnnet
+
+try:
+    import optax
+except ImportError:
+    raise SystemExit("this benchmark measures against optax: pip install -e '.[benchmarks]'") from None
 
 
 @dataclasses.dataclass(frozen=True)

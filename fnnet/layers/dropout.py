@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from fnnet.spec import Number, check_range, spec
+from fnnet.spec import Number, at_least_float32, check_range, spec
 
 
 @spec
@@ -31,8 +31,8 @@ class Dropout:
         """y = m x, every m_bi being 0 with probability rate, else 1 / (1 - rate). Keeps m."""
         if key is None:
             return x, None
-        keep = 1 - jnp.asarray(self.rate, x.dtype)
-        m = jnp.where(jax.random.bernoulli(key, keep, x.shape), 1 / keep, 0)
+        keep = 1 - jnp.asarray(self.rate, at_least_float32(x.dtype))  # bfloat16 draws would be 1/128 apart
+        m = jnp.where(jax.random.bernoulli(key, keep, x.shape), 1 / keep, 0).astype(x.dtype)
         return m * x, m
 
     def backward(

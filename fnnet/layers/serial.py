@@ -15,8 +15,10 @@ def absorb(layer: Any, params: Any, residuals: Any) -> Any:
 
 
 def _keys(key: PRNGKeyArray | None, count: int) -> Any:
-    """One key a layer; layer i's does not depend on how many follow."""
-    return [None] * count if key is None else jax.random.split(key, count)
+    """One key a layer, fold_in(key, i) for layer i, all drawn at once."""
+    if key is None or count == 0:
+        return [None] * count
+    return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count, dtype=jnp.uint32))
 
 
 @spec
@@ -37,7 +39,7 @@ class Serial:
                 )
 
     def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple, tuple[int, ...]]:
-        """(one entry of parameters a layer, out_shape of the last); layer i draws from the i-th part of key."""
+        """(one entry of parameters a layer, out_shape of the last); layer i draws from fold_in(key, i)."""
         params, shape = [], in_shape
         for layer, k in zip(self.layers, _keys(key, len(self.layers)), strict=True):
             p, shape = layer.init(k, shape)
@@ -79,6 +81,11 @@ class Residual:
 
     inner: Any
 
+    def check(self) -> None:
+        """The inner layer is a spec, built with its settings."""
+        if not is_built(self.inner, "init", "forward", "backward"):
+            raise TypeError(f"Residual: expected a layer such as Dense(3), got {self.inner!r}")
+
     def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[Any, tuple[int, ...]]:
         """The inner layer's parameters. Raises ValueError if it changes the shape: x + f(x) has no meaning then."""
         params, out_shape = self.inner.init(key, in_shape)
@@ -92,6 +99,8 @@ class Residual:
     def forward(self, params: Any, x: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, Any]:
         """y = x + f(x). Keeps what f keeps."""
         y, residuals = self.inner.forward(params, x, key=key)
+        if y.dtype != x.dtype:
+            raise TypeError(f"Residual.forward: expected f(x) to be {x.dtype} like x, got {y.dtype}; rescale before it")
         return x + y, residuals
 
     def backward(self, params: Any, residuals: Any, dy: Any) -> tuple[Any, Any]:

@@ -1,0 +1,46 @@
+"""Optimizers: from gradients to updates. Every one is a link, and links make chains.
+
+    optimizer.init(params)                               -> opt_state
+    optimizer.update(grads, opt_state, params, key=None) -> (updates, opt_state)
+
+Updates are *added* to the parameters, so they carry the minus sign of descent. Symbols in the docstrings:
+theta the parameters, g their gradient, eta the learning rate, t the update's number from 1. Squares, roots and
+quotients are taken entry by entry. A *weight* is a field named `w`.
+
+    sgd        Sgd, Lion                                one average of the gradient, or none
+    adaptive   AdaGrad, RmsProp, AdaDelta               steps measured in the gradient's own size
+    adam       Adam, AdamW, AmsGrad, Nadam, AdaMax      both
+    links      ClipByValue, ClipByNorm, ClipByGlobalNorm, GradientNoise, WeightDecay, MaxNorm
+    average    Average, averaged                        the mean of the parameters along the way
+    chain      Chain
+"""
+
+from fnnet.optimizers.adam import Adam, AdaMax, AdamState, AdamW, AmsGrad, Nadam
+from fnnet.optimizers.adaptive import AdaDelta, AdaGrad, RmsProp
+from fnnet.optimizers.average import Average, averaged
+from fnnet.optimizers.chain import Chain
+from fnnet.optimizers.links import ClipByGlobalNorm, ClipByNorm, ClipByValue, GradientNoise, MaxNorm, WeightDecay
+from fnnet.optimizers.sgd import Lion, Sgd
+
+__all__ = [
+    "AdaDelta",
+    "AdaGrad",
+    "AdaMax",
+    "Adam",
+    "AdamState",
+    "AdamW",
+    "AmsGrad",
+    "Average",
+    "Chain",
+    "ClipByGlobalNorm",
+    "ClipByNorm",
+    "ClipByValue",
+    "GradientNoise",
+    "Lion",
+    "MaxNorm",
+    "Nadam",
+    "RmsProp",
+    "Sgd",
+    "WeightDecay",
+    "averaged",
+]

@@ -1,0 +1,290 @@
+"""Adam and its relatives: momentum, with each parameter's step measured in its own recent gradient size."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.dtypes import canonicalize_dtype
+from jaxtyping import PRNGKeyArray
+
+from fnnet.optimizers.links import on_weights
+from fnnet.spec import Number, at_least_float32, check_range, parameter_dtype, spec
+
+
+class AdamState(NamedTuple):
+    """t the number of updates so far; m and v like params."""
+
+    t: Any
+    m: Any
+    v: Any
+
+
+@spec
+class Adam:
+    """Momentum, with each parameter's step measured in its own recent gradient size.
+
+    learning_rate  eta
+    beta1, beta2   b1, b2: how slowly the two averages forget
+    epsilon        e, added to the root
+
+        m <- b1 m + (1 - b1) g          the average gradient
+        v <- b2 v + (1 - b2) g^2        the average squared gradient
+        theta <- theta - eta m' / (sqrt(v') + e),   m' = m / (1 - b1^t),   v' = v / (1 - b2^t)
+
+    m and v start at 0 and are too small at first; m' and v' make up for it. PyTorch and optax compute the
+    same; Keras adds e before the second correction. Source: Kingma, Ba 2014, arXiv 1412.6980, algorithm 1.
+    """
+
+    learning_rate: Number = 1e-3
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    epsilon: Number = 1e-8
+
+    def check(self) -> None:
+        """An average that forgets nothing never learns anything."""
+        _check(self)
+
+    def init(self, params: Any) -> AdamState:
+        """No updates yet, both averages 0."""
+        return _no_updates(params)
+
+    def update(
+        self, grads: Any, state: AdamState, params: Any, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Any, AdamState]:
+        """(updates, AdamState)."""
+        state = _averages(self, grads, state)
+        return _steps(self, state), state
+
+
+@spec
+class AdamW:
+    """Adam, and every update takes the share eta lambda off every weight. Biases are left alone.
+
+    learning_rate  eta
+    beta1, beta2   b1, b2: how slowly the two averages forget
+    epsilon        e, added to the root
+    decay          lambda
+
+        m, v, m', v' as in Adam
+        theta <- theta - eta m' / (sqrt(v') + e) - eta lambda theta      the last term for weights only
+
+    The decay follows a schedule in eta; the link WeightDecay(eta * lambda) does the same with a rate of its own. It is
+    not a penalty: with Adam, a penalty's gradient is divided by sqrt(v') like any other and hardly decays at all.
+
+    PyTorch and optax compute the same but decay biases too, unless parameter groups or a mask say otherwise; lambda is
+    1e-2 there and 1e-4 in optax, 4e-3 in Keras. Source: Loshchilov, Hutter 2017, arXiv 1711.05101, algorithm 2.
+    """
+
+    learning_rate: Number = 1e-3
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    epsilon: Number = 1e-8
+    decay: Number = 1e-2
+
+    def check(self) -> None:
+        """A decay does not make larger."""
+        _check(self)
+        check_range(self, "decay", required=True, low=0)
+
+    def init(self, params: Any) -> AdamState:
+        """No updates yet, both averages 0."""
+        return _no_updates(params)
+
+    def update(
+        self, grads: Any, state: AdamState, params: Any, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Any, AdamState]:
+        """(updates, AdamState)."""
+        state = _averages(self, grads, state)
+        rate = self.learning_rate * self.decay
+        return on_weights(lambda u, w: u - rate * w, _steps(self, state), params), state
+
+
+class AmsGradState(NamedTuple):
+    """What Adam keeps, and the largest v so far, like params."""
+
+    adam: AdamState
+    largest: Any
+
+
+@spec
+class AmsGrad:
+    """Adam that never forgets a large gradient: steps are measured in the largest v so far.
+
+    learning_rate  eta
+    beta1, beta2   b1, b2: how slowly the two averages forget
+    epsilon        e, added to the root
+
+        m, v, m' as in Adam
+        l <- max(l, v)
+        theta <- theta - eta m' / (sqrt(l') + e),   l' = l / (1 - b2^t)
+
+    l starts at 0. PyTorch's Adam(amsgrad=True) computes the same, and Keras's but for e, which is added before the
+    correction. optax.amsgrad takes the largest of the corrected v', which never forgets the uncertain first ones.
+    Source: Reddi, Kale, Kumar 2018, arXiv 1904.09237, algorithm 2, which has no corrections.
+    """
+
+    learning_rate: Number = 1e-3
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    epsilon: Number = 1e-8
+
+    def check(self) -> None:
+        """An average that forgets nothing never learns anything."""
+        _check(self)
+
+    def init(self, params: Any) -> AmsGradState:
+        """No updates yet, both averages and their largest 0."""
+        return AmsGradState(_no_updates(params), jax.tree.map(jnp.zeros_like, params))
+
+    def update(
+        self, grads: Any, state: AmsGradState, params: Any, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Any, AmsGradState]:
+        """(updates, AmsGradState)."""
+        adam = _averages(self, grads, state.adam)
+        largest = jax.tree.map(jnp.maximum, state.largest, adam.v)
+        return _steps(self, adam._replace(v=largest)), AmsGradState(adam, largest)
+
+
+class NadamState(NamedTuple):
+    """What Adam keeps, and c: (), the share of the momentum that is not its start."""
+
+    adam: AdamState
+    c: Any
+
+
+@spec
+class Nadam:
+    """Adam that looks ahead along its momentum, as Nesterov does.
+
+    learning_rate   eta
+    beta1, beta2    b1, b2: how slowly the two averages forget
+    epsilon         e, added to the root
+    momentum_decay  psi: lets the momentum mu_t grow from b1 / 2 to b1; None: mu_t = b1 from the start
+
+        m, v, v' as in Adam
+        mu_t = b1 (1 - 0.96^(t psi) / 2)       without psi: mu_t = b1
+        c_t  = 1 - mu_1 mu_2 .. mu_t
+        theta <- theta - eta n / (sqrt(v') + e),   n = (1 - mu_t) g / c_t + mu_(t+1) m / c_(t+1)
+
+    With psi = 0.004 PyTorch's NAdam computes the same, and Keras's Nadam but for e, which is added before the
+    correction; without psi, optax.nadam does. c is computed as c <- mu_t c + (1 - mu_t) from 0.
+    Source: Dozat 2016, Incorporating Nesterov momentum into Adam, ICLR workshop, algorithm 2.
+    """
+
+    learning_rate: Number = 1e-3
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    epsilon: Number = 1e-8
+    momentum_decay: Number = None
+
+    def check(self) -> None:
+        """A momentum that decays backwards would become negative."""
+        _check(self)
+        check_range(self, "momentum_decay", low=0)
+
+    def init(self, params: Any) -> NadamState:
+        """No updates yet, all averages 0."""
+        return NadamState(_no_updates(params), jnp.zeros((), canonicalize_dtype(parameter_dtype(params))))
+
+    def update(
+        self, grads: Any, state: NadamState, params: Any, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Any, NadamState]:
+        """(updates, NadamState)."""
+        adam = _averages(self, grads, state.adam)
+        mu, mu_next = self._momentum(adam.t, state.c.dtype), self._momentum(adam.t + 1, state.c.dtype)
+        c = mu * state.c + (1 - mu)
+        now, ahead = (1 - mu) / c, mu_next / (mu_next * c + (1 - mu_next))
+        n = jax.tree.map(lambda g, m: now * g + ahead * m, grads, adam.m)
+        return jax.tree.map(lambda n, v: _step(self, adam.t, n, v), n, adam.v), NadamState(adam, c)
+
+    def _momentum(self, t: Any, dtype: Any) -> Any:
+        """mu_t."""
+        if self.momentum_decay is None:
+            return self.beta1
+        return self.beta1 * (1 - 0.5 * 0.96 ** (t.astype(dtype) * self.momentum_decay))
+
+
+class AdaMaxState(NamedTuple):
+    """t the number of updates so far; m and u like params."""
+
+    t: Any
+    m: Any
+    u: Any
+
+
+@spec
+class AdaMax:
+    """Adam in the maximum norm: each parameter's step is measured in its largest recent gradient.
+
+    learning_rate  eta
+    beta1, beta2   b1, b2: how slowly average and maximum forget
+    epsilon        e, added to the size of every gradient
+
+        m <- b1 m + (1 - b1) g
+        u <- max(b2 u, |g| + e)
+        theta <- theta - eta m / (1 - b1^t) / u
+
+    m and u start at 0; a maximum needs no correction. PyTorch and optax compute the same; Keras adds e to u.
+    Source: Kingma, Ba 2014, arXiv 1412.6980, algorithm 2, which has no e.
+    """
+
+    learning_rate: Number = 2e-3
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    epsilon: Number = 1e-8
+
+    def check(self) -> None:
+        """An average that forgets nothing never learns anything."""
+        _check(self)
+
+    def init(self, params: Any) -> AdaMaxState:
+        """No updates yet, average and maximum 0."""
+        return AdaMaxState(*_no_updates(params))
+
+    def update(
+        self, grads: Any, state: AdaMaxState, params: Any, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Any, AdaMaxState]:
+        """(updates, AdaMaxState)."""
+        b1, b2, t = self.beta1, self.beta2, state.t + 1
+        m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.m, grads)
+        u = jax.tree.map(lambda u, g: jnp.maximum(b2 * u, jnp.abs(g) + self.epsilon), state.u, grads)
+        updates = jax.tree.map(lambda m, u: -self.learning_rate * (m / _forgotten(b1, t, m.dtype)) / u, m, u)
+        return updates, AdaMaxState(t, m, u)
+
+
+def _check(owner: Any) -> None:
+    check_range(owner, "learning_rate", required=True)
+    check_range(owner, "beta1", required=True, low=0, high=1, high_open=True)
+    check_range(owner, "beta2", required=True, low=0, high=1, high_open=True)
+    check_range(owner, "epsilon", required=True, low=0)
+
+
+def _no_updates(params: Any) -> AdamState:
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return AdamState(jnp.zeros((), jnp.int32), zeros, zeros)
+
+
+def _averages(owner: Any, grads: Any, state: AdamState) -> AdamState:
+    """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2."""
+    b1, b2 = owner.beta1, owner.beta2
+    m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.m, grads)
+    v = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * (g * g), state.v, grads)
+    return AdamState(state.t + 1, m, v)
+
+
+def _steps(owner: Any, state: AdamState) -> Any:
+    """-eta m' / (sqrt(v') + e), like params."""
+    t, b1 = state.t, owner.beta1
+    return jax.tree.map(lambda m, v: _step(owner, t, m / _forgotten(b1, t, m.dtype), v), state.m, state.v)
+
+
+def _step(owner: Any, t: Any, direction: Any, v: Any) -> Any:
+    """-eta direction / (sqrt(v') + e), of one array."""
+    root = jnp.sqrt(v / _forgotten(owner.beta2, t, v.dtype))
+    return -owner.learning_rate * direction / (root + owner.epsilon)
+
+
+def _forgotten(beta: Number, t: Any, dtype: Any) -> Any:
+    """1 - beta^t, the share of a running average that is not its start; in float32 or better."""
+    wide = at_least_float32(dtype)
+    return (1 - jnp.asarray(beta, wide) ** t.astype(wide)).astype(dtype)

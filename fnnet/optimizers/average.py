@@ -1,0 +1,78 @@
+"""A running average of the parameters: often better than any of the parameters it averages."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.dtypes import canonicalize_dtype
+from jaxtyping import PRNGKeyArray
+
+from fnnet.spec import Number, check_range, parameter_dtype, spec
+
+
+class AverageState(NamedTuple):
+    """c: (), how much of the average is filled; mean: like params."""
+
+    c: Any
+    mean: Any
+
+
+@spec
+class Average:
+    """Keeps the average of the parameters that updates lead to; hands the updates on as they are. The last link.
+
+    decay  b: how slowly the average forgets; it reaches back about 1 / (1 - b) updates
+
+        c <- b c + (1 - b)                                     = 1 - b^t where b is constant
+        a <- a + (1 - b) / c (theta + u - a)
+
+    c starts at 0, so a is the bias-corrected average of theta_1 .. theta_t: it never contains theta_0, and after one
+    update it is theta_1. Before the first, it is theta_0. Read it with
+
+        fnnet.evaluate(model, fnnet.averaged(state.opt_state, state.params), data)
+
+    optax.ema(b, debias=True) over the parameters is the same. PyTorch's AveragedModel with get_ema_multi_avg_fn(b) and
+    Keras's use_ema have no correction and start at theta. Parameters that a layer absorbs after the update (running
+    statistics) are averaged one update late. Source: Polyak, Juditsky 1992; exponential and corrected as in Kingma,
+    Ba 2014, arXiv 1412.6980, section 7.2.
+    """
+
+    decay: Number
+
+    def check(self) -> None:
+        """An average that forgets nothing never learns anything."""
+        check_range(self, "decay", required=True, low=0, high=1, high_open=True)
+
+    def init(self, params: Any) -> AverageState:
+        """Nothing averaged yet: c is 0 and the mean is params."""
+        c = jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))
+        return AverageState(c, jax.tree.map(jnp.asarray, params))
+
+    def update(
+        self, updates: Any, state: AverageState, params: Any, *, key: PRNGKeyArray | None = None
+    ) -> tuple[Any, AverageState]:
+        """(updates, AverageState)."""
+        c = self.decay * state.c + (1 - self.decay)
+        share = (1 - self.decay) / c
+        mean = jax.tree.map(lambda a, p, u: a + share * (p + u - a), state.mean, params, updates)
+        return updates, AverageState(c, mean)
+
+
+def averaged(opt_state: Any, params: Any) -> Any:
+    """The averaged parameters that an Average in the optimizer has kept, in the form and dtype of params.
+
+    What no optimizer moves (integers) is taken from params.
+    Raises ValueError unless there is exactly one Average.
+    """
+    nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, AverageState))
+    found = [node for node in nodes if isinstance(node, AverageState)]
+    if len(found) != 1:
+        raise ValueError(
+            f"averaged: expected the state of an optimizer with one Average, got {len(found)} of them; "
+            f"write Chain((Adam(), Average(0.999)))"
+        )
+
+    def like(mean: Any, p: Any) -> Any:
+        return p if mean is None else mean.astype(p.dtype)
+
+    return jax.tree.map(like, found[0].mean, params, is_leaf=lambda mean: mean is None)
