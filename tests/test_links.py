@@ -68,8 +68,9 @@ def test_clipped(link, want):
 @pytest.mark.parametrize("link", [ClipByValue(1), ClipByNorm(1), ClipByGlobalNorm(1)], ids=str)
 @pytest.mark.parametrize("size", [0, 1e-37, 1e-20, 1e4, 1e30, 1e37])
 def test_clipping_neither_over_nor_underflows(link, size):
-    (got,) = passed(link, (jnp.asarray([size, 0], "float32"),))
-    np.testing.assert_allclose(got, [min(size, 1), 0], rtol=1e-6)
+    for sign in (1, -1):
+        (got,) = passed(link, (jnp.asarray([sign * size, 0], "float32"),))
+        np.testing.assert_allclose(got, [sign * min(size, 1), 0], rtol=1e-6)
 
 
 def test_the_largest_numbers_are_clipped_too():

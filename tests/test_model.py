@@ -14,6 +14,7 @@ X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 Y = np.array([0, 1, 1, 0, 1, 0], np.int32)
 MODEL = fnnet.mlp((3, 4, 2))
 PARAMS = fnnet.init(MODEL, jax.random.key(0))
+ONE = np.ones(1, np.float32)
 
 
 def numpy_pass(params, x, y):
@@ -87,27 +88,35 @@ def test_rows_of_weight_zero_change_nothing_even_as_nan(loss):
     assert not np.asarray(bad.dx)[[2, 5]].any()
 
 
-def test_a_masked_row_has_a_class_that_exists_even_if_there_is_but_one():
+@pytest.mark.parametrize("weights", [[1, 1, 0, 1, 1, 1], [0] * 6], ids=str)
+def test_a_masked_row_has_a_class_that_exists_even_if_there_is_but_one(weights):
     model = fnnet.mlp((3, 1))
     y = np.array([0, 0, 9, 0, 0, 0], np.int32)
-    p = fnnet.backprop(model, fnnet.init(model, jax.random.key(0)), Batch(X, y, (y == 0) * 1.0))
+    p = fnnet.backprop(model, fnnet.init(model, jax.random.key(0)), Batch(X, y, np.array(weights, np.float32)))
     assert p.value == 0
     assert not any(np.asarray(g).any() for g in jax.tree.leaves(p.grads))
 
 
-def test_rows_all_of_weight_zero_give_zero_and_no_nan():
-    p = fnnet.backprop(MODEL, PARAMS, Batch(X, Y, np.zeros(6, np.float32)))
+@pytest.mark.parametrize("first", [0.0, np.nan])
+def test_rows_all_of_weight_zero_give_zero_and_no_nan(first):
+    x = X.copy()
+    x[0] = first
+    p = fnnet.backprop(MODEL, PARAMS, Batch(x, Y, np.zeros(6, np.float32)))
     assert p.value == 0
+    np.testing.assert_allclose(p.outputs, fnnet.forward(MODEL, PARAMS, np.zeros_like(X)), rtol=1e-6)
     assert not any(np.asarray(g).any() for g in jax.tree.leaves(p.grads))
 
 
-def test_a_row_of_weight_zero_does_not_count_even_if_its_loss_is_infinite():
-    """e^z of a masked row is e^b, which is infinite here; of the other row e^(b - 1000), which is 1."""
-    model, params = (
-        fnnet.Model(fnnet.Dense(1), fnnet.Poisson(), (1,)),
-        DenseParams(np.full((1, 1), -1e3, "f4"), np.array([1e3], "f4")),
-    )
-    assert fnnet.loss(model, params, np.ones((2, 1)), np.zeros((2, 1)), weights=np.array([0.0, 2])) == 1
+def test_rows_of_weight_zero_do_not_count_even_if_their_loss_is_infinite():
+    """e^z is e^1000, which is infinite."""
+    model, params = fnnet.Model(fnnet.Dense(1), fnnet.Poisson(), (1,)), DenseParams(np.zeros((1, 1), "f4"), 1e3 * ONE)
+    assert fnnet.loss(model, params, np.ones((2, 1)), np.zeros((2, 1)), weights=np.zeros(2)) == 0
+
+
+def test_a_network_without_parameters_works_in_the_dtype_of_its_inputs(float64):
+    model, x = fnnet.Model(fnnet.Rescale(0.5), fnnet.SquaredError(), (3,)), jnp.asarray(X)
+    assert fnnet.forward(model, (), x).dtype == fnnet.loss(model, (), x, X).dtype == jnp.float32
+    assert fnnet.backprop(model, (), Batch(x, X)).dx.dtype == jnp.float32
 
 
 def test_a_weight_that_rounds_to_zero_masks_its_rows_too():
@@ -138,6 +147,19 @@ def test_images_need_no_preprocessing_of_their_own():
     np.testing.assert_allclose(fnnet.forward(model, params, images), expected, rtol=1e-5, atol=1e-6)
     assert fnnet.backprop(model, params, Batch(images, Y[:5])).dx is None
     assert fnnet.backprop(model, params, Batch(images.astype(np.float32), Y[:5])).dx.shape == (5, 2, 2)
+
+
+def test_outputs_that_are_no_numbers_are_never_correct():
+    logits = jnp.array([[1, np.nan, 0], [3, 2, 1], [np.nan] * 3, [0, np.inf, 0]])
+    correct = fnnet.SoftmaxCrossEntropy().correct(logits, jnp.array([1, 0, 0, 1]))
+    np.testing.assert_array_equal(correct, [False, True, False, True])
+
+
+def test_a_network_of_nothing_trains_nothing():
+    model = fnnet.Model(fnnet.Serial(()), fnnet.SquaredError(), (3,))
+    p = fnnet.backprop(model, (), Batch(X, X + 1), key=jax.random.key(0))
+    np.testing.assert_allclose(p.value, 3, rtol=1e-5)
+    assert p.grads == ()
 
 
 def test_no_gradient_flows_into_integers_but_shapes_stay():

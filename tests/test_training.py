@@ -57,6 +57,7 @@ def test_parameters_come_from_one_half_of_the_key_and_noise_from_the_other():
     params_key, noise_key = jax.random.split(jax.random.key(0))
     assert bits(fresh().params) == bits(fnnet.init(MODEL, params_key))
     assert bits(fresh().key) == bits(noise_key)
+    assert fresh().step == 0
 
 
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
@@ -257,7 +258,7 @@ def test_schedules_follow_the_step():
     assert bits(two.params) == bits(one.params)
     start = fnnet.evaluate(model, one.params, DATA, step=0).loss
     assert start != fnnet.evaluate(model, one.params, DATA, step=10).loss
-    with pytest.raises(ValueError, match="pass step=state.step"):
+    with pytest.raises(ValueError, match=r"pass step=state\.step"):
         fnnet.evaluate(model, one.params, DATA)
 
 
