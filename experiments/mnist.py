@@ -71,7 +71,10 @@ def build(config: Config, rows: int) -> tuple[fnnet.Model, fnnet.Adam]:
 def main(config: Config) -> None:
     check_settings(config)
     start = time.perf_counter()
-    task = load(config)
+    try:
+        task = load(config)
+    except fnnet.DataError as error:
+        raise SystemExit(str(error)) from None
     model, optimizer = build(config, len(task.train.y))
     training = Training(config.epochs, config.batch_size, config.progress)
     with RunFolder(config.data, config, config.runs) as run:

@@ -22,7 +22,8 @@ class Chain:
 
     def check(self) -> None:
         """Links come as a tuple of specs, one at least: without any, gradients would be added as they are."""
-        if not self.links or not isinstance(self.links, tuple) or not all(is_built(link, "init", "update") for link in self.links):
+        links = self.links if isinstance(self.links, tuple) else ()
+        if not links or not all(is_built(link, "init", "update") for link in links):
             raise TypeError(f"Chain: expected a tuple of optimizers, got {self.links!r}; write Chain((Adam(),))")
 
     def init(self, params: Any) -> tuple:
