@@ -144,7 +144,7 @@ def loss(
 ) -> Any:
     """Value of a batch, (): weighted mean loss plus penalty."""
     dtype = parameter_dtype(params, x)
-    model, batch = as_numbers(model, dtype, "loss"), prepare(model, Batch(x, y, weights), dtype)
+    model, batch = as_numbers(model, dtype, "loss"), masked(prepare(model, Batch(x, y, weights), dtype))
     outputs, _ = model.network.forward(params, batch.x, key=key)
     per_example, _ = model.loss.forward(outputs, batch.y)
     return value_of(model, params, per_example, mean_weights(batch, dtype))
@@ -170,7 +170,7 @@ def backprop(model: Model, params: Any, batch: Batch, *, key: PRNGKeyArray | Non
     Raises ValueError for shapes that do not fit, and for schedules, which need a step (`fnnet.at_step`).
     """
     dtype = parameter_dtype(params, batch.x)
-    model, batch = as_numbers(model, dtype, "backprop"), prepare(model, batch, dtype)
+    model, batch = as_numbers(model, dtype, "backprop"), masked(prepare(model, batch, dtype))
     return one_pass(model, params, batch, key)
 
 
@@ -209,7 +209,7 @@ def mean_weights(batch: Batch, dtype: Any) -> Array:
 
 
 def prepare(model: Model, batch: Batch, dtype: Any) -> Batch:
-    """The batch as arrays of the step's dtype, rows of weight 0 masked.
+    """The batch as arrays of the step's dtype.
 
     Raises ValueError naming what does not fit.
     """
@@ -221,7 +221,18 @@ def prepare(model: Model, batch: Batch, dtype: Any) -> Batch:
     w = jnp.asarray(batch.weights, dtype)
     if w.shape != x.shape[:1]:
         raise ValueError(f"expected weights of shape ({x.shape[0]},), one a row, got {w.shape}")
-    return Batch(_masked(x, w), _masked(y, w), w)
+    return Batch(x, y, w)
+
+
+def masked(batch: Batch) -> Batch:
+    """The batch with every row of weight 0 replaced by the first row that counts.
+
+    Any layer can digest that, as it may not zeros; a NaN in the row is gone before it can meet a 0. Its weight stays 0.
+    """
+    if batch.weights is None:
+        return batch
+    counts = batch.weights != 0
+    return Batch(_stand_in(batch.x, counts), _stand_in(batch.y, counts), batch.weights)
 
 
 def _inputs(model: Model, x: Any, dtype: Any) -> Array:
@@ -238,8 +249,6 @@ def _floating(a: Any, dtype: Any) -> Array:
     return a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a
 
 
-def _masked(a: Array, w: Array) -> Array:
-    """Rows of weight 0 replaced by the first row that counts: any layer can digest that, as it may not zeros."""
-    counts = w != 0
-    stand_in = jnp.where(counts.any(), a[jnp.argmax(counts)], jnp.zeros((), a.dtype))
-    return jnp.where(counts.reshape((-1,) + (1,) * (a.ndim - 1)), a, stand_in[None])
+def _stand_in(a: Array, counts: Array) -> Array:
+    row = jnp.where(counts.any(), a[jnp.argmax(counts)], jnp.zeros((), a.dtype))
+    return jnp.where(counts.reshape((-1,) + (1,) * (a.ndim - 1)), a, row[None])

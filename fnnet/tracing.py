@@ -27,7 +27,7 @@ from fnnet.layers import (
     Softmax,
     Tanh,
 )
-from fnnet.model import Model, Pass, one_pass, prepare
+from fnnet.model import Model, Pass, masked, one_pass, prepare
 from fnnet.spec import as_numbers, at_least_float32, parameter_dtype
 
 SATURATED = 0.01
@@ -118,7 +118,7 @@ def trace(
     Raises what `backprop` raises; ValueError for schedules, in the optimizer too, which need `fnnet.at_step`.
     """
     dtype = parameter_dtype(params, x)
-    batch, notes = prepare(model, Batch(x, y, weights), dtype), OrderedDict()
+    batch, notes = masked(prepare(model, Batch(x, y, weights), dtype)), OrderedDict()
     numbers = as_numbers(model, dtype, "trace")
     whole = _Probe(_opened(numbers.network, model.network, "", (), notes), model.network, "", (), notes)
     result = one_pass(dataclasses.replace(numbers, network=whole), params, batch, key)

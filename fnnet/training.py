@@ -17,7 +17,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from fnnet.batch import Batch
 from fnnet.layers import absorb
-from fnnet.model import Model, init, mean_weights, one_pass, prepare, value_of
+from fnnet.model import Model, init, masked, mean_weights, one_pass, prepare, value_of
 from fnnet.spec import as_numbers, at_least_float32, at_step, parameter_dtype
 
 
@@ -67,7 +67,8 @@ def init_state(model: Model, optimizer: Any, key: PRNGKeyArray, dtype: Any = jnp
 @jax.jit
 def train_step(model: Model, optimizer: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """One update from one batch, and the batch's metrics before it."""
-    return _step(model, optimizer, state, batch)
+    dtype = parameter_dtype(state.params, batch.x)
+    return _step(model, optimizer, state, masked(prepare(model, batch, dtype)))
 
 
 @partial(jax.jit, static_argnames=("batch_size", "start", "stop"))
@@ -134,12 +135,14 @@ def train(
 
 
 def _step(model: Model, optimizer: Any, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-    """Schedules become numbers, one pass gives the gradients, the optimizer the updates, and these are added."""
+    """Schedules become numbers, one pass gives the gradients, the optimizer the updates, and these are added.
+
+    batch   prepared; fillers of a ragged last batch are rows of the data like any other and need no mask
+    """
     dtype = parameter_dtype(state.params, batch.x)
     model = at_step(model, state.step, dtype)
     optimizer = at_step(optimizer, state.step, at_least_float32(dtype))
     pass_key, update_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-    batch = prepare(model, batch, dtype)
     p = one_pass(model, state.params, batch, pass_key)
     grads, wide = _optimized((p.grads, state.params))
     updates, opt_state = optimizer.update(grads, state.opt_state, wide, key=update_key)
@@ -193,6 +196,7 @@ def _epoch(
     part: slice,
 ) -> tuple[TrainState, Metrics]:
     data = _whole(data)
+    dtype = parameter_dtype(state.params, data.x)
     rows, weights = plan(order, state.step - (part.start or 0), data.x.shape[0], batch_size)
     stop = len(rows) if part.stop is None else part.stop
     if not 0 <= (part.start or 0) < stop <= len(rows):
@@ -201,19 +205,22 @@ def _epoch(
         )
 
     def body(state: TrainState, planned: tuple) -> tuple[TrainState, Metrics]:
-        return _step(model, optimizer, state, take(data, *planned))
+        return _step(model, optimizer, state, prepare(model, take(data, *planned), dtype))
 
     state, metrics = jax.lax.scan(body, state, (rows[part], None if weights is None else weights[part]))
     return state, _mean(metrics)
 
 
 def _whole(data: Batch) -> Batch:
-    """The data as arrays. Raises ValueError unless x, y and weights have as many rows as each other."""
+    """The data as arrays, rows of weight 0 masked once and for all.
+
+    Raises ValueError unless x, y and weights have as many rows as each other.
+    """
     data = Batch(*jax.tree.map(jnp.asarray, tuple(data)))
     rows = {name: a.shape[:1] for name, a in data._asdict().items() if a is not None}
     if len(set(rows.values())) > 1:
         raise ValueError(f"expected as many targets (and weights) as rows of x, got {rows}")
-    return data
+    return masked(data)
 
 
 def plan(
