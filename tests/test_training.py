@@ -60,6 +60,19 @@ def test_parameters_come_from_one_half_of_the_key_and_noise_from_the_other():
     assert fresh().step == 0
 
 
+def test_a_step_of_plain_descent_takes_the_gradient_off_the_parameters():
+    """Everything else here compares training with training."""
+    model, optimizer = fnnet.mlp((3, 5, 2), penalty=fnnet.L2(1e-3)), fnnet.Sgd(0.1)
+    state = fresh(model, optimizer)
+    end, metrics = fnnet.train_step(model, optimizer, state, DATA)
+    value, grads = fnnet.backward(model, state.params, *DATA[:2])
+    for got, p, g in zip(*map(jax.tree.leaves, (end.params, state.params, grads)), strict=True):
+        np.testing.assert_allclose(got, p - 0.1 * g, rtol=1e-5, atol=1e-7)
+    right = np.asarray(fnnet.predict(model, state.params, DATA.x)).argmax(1) == DATA.y
+    np.testing.assert_allclose(metrics, [value, right.mean(), 23], rtol=1e-5)
+    assert end.step == 1
+
+
 @pytest.mark.parametrize("platform", ["cpu", "cuda", "rocm", "tpu"])
 def test_a_step_lowers_for_every_platform(platform):
     traced = fnnet.train_step.trace(MODEL, OPTIMIZERS[3], fresh(), DATA)
@@ -194,6 +207,19 @@ def test_evaluate_counts_every_row_once(batch_size, weighted):
     right = np.asarray(fnnet.predict(MODEL, params, DATA.x)).argmax(1) == DATA.y
     np.testing.assert_allclose(metrics.accuracy, np.average(right, weights=w), rtol=1e-5)
     np.testing.assert_allclose(metrics.weight, 23 if w is None else w.sum(), rtol=1e-6)
+
+
+def test_a_mean_over_no_weight_at_all_is_not_a_number():
+    metrics = fnnet.evaluate(MODEL, fresh().params, Batch(*DATA[:2], np.zeros(23, np.float32)))
+    assert np.isnan([metrics.loss, metrics.accuracy]).all()
+    assert metrics.weight == 0
+
+
+def test_only_an_epoch_with_fillers_has_weights_for_them():
+    rows, real = plan(None, jnp.int32(0), 6, 3)
+    assert (rows.tolist(), real) == ([[0, 1, 2], [3, 4, 5]], None)
+    rows, real = plan(None, jnp.int32(0), 5, 3)
+    assert (rows.tolist(), real.tolist()) == ([[0, 1, 2], [3, 4, 0]], [[True] * 3, [True, True, False]])
 
 
 def test_weights_of_rows_reach_training():

@@ -1,0 +1,108 @@
+"""Put every small fault into the library, one at a time, and see that a test notices.
+
+    python -m tests.mutants
+    python -m tests.mutants --only '*Relu*'
+    python -m tests.mutants --only '*Dense.backward' --list
+
+Exit code 1 if a mutant survives that `equivalent.py` does not name, or a test fails without any mutant.
+"""
+
+import dataclasses
+import fnmatch
+import random
+import resource
+import sys
+import time
+from pathlib import Path
+
+import tqdm
+import tyro
+
+from .equivalent import EQUIVALENT
+from .mutator import Mutant, mutants_of
+from .report import Cost, described, markdown, survivors
+from .runner import Verdict, verdicts
+from .targets import files_of, most_of, targets
+
+RESULTS = Path(__file__).parents[2] / "experiments" / "results" / "mutants.md"
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Proof of the tests by mutation."""
+
+    only: str = "*"
+    """Functions whose names match, as module:function: '*:Relu.*', 'fnnet.losses:*'."""
+    list: bool = False
+    """Say what would run, and run nothing."""
+    jobs: int = 2
+    """Worker processes."""
+    every: bool = False
+    """Also the mutants that a usual run leaves out: of modules without formulas it takes only some a function."""
+    results: Path = RESULTS
+    """Where the report of a whole run is written."""
+
+
+def chosen(config: Config) -> tuple[list[Mutant], int]:
+    """The mutants that this run is about, in the order of the sources, and how many there are without the sampling."""
+    mutants, made = [], 0
+    for target, node in targets().items():
+        if fnmatch.fnmatchcase(target, config.only):
+            own = mutants_of(target, node)
+            mutants += own if config.every else sample(own, most_of(target))
+            made += len(own)
+    return mutants, made
+
+
+def sample(mutants: list[Mutant], most: int) -> list[Mutant]:
+    """At most so many of them, the same ones each time, in their order."""
+    if len(mutants) <= most:
+        return mutants
+    picked = random.Random(0).sample(range(len(mutants)), most)
+    return [mutants[i] for i in sorted(picked)]
+
+
+def run(mutants: list[Mutant], jobs: int) -> tuple[list[Verdict], list[str]]:
+    """The verdict about each, in their order, and the tests that fail without any mutant; with progress."""
+    found, failing = {}, set()
+    pace = 0.1 if sys.stderr.isatty() else 15
+    with tqdm.tqdm(total=len(mutants), unit="mutant", smoothing=0, mininterval=pace) as progress:
+        for verdict in verdicts(mutants, files_of([m.target for m in mutants]), jobs):
+            if isinstance(verdict, str):
+                failing.add(verdict)
+                progress.write(f"fails without any mutant: {verdict}")
+                continue
+            found[verdict.mutant] = verdict
+            progress.update()
+            if survivors([verdict]):
+                progress.write(f"survives: {described(verdict)}")
+    return [found[mutant] for mutant in mutants], sorted(failing)
+
+
+def main(config: Config) -> int:
+    """The exit code."""
+    (mutants, made), start = chosen(config), time.monotonic()
+    if config.list:
+        print(*(f"{m.target}  line {m.line}  {m.operator}: {m.change}" for m in mutants), sep="\n")
+        return 0
+    found, failing = run(mutants, config.jobs)
+    stale = fitting_nothing(mutants) if len(mutants) == made else []
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cost = Cost(made, time.monotonic() - start, used.ru_utime + used.ru_stime, config.jobs)
+    text = markdown(found, cost, stale, failing)
+    if config.only == "*":
+        config.results.write_text(text)
+    print(text)
+    for key in stale:
+        print(f"warning: no mutant fits the entry {key} of equivalent.py", file=sys.stderr)
+    return 1 if survivors(found) or failing or not found else 0
+
+
+def fitting_nothing(mutants: list[Mutant]) -> list[tuple]:
+    """Entries of the table of equivalent mutants for functions that ran, of which no mutant has the name."""
+    ran, keys = {m.target for m in mutants}, {m.key for m in mutants}
+    return [key for key in EQUIVALENT if key[0] in ran and key not in keys]
+
+
+if __name__ == "__main__":
+    sys.exit(main(tyro.cli(Config, description=__doc__)))

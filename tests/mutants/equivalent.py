@@ -1,0 +1,166 @@
+"""Mutants that compute the same as the original, named one by one, each with the reason.
+
+The key is that of a mutant in the report: (function, operator, before -> after). A key that fits no mutant any more
+is reported, so the table cannot go stale. What differs only in the sign of a zero counts as the same.
+"""
+
+_KINK = "at the kink both branches give the same number"
+_SIGN = "backward looks only at the sign of what was kept (and at NaN), which a positive factor leaves alone"
+_OTHER_BRANCH = "where x > 0 the other branch of the where is taken; below, the minimum changes nothing"
+_TAIL = "beyond the bound the tail is 0 in float64 already, so a bound a little farther out gives the same"
+_CLIPPED_AGAIN = "backward clips what was kept itself"
+_FAR_LEFT = "beyond the bound the factor is exactly 0 with and without it, and 0 times the bound stays 0"
+_NDIM = "only the number of axes is read, which the two have in common"
+_ZERO = "minus 0, or 0 times a factor, is 0"
+_LAST_AXIS = "the array has two axes, so the last one is axis 1"
+_ROWS = "only the number of rows is read, which the two have in common"
+_TRUTH = "only its truth is read, and -1 and 1.001 are as true as True"
+_DTYPE = "only the dtype is read, which the two have in common"
+_CANONICAL = "parameter_dtype gives a dtype that JAX has switched on already"
+_NO_NORM = "jnp.zeros((), parameter_dtype(tree))"
+_NO_AVERAGE = "jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))"
+
+_BY_FUNCTION = {
+    "layers.activations:_TAIL": {("constant", "40.0 -> 40.03999999999999"): _TAIL},
+    "layers.activations:_EXP_TAIL": {("constant", "800.0 -> 800.8"): _TAIL},
+    "layers.activations:softmax": {
+        ("sign", "jnp.exp(below_largest(x)) -> -jnp.exp(below_largest(x))"): "-e / -sum(e) is e / sum(e)",
+        ("factor", "jnp.exp(below_largest(x)) -> 1.001 * jnp.exp(below_largest(x))"): "a factor cancels in e / sum(e)",
+    },
+    "layers.activations:HardSigmoid.forward": {
+        ("sign", "x -> -x"): "backward looks only at |x| (and at NaN)",
+    },
+    "layers.activations:Tanh.forward": {("sign", "y -> -y #2"): "backward looks only at y^2"},
+    "layers.activations:Relu.forward": {("factor", "y -> 1.001 * y #2"): _SIGN},
+    "layers.activations:LeakyRelu.forward": {
+        ("compare", "x > 0 -> x >= 0"): _KINK,
+        ("factor", "x -> 1.001 * x"): _SIGN,
+    },
+    "layers.activations:Elu.forward": {
+        ("compare", "x > 0 -> x >= 0"): _KINK,
+        ("constant", "0 -> 1 #2"): _OTHER_BRANCH,
+    },
+    "layers.activations:Selu.forward": {
+        ("compare", "x > 0 -> x >= 0"): _KINK,
+        ("constant", "0 -> 1 #2"): _OTHER_BRANCH,
+    },
+    "layers.activations:Gelu.forward": {
+        ("name", "inner -> x #2"): _FAR_LEFT,
+        ("name", "x -> inner"): _CLIPPED_AGAIN,
+    },
+    "layers.activations:Silu.forward": {
+        ("name", "inner -> x #2"): _FAR_LEFT,
+        ("name", "x -> inner"): _CLIPPED_AGAIN,
+    },
+    "layers.dense:Dense.init": {
+        ("unwrap", "jnp.result_type(float) -> float"): "as a dtype, float means the default floating dtype",
+    },
+    "layers.dense:Dense.forward": {("name", "y -> x #3"): _NDIM},
+    "layers.rescale:Rescale.forward": {
+        ("sign", "not jnp.issubdtype(x.dtype, jnp.floating) -> -(not jnp.issubdtype(x.dtype, jnp.floating))"): _TRUTH,
+        (
+            "factor",
+            "not jnp.issubdtype(x.dtype, jnp.floating) -> 1.001 * (not jnp.issubdtype(x.dtype, jnp.floating))",
+        ): _TRUTH,
+        ("sign", "is_integer -> -is_integer"): _TRUTH,
+        ("factor", "is_integer -> 1.001 * is_integer"): _TRUTH,
+        (
+            "order",
+            "jnp.result_type(self.scale, float) -> jnp.result_type(float, self.scale)",
+        ): "the result type of two does not depend on their order",
+    },
+    "layers.serial:_keys": {
+        ("drop", "key is None or count == 0 -> key is None"): "no keys at all are no keys either way",
+    },
+    "layers.serial:Serial.init": {
+        ("constant", "True -> False"): "_keys makes exactly as many keys as there are layers",
+    },
+    "losses:_sum_outputs": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
+    "losses:SoftmaxCrossEntropy.backward": {("name", "p -> t #2"): _NDIM},
+    "losses:SoftmaxCrossEntropy.correct": {
+        ("function", "logits.max(-1) -> logits.min(-1)"): "a NaN is the smallest of its row as well as the largest",
+        ("name", "logits -> is_number"): _ROWS,
+        ("name", "logits -> targets #4"): _ROWS,
+        ("sign", "-1 -> 1 #5"): _LAST_AXIS,
+    },
+    "losses:SigmoidBinaryCrossEntropy.backward": {("name", "logits -> t #2"): _NDIM},
+    "losses:SigmoidBinaryCrossEntropy.correct": {
+        ("name", "logits -> right"): _ROWS,
+        ("name", "logits -> targets #3"): _ROWS,
+        ("sign", "-1 -> 1 #2"): _LAST_AXIS,
+    },
+    "losses:AbsoluteError.forward": {("factor", "r -> 1.001 * r"): _SIGN},
+    "losses:Huber.forward": {("compare", "size <= self.delta -> size < self.delta"): _KINK},
+    "losses:Poisson.forward": {
+        ("constant", "800 -> 801"): "e^800 and e^801 are both infinite in float64, and so is the loss",
+    },
+    "losses:Poisson.backward": {("name", "rates -> y #2"): _NDIM},
+    "model:mean_weights": {
+        ("sign", "batch.weights.astype(dtype) -> -batch.weights.astype(dtype)"): "-w / -sum(w) is w / sum(w)",
+        ("constant", "1 -> 2 #2"): "where the sum is 0 every weight is, and 0 over anything is 0",
+    },
+    "training:_added": {
+        ("drop", "p is None or update is None -> update is None"): "where there is no parameter there is no update",
+    },
+    "training:_metrics": {
+        ("name", "value -> outputs"): _DTYPE,
+        ("name", "batch -> outputs #3"): _ROWS,
+    },
+    "training:_mean": {("constant", "1 -> 0"): "a mean over no weight is set to NaN below, whatever stands here"},
+    "training:plan": {("name", "size -> batch_size #3"): "they differ only where the one batch is full"},
+    "training:init_state": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
+    "penalties:_total": {
+        ("sign", "jnp.zeros((), parameter_dtype(params)) -> -jnp.zeros((), parameter_dtype(params))"): _ZERO,
+        ("factor", "jnp.zeros((), parameter_dtype(params)) -> 1.001 * jnp.zeros((), parameter_dtype(params))"): _ZERO,
+    },
+    "schedules:ConstantSchedule.value_at": {
+        ("arithmetic", "self.value + 0 * step -> self.value - 0 * step"): _ZERO,
+    },
+    "schedules:CosineRestarts._fixed": {
+        (
+            "sign",
+            "(step - n * self.steps) / self.steps -> -((step - n * self.steps) / self.steps)",
+        ): "the cosine of -x is that of x",
+    },
+    "schedules:CosineRestarts._growing": {("name", "n -> log #5"): _DTYPE},
+    "optimizers.links:_norm": {
+        ("sign", f"{_NO_NORM} -> -{_NO_NORM}"): _ZERO,
+        ("factor", f"{_NO_NORM} -> 1.001 * {_NO_NORM}"): _ZERO,
+        ("name", "largest -> zero #2"): "the two have the same shape and dtype",
+        ("constant", "4 -> 5 #2"): "a fifth keeps squares in range as well as a quarter",
+    },
+    "optimizers.links:MaxNorm.update": {("name", "w -> new"): _NDIM, ("name", "w -> u #2"): _NDIM},
+    "optimizers.adam:_no_updates": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
+    "optimizers.adam:_steps": {("name", "m -> v #2"): _DTYPE},
+    "optimizers.adam:_step": {("name", "v -> direction #2"): _DTYPE},
+    "optimizers.adam:AmsGrad.update": {
+        (
+            "order",
+            "jax.tree.map(jnp.maximum, state.largest, adam.v) -> jax.tree.map(jnp.maximum, adam.v, state.largest)",
+        ): "the larger of two does not depend on their order",
+    },
+    "optimizers.adam:Nadam.init": {
+        ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,
+        ("factor", f"{_NO_AVERAGE} -> 1.001 * {_NO_AVERAGE}"): _ZERO,
+        ("unwrap", "canonicalize_dtype(parameter_dtype(params)) -> parameter_dtype(params)"): _CANONICAL,
+    },
+    "optimizers.average:Average.init": {
+        ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,
+        ("factor", f"{_NO_AVERAGE} -> 1.001 * {_NO_AVERAGE}"): _ZERO,
+        ("unwrap", "canonicalize_dtype(parameter_dtype(params)) -> parameter_dtype(params)"): _CANONICAL,
+        ("sign", "c -> -c"): _ZERO,
+        ("factor", "c -> 1.001 * c"): _ZERO,
+    },
+    "initializers:Zeros.__call__": {
+        ("sign", "jnp.zeros(shape, dtype) -> -jnp.zeros(shape, dtype)"): _ZERO,
+        ("factor", "jnp.zeros(shape, dtype) -> 1.001 * jnp.zeros(shape, dtype)"): _ZERO,
+    },
+    "initializers:Orthogonal.__call__": {
+        ("compare", "jnp.diagonal(r) < 0 -> jnp.diagonal(r) <= 0"): "a diagonal of exactly 0 has probability 0",
+    },
+}
+EQUIVALENT = {
+    (f"fnnet.{function}", *change): reason
+    for function, changes in _BY_FUNCTION.items()
+    for change, reason in changes.items()
+}

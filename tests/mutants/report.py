@@ -1,0 +1,106 @@
+"""What a run says: a table of functions, the survivors, and the equivalent mutants with their reasons."""
+
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from .equivalent import EQUIVALENT
+from .runner import Verdict
+from .targets import LEFT_OUT, SAMPLED
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Mutants that there are, and what it took to run those that ran."""
+
+    made: int
+    seconds: float
+    processor_seconds: float
+    jobs: int
+
+
+def survivors(verdicts: list[Verdict]) -> list[Verdict]:
+    """Those that no test noticed, though they compute something else."""
+    return [v for v in verdicts if v.killer is None and v.mutant.key not in EQUIVALENT]
+
+
+def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: list[str]) -> str:
+    """The whole report."""
+    alive = survivors(verdicts)
+    equal = [v for v in verdicts if v.killer is None and v.mutant.key in EQUIVALENT]
+    wrong = [v for v in verdicts if v.killer is not None and v.mutant.key in EQUIVALENT]
+    counted = len(verdicts) - len(equal)
+    killed = counted - len(alive)
+    wrong_numbers = sum(v.killer is not None and not v.crashed for v in verdicts)
+    hung = sum(v.killer == "timeout" for v in verdicts)
+    lines = [
+        "# Proof of the tests by mutation",
+        "",
+        f"**{killed} of {counted} mutants are noticed: {killed / max(counted, 1):.2%}.** "
+        f"{len(equal)} more compute the same as the original (named below), "
+        f"{len(alive)} survive, {hung} hung until they were stopped. {wrong_numbers} gave wrong numbers, and "
+        f"{killed - wrong_numbers} ended in an error.",
+        "",
+        "A mutant is one small fault in one function (`tests/mutants/operators.py`), swapped into the running process; "
+        "the tests that are meant for the function run until one fails (`tests/mutants/targets.py`). "
+        "Shapes and types are not checked meanwhile: it is the numbers that have to notice.",
+        "",
+        f"{len(verdicts)} of {cost.made} mutants ran: "
+        + ", ".join(f"of every function of `{module}` at most {most}" for module, most in SAMPLED.items())
+        + ", drawn the same way each time; of all others every one. `--every` runs the rest, too.",
+        "",
+        f"`python -m tests.mutants`: {cost.seconds / 60:.1f} minutes with {cost.jobs} processes "
+        f"({cost.processor_seconds / 60:.1f} minutes of processor time in all) on {platform.machine()}, "
+        f"Python {platform.python_version()}, jax {version('jax')}, numpy {version('numpy')}.",
+        "",
+        "Left out: " + "; ".join(f"`{pattern}` ({reason})" for pattern, reason in LEFT_OUT.items()) + ".",
+        "",
+        *section("Survivors", (f"{described(v)}" for v in alive)),
+        *section("Tests that fail without any mutant", (f"`{test}`" for test in failing)),
+        *section("Called equivalent and noticed all the same", (f"{described(v)}: {v.killer}" for v in wrong)),
+        *section("Entries of `equivalent.py` that fit no mutant", (f"`{key}`" for key in stale)),
+        "## Functions",
+        "",
+        "| function | mutants | noticed | of these by wrong numbers | equivalent | survivors |",
+        "|---|--:|--:|--:|--:|--:|",
+        *rows(verdicts),
+        "",
+        "## Operators",
+        "",
+        "| operator | mutants | noticed |",
+        "|---|--:|--:|",
+        *operators(verdicts),
+        "",
+        *section("Equivalent mutants", (f"{described(v)}: {EQUIVALENT[v.mutant.key]}" for v in equal)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def described(verdict: Verdict) -> str:
+    """One mutant in one line."""
+    m = verdict.mutant
+    return f"`{m.target.removeprefix('fnnet.')}` line {m.line}, {m.operator}: `{m.change}`"
+
+
+def section(title: str, items: Iterator[str]) -> list[str]:
+    """A list under a heading, nothing if it is empty."""
+    lines = [f"- {item}" for item in items]
+    return [f"## {title}", "", *lines, ""] if lines else []
+
+
+def rows(verdicts: list[Verdict]) -> Iterator[str]:
+    """One row a function."""
+    for target in dict.fromkeys(v.mutant.target for v in verdicts):
+        own = [v for v in verdicts if v.mutant.target == target]
+        alive, killed = len(survivors(own)), sum(v.killer is not None for v in own)
+        name = target.removeprefix("fnnet.").replace(":", ".")
+        numbers = sum(v.killer is not None and not v.crashed for v in own)
+        yield f"| {name} | {len(own)} | {killed} | {numbers} | {len(own) - killed - alive} | {alive} |"
+
+
+def operators(verdicts: list[Verdict]) -> Iterator[str]:
+    """One row an operator."""
+    for operator in sorted({v.mutant.operator for v in verdicts}):
+        own = [v for v in verdicts if v.mutant.operator == operator]
+        yield f"| {operator} | {len(own)} | {sum(v.killer is not None for v in own)} |"

@@ -1,0 +1,155 @@
+"""Which functions are mutated, and which tests are to notice, the quick ones first.
+
+A test is named by words that all stand in its id, the first being its file; {cls} is the class of the target.
+"""
+
+import fnmatch
+import importlib
+import pkgutil
+import re
+import sys
+from collections.abc import Iterator
+
+from .mutator import functions_of
+
+MODULES = ("layers", "losses", "penalties", "schedules", "optimizers", "initializers", "model", "training")
+LEFT_OUT = {
+    "*.check": "refusals: the tests of errors name them one by one",
+    "*:_check": "refusals, too",
+    "*.__repr__": "what a person reads",
+    "fnnet.model:mlp": "builds a spec, computes nothing",
+    "fnnet.training:train_step": "hands its arguments on to _step",
+    "fnnet.training:train_epoch": "hands its arguments on to _epoch",
+    "fnnet.training:evaluate": "hands its arguments on to _evaluate",
+}
+SAMPLED = {  # at most so many mutants a function: many functions of one kind, or slow ones that only hand things on
+    "fnnet.optimizers": 25,
+    "fnnet.schedules": 25,
+    "fnnet.model": 15,
+    "fnnet.training": 15,
+}
+CELL = "test_gradients every_layer"
+TABLE = "test_activation_tables {cls}"
+MODEL = (
+    "test_model textbook|functions_agree|rows|weight|masked",
+    "test_model penalty|images|key|integers|dtype|float64|draw|schedule|numpy",
+    "test_model errors",
+)
+TESTS = {
+    "fnnet.layers.activations:_TAIL|_U": ("test_activation_tables Gelu",),
+    "fnnet.layers.activations:_EXP_TAIL": ("test_activation_tables Silu",),
+    "fnnet.layers.activations:softplus": ("test_activation_tables Softplus",),
+    "fnnet.layers.activations:softmax": ("test_activation_tables softmax",),
+    "fnnet.layers.activations:below_largest": ("test_activation_tables softmax",),
+    "fnnet.layers.activations:_keep_nan": ("test_activation_tables LeakyRelu|HardSigmoid",),
+    "fnnet.layers.activations:_Elementwise.init": ("test_activation_tables no_parameters",),
+    "fnnet.layers.activations:Softmax.*": ("test_activation_tables softmax|Softmax", f"{CELL} Softmax"),
+    "fnnet.layers.activations:*": (TABLE, f"{CELL} {{cls}}"),
+    "fnnet.layers.dense:Dense.init": ("test_initializers dense", "test_model dense|by_hand|dtype", f"{CELL} Dense"),
+    "fnnet.layers.dense:*": ("test_model dense|textbook|wrong", f"{CELL} Dense"),
+    "fnnet.layers.dropout:*": ("test_model dropout|training_is|swept", f"{CELL} Dropout", "test_gradients mask"),
+    "fnnet.layers.rescale:Rescale.*": (
+        "test_model images|integers|swept",
+        f"{CELL} Rescale",
+        "test_training every_dtype",
+    ),
+    "fnnet.layers.rescale:Flatten.*": ("test_model images", f"{CELL} Flatten"),
+    "fnnet.layers.serial:Serial.absorb|absorb|Residual.absorb": ("test_training absorbed", "test_training pure"),
+    "fnnet.layers.serial:Residual.*": (f"{CELL} Residual", "test_gradients six"),
+    "fnnet.layers.serial:_keys": ("test_model own|training_is", f"{CELL} Dropout|Residual"),
+    "fnnet.layers.serial:Serial.*": (
+        "test_model textbook|integers|images|layers",
+        f"{CELL} Serial",
+        "test_gradients four",
+    ),
+    "fnnet.losses:SoftmaxCrossEntropy.*|_one_hot": (
+        "test_loss_tables SoftmaxCrossEntropy|cross_entropy|smoothing|class",
+        "test_gradients kind_of_target SoftmaxCrossEntropy",
+    ),
+    "fnnet.losses:_Direct.*": ("test_loss_tables predictions",),
+    "fnnet.losses:_*": ("test_loss_tables",),
+    "fnnet.losses:*": ("test_loss_tables {cls}", "test_gradients Relu {cls}"),
+    "fnnet.penalties:*": ("test_penalties",),
+    "fnnet.schedules:[_a-z]*": ("test_schedules",),
+    "fnnet.schedules:*": ("test_schedules {cls}",),
+    "fnnet.optimizers.adam:_*": (
+        "test_optimizers Adam|AdamW|AmsGrad|Nadam|AdaMax",
+        "test_optimizer_references Adam|AdamW|AmsGrad|Nadam|AdaMax",
+    ),
+    "fnnet.optimizers.average:*": ("test_links",),
+    "fnnet.optimizers.links:*": ("test_links",),
+    "fnnet.optimizers.chain:*": ("test_optimizers chain|Chain|link",),
+    "fnnet.optimizers:*": ("test_optimizers {cls}", "test_optimizer_references {cls}"),
+    "fnnet.initializers:_DrawNormal.*": ("test_initializers HeNormal|GlorotNormal",),
+    "fnnet.initializers:_DrawUniform.*": ("test_initializers HeUniform|GlorotUniform",),
+    "fnnet.initializers:Orthogonal.*": ("test_initializers Orthogonal|orthogonal",),
+    "fnnet.initializers:*": ("test_initializers {cls}",),
+    "fnnet.model:init": ("test_model draw|schedule|dtype|float64",),
+    "fnnet.model:prepare|mean_weights": (*MODEL, "test_training evaluate|weights"),
+    "fnnet.model:*": (*MODEL, "test_penalties price|charged", "test_gradients row_weights"),
+    "fnnet.training:_evaluate": ("test_training evaluate|mean", "test_training history|accuracy|schedules"),
+    "fnnet.training:shuffled": ("test_training shuffled|permutation",),
+    "fnnet.training:_mean|_metrics": (
+        "test_training descent|evaluate|permutation|mean",
+        "test_training accuracy|dtype",
+    ),
+    "fnnet.training:plan|take|_epoch|_whole": (
+        "test_training weights|permutation|stand|fillers",
+        "test_training batch_size|rows|cut|Adam",
+    ),
+    "fnnet.training:_added|_optimized|_step": (
+        "test_training descent|integer|weights|absorbed|permutation",
+        "test_training schedules|dtype|cut Adam",
+        "test_optimizers bfloat16",
+    ),
+    "fnnet.training:init_state": ("test_training half|start", "test_training pure Sgd", "test_training dtype"),
+    "fnnet.training:*": ("test_model xor", "test_training history|accuracy|dtype"),
+}
+
+
+def modules() -> Iterator[str]:
+    """Full names of the modules, those inside of packages included."""
+    for name in MODULES:
+        module = importlib.import_module(f"fnnet.{name}")
+        yield module.__name__
+        for inner in pkgutil.walk_packages(getattr(module, "__path__", ()), f"fnnet.{name}."):
+            yield inner.name
+
+
+def targets() -> dict:
+    """{target: node} of everything that is mutated."""
+    found = {name: node for module in modules() for name, node in functions_of(module).items()}
+    return {name: node for name, node in found.items() if not any(fnmatch.fnmatch(name, p) for p in LEFT_OUT)}
+
+
+def most_of(target: str) -> int:
+    """How many mutants of a function a usual run takes at most."""
+    return next((most for home, most in SAMPLED.items() if is_inside(target, home)), sys.maxsize)
+
+
+def is_inside(target: str, home: str) -> bool:
+    """Whether a function stands in a module or in a package."""
+    return f"{target.split(':')[0]}.".startswith(f"{home}.")
+
+
+def tests_of(target: str) -> tuple[str, ...]:
+    """The tests that are to notice a fault in a function; LookupError if nobody said which."""
+    path = target.split(":")[1]
+    for pattern, tests in TESTS.items():
+        home, names = pattern.split(":")
+        if is_inside(target, home) and any(fnmatch.fnmatchcase(path, n) for n in names.split("|")):
+            return tuple(test.format(cls=path.split(".")[0]) for test in tests)
+    raise LookupError(f"{target}: no tests are named for it in tests/mutants/targets.py")
+
+
+def files_of(names: list[str]) -> list[str]:
+    """The test files in which the tests of these targets stand."""
+    return sorted({test.split()[0] for name in names for test in tests_of(name)})
+
+
+def is_meant(test: str, node_id: str) -> bool:
+    """Whether all words of a test's name stand in an id, whole, in capitals or not; `a|b` is either."""
+    file, *words = test.split()
+    return node_id.split("::")[0].endswith(f"{file}.py") and all(
+        any(re.search(rf"(?i)(?<![a-z]){re.escape(w)}(?![a-z])", node_id) for w in word.split("|")) for word in words
+    )
