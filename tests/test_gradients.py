@@ -145,14 +145,15 @@ LAYERS = [
 
 @pytest.mark.parametrize(("layer", "in_shapes"), LAYERS, ids=[repr(layer) for layer, _ in LAYERS])
 def test_every_layer_at_every_shape(layer, in_shapes):
-    """A random cotangent through backward and through jax.vjp, for batches of 1, 3 and 17, with and without key."""
+    """A random cotangent through backward and through jax.vjp, for batches of 1, 3 and 17; the 3 without key, too."""
     key = jax.random.key(3)
     shapes = [(rows, *in_shape) for in_shape in in_shapes for rows in (1, 3, 17)]
     params = [layer.init(key, shape[1:])[0] for shape in shapes]
     xs = [jax.random.normal(jax.random.fold_in(key, i), shape) for i, shape in enumerate(shapes)]
 
     def pairs(params, xs):
-        return tuple(zip(*(pair(p, x, k) for p, x in zip(params, xs, strict=True) for k in (None, key)), strict=True))
+        cases = [(p, x, k) for p, x in zip(params, xs, strict=True) for k in ((None, key) if len(x) == 3 else (key,))]
+        return tuple(zip(*(pair(*case) for case in cases), strict=True))
 
     def pair(params, x, key):
         y, pullback = jax.vjp(lambda params, x: layer.forward(params, x, key=key)[0], params, x)
