@@ -222,6 +222,18 @@ def test_only_an_epoch_with_fillers_has_weights_for_them():
     assert (rows.tolist(), real.tolist()) == ([[0, 1, 2], [3, 4, 0]], [[True] * 3, [True, True, False]])
 
 
+def test_a_filled_batch_has_the_weights_of_its_rows_and_none_of_its_fillers():
+    data = Batch(DATA.x, DATA.y, np.arange(23, dtype=np.float32))
+    batch = take(data, jnp.asarray([5, 22, 0]), jnp.asarray([True, True, False]))
+    np.testing.assert_array_equal(batch.weights, [5, 22, 0])
+    np.testing.assert_array_equal(batch.y, DATA.y[[5, 22, 0]])
+
+
+def test_data_are_measured_in_the_dtype_of_the_parameters(float64):
+    params = fnnet.init(MODEL, jax.random.key(0))
+    assert fnnet.evaluate(MODEL, params, Batch(DATA.x.astype(np.float64), DATA.y)).loss.dtype == jnp.float32
+
+
 def test_weights_of_rows_reach_training():
     """An epoch in which all but three rows weigh nothing is an epoch of gradient steps from those three."""
     model, optimizer = fnnet.mlp((3, 5, 2)), fnnet.Sgd(0.1)
@@ -440,6 +452,8 @@ def test_integer_parameters_are_no_business_of_the_optimizer(optimizer):
     state, _ = fnnet.train_epoch(model, optimizer, fresh(model, optimizer), DATA, batch_size=4, order=ORDER)
     assert (state.params[0].count, state.params[0].count.dtype) == (6, jnp.int32)
     assert (state.params[0].scale != 1).all()
+    averages = state.opt_state.m if isinstance(optimizer, fnnet.Adam) else state.opt_state
+    assert averages[0].count is None
 
 
 def test_parts_are_the_whole_wherever_the_count_of_steps_stands():

@@ -99,7 +99,14 @@ _BY_FUNCTION = {
         ("sign", "batch.weights.astype(dtype) -> -batch.weights.astype(dtype)"): "-w / -sum(w) is w / sum(w)",
         ("constant", "1 -> 2 #2"): "where the sum is 0 every weight is, and 0 over anything is 0",
     },
+    "training:_whole": {
+        (
+            "statement",
+            "data = Batch(*jax.tree.map(jnp.asarray, tuple(data))) -> pass",
+        ): "all who call it are compiled, where data are arrays already",
+    },
     "training:_added": {
+        ("name", "p -> update"): "where there is no parameter there is no update",
         ("drop", "p is None or update is None -> update is None"): "where there is no parameter there is no update",
     },
     "training:_metrics": {

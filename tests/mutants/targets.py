@@ -87,14 +87,14 @@ TESTS = {
     "fnnet.model:init": ("test_model draw|schedule|dtype|float64",),
     "fnnet.model:prepare|mean_weights": (*MODEL, "test_training evaluate|weights"),
     "fnnet.model:*": (*MODEL, "test_penalties price|charged", "test_gradients row_weights"),
-    "fnnet.training:_evaluate": ("test_training evaluate|mean", "test_training history|accuracy|schedules"),
+    "fnnet.training:_evaluate": ("test_training evaluate|mean|measured", "test_training history|accuracy|schedules"),
     "fnnet.training:shuffled": ("test_training shuffled|permutation",),
     "fnnet.training:_mean|_metrics": (
         "test_training descent|evaluate|permutation|mean",
         "test_training accuracy|dtype",
     ),
     "fnnet.training:plan|take|_epoch|_whole": (
-        "test_training weights|permutation|stand|fillers",
+        "test_training weights|permutation|stand|fillers|filled",
         "test_training batch_size|rows|cut|Adam",
     ),
     "fnnet.training:_added|_optimized|_step": (
