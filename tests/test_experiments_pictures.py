@@ -50,6 +50,7 @@ def test_the_page_alone_leaves_nothing_behind(tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_saliency(tmp_path, capsys):
     saliency.main(saliency.Config(digits=2, hidden=(16,), epochs=2, runs=tmp_path))
     assert "uphill" in capsys.readouterr().out
@@ -67,6 +68,7 @@ def test_a_step_uphill_lowers_and_downhill_raises_the_probability_of_the_truth()
     assert (downhill > start).all()
 
 
+@pytest.mark.slow
 def test_one_neuron(tmp_path, capsys):
     neuron.main(neuron.Config(rows=20, inputs=10, repeats=1, steps=40, runs=tmp_path))
     out = capsys.readouterr().out

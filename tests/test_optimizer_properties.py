@@ -30,6 +30,8 @@ from fnnet.optimizers import (
     WeightDecay,
 )
 
+pytestmark = pytest.mark.slow  # a minute of compilation; references and recurrences are in the default run
+
 ROWS = [
     Sgd(0.1),
     Sgd(0.1, momentum=0.5),
