@@ -72,7 +72,12 @@ def small(tmp_path_factory):
 # ------------------------------------------------------------------------------- the same bits back
 
 
-@pytest.mark.parametrize("name", children.everything())
+EVERY_OPTIMIZER = [
+    pytest.param(name, marks=() if name in children.some() else pytest.mark.slow) for name in children.everything()
+]
+
+
+@pytest.mark.parametrize("name", EVERY_OPTIMIZER)
 def test_every_optimizer_goes_on_with_the_same_bits(name, tmp_path):
     optimizer = children.everything()[name]
     state, batch = fresh(optimizer=optimizer), Batch(*map(jnp.asarray, DATA[:2]))
