@@ -86,6 +86,7 @@ from fnnet.schedules import (
     WarmupStableDecay,
 )
 from fnnet.spec import Number, Static, at_step, spec, static
+from fnnet.stopping import EarlyStopping, ReduceOnPlateau
 from fnnet.tracing import LayerTrace, Trace, per_example_gradients, trace
 from fnnet.training import (
     History,
@@ -123,6 +124,7 @@ __all__ = [
     "DataError",
     "Dense",
     "Dropout",
+    "EarlyStopping",
     "Elu",
     "Exp",
     "ExponentialDecay",
@@ -157,6 +159,7 @@ __all__ = [
     "Pass",
     "Poisson",
     "PolynomialDecay",
+    "ReduceOnPlateau",
     "Relu",
     "Rescale",
     "Residual",

@@ -1,27 +1,44 @@
-"""`fit`: the shell around `train`, for people who want to watch. The mathematics is all in `training`."""
+"""`fit`: the shell around `train`, for people who want to watch. The mathematics is all in `training`.
+
+state, history = fit(model, optimizer, state, data, epochs=20, batch_size=128, order=key, validation=0.1,
+                     early_stopping=EarlyStopping(patience=3))
+state, history = fit(model, optimizer, state, data, ..., history=history)      # goes on, bit for bit
+"""
 
 import dataclasses
+import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Num, PRNGKeyArray
 
 from fnnet.batch import Batch
+from fnnet.datasets.split import split_rows
 from fnnet.losses import SoftmaxCrossEntropy
 from fnnet.model import Model, forward
-from fnnet.spec import at_step, parameter_dtype
-from fnnet.training import History, Metrics, TrainState, train
+from fnnet.replay import Culprit, find_culprit, is_finite
+from fnnet.spec import Number, at_least_float32, at_step, parameter_dtype
+from fnnet.stopping import EarlyStopping, ReduceOnPlateau, scaled
+from fnnet.streaming import Stream, is_mapped, stream_epoch, stream_evaluate
+from fnnet.training import History, Metrics, TrainState, evaluate, train
 
 
 class NonFiniteError(ArithmeticError):
-    """The loss became NaN or infinite. `epoch` says in which epoch (from 1), `state` is the one before it."""
+    """The loss or a parameter became NaN or infinite.
 
-    def __init__(self, message: str, epoch: int, state: TrainState):
+    epoch    in which epoch, from 1
+    state    the TrainState that the epoch began with
+    history  of the epochs before it; None if it was the first
+    culprit  fnnet.replay.Culprit: step, name, place and value of the first tensor that went bad; None if the
+             epoch, replayed step by step, stayed finite
+    """
+
+    def __init__(self, message: str, epoch: int, state: TrainState, history: History | None, culprit: Culprit | None):
         super().__init__(message)
-        self.epoch, self.state = epoch, state
+        self.epoch, self.state, self.history, self.culprit = epoch, state, history, culprit
 
 
 def fit(
@@ -33,40 +50,252 @@ def fit(
     epochs: int,
     batch_size: int,
     order: PRNGKeyArray | None,
-    validation: Batch | None = None,
+    validation: Batch | float | None = None,
+    early_stopping: EarlyStopping | None = None,
+    plateau: ReduceOnPlateau | None = None,
+    class_weights: Num[Any, "C"] | tuple[Number, ...] | None = None,
+    measure_training: int | None = None,
+    history: History | None = None,
     progress: bool = True,
     on_epoch: Callable[[TrainState, History], None] | None = None,
 ) -> tuple[TrainState, History]:
-    """Train epoch by epoch; the same bits as `train`, seen while they come.
+    """Train epoch by epoch; the same states as `train` gives, to the bit, seen while they come.
 
-    progress   a bar with the loss and accuracy of each epoch; needs the extra `experiments`
-    on_epoch   called after every epoch with the state and a History of that one epoch
+    validation  data that is measured after every epoch; or a share of `data` to hold out for that: rows drawn with
+                a key made from `order`, of every class alike
+    early_stopping, plateau   what acts between epochs on the validation metrics
+    class_weights     (C,) what a row of each class counts in training, times its own weight; for integer classes
+    measure_training  so many rows of the training data are also measured after every epoch, at fixed parameters and
+                without class weights (`history.measured`): the loss met while training is older, and has dropout on
+    history     of an earlier fit, to go on from: 5 epochs and 5 more are 10, bit for bit. Returned with the new epochs
+    progress    a bar with the loss and accuracy of each epoch; needs the extra `experiments`
+    on_epoch    called after every epoch with the state and the History so far
 
-    Data is moved to the device once. Returns the state and the History of all epochs as NumPy arrays.
-    Raises ImportError if a bar is asked for and tqdm is missing; ValueError for epochs below 1 and for classes that
-    the network has no output for; NonFiniteError, which carries the last good state, if the loss is no number.
+    Returns the state and the History of all epochs as NumPy arrays. With early stopping it is the best epoch's state;
+    to go on, pass that or the last one. Ctrl-C ends training with what the last whole epoch left.
+
+    Data is moved to the device once. Where `data.x` is a np.memmap, rows are read as they are needed instead, so that
+    the data may be larger than memory; the bits are the same.
+
+    Raises ImportError if a bar is asked for and tqdm is missing; ValueError for settings that do not fit together,
+    and for classes that the network has no output for; NonFiniteError, which carries the state before the epoch,
+    if the loss or a parameter is no number.
     """
+    _check_settings(epochs, order, validation, early_stopping, plateau, measure_training)
+    sources = _sources(data, validation, order, measure_training)
+    _check_classes(model, state, sources.training.data, "data")
+    if sources.validation is not None:
+        _check_classes(model, state, sources.validation.data, "validation")
+    if class_weights is not None:
+        sources = sources._replace(training=_weighted(sources.training, class_weights))
+    job = _Job(model, optimizer, batch_size, order, early_stopping, plateau, *map(_on_device, sources))
+    run = start = _start(job, state, history)
+    with _bar(epochs, progress) as bar:
+        try:
+            for _ in range(epochs):
+                if early_stopping is not None and early_stopping.is_over(run.history.stopping):
+                    break
+                run = _checked(job, run, _epoch(job, run))
+                bar.set_postfix_str(describe(run.history), refresh=False)
+                bar.update()
+                if on_epoch is not None:
+                    on_epoch(*run)
+        except KeyboardInterrupt:
+            done = len(run.history.training.loss) - len(start.history.training.loss)
+            print(f"fit: Ctrl-C after {done} of {epochs} epochs; training ends with what they left", file=sys.stderr)
+    best = run.history.stopping
+    return (run.state if best is None else best.best), run.history
+
+
+class _Sources(NamedTuple):
+    """Where rows come from; validation and measured may be None."""
+
+    training: Stream
+    validation: Stream | None
+    measured: Stream | None
+
+
+class _Job(NamedTuple):
+    """What stays the same from epoch to epoch. Data: a Batch on the device, or a Stream where it is mapped."""
+
+    model: Model
+    optimizer: Any
+    batch_size: int
+    order: PRNGKeyArray | None
+    early_stopping: EarlyStopping | None
+    plateau: ReduceOnPlateau | None
+    training: Batch | Stream
+    validation: Batch | Stream | None
+    measured: Batch | Stream | None
+
+
+class _Run(NamedTuple):
+    """What an epoch turns into the next: the state after the last one, and the History of all."""
+
+    state: TrainState
+    history: History
+
+
+def _sources(data: Batch, validation: Batch | float | None, order: Any, measure_training: int | None) -> _Sources:
+    rows = None
+    if isinstance(validation, float):
+        seed = int(jax.random.bits(jax.random.fold_in(order, 2**32 - 1)))
+        rows, held_out = split_rows(np.asarray(data.y), validation, seed)
+        if not 0 < len(held_out) < len(data.y):
+            raise ValueError(f"fit: validation={validation} of {len(data.y)} rows leaves a part empty")
+        validating = Stream(data, held_out)
+    else:
+        validating = None if validation is None else Stream(validation)
+    if measure_training is None:
+        return _Sources(Stream(data, rows), validating, None)
+    first = np.arange(len(data.y))[:measure_training] if rows is None else rows[:measure_training]
+    return _Sources(Stream(data, rows), validating, Stream(data, first))
+
+
+def _on_device(source: Stream | None) -> Batch | Stream | None:
+    """Rows in memory as one Batch on the device; what lies in a file stays there."""
+    if source is None or is_mapped(source.data):
+        return source
+    data, rows = source.data, source.rows
+    return jax.device_put(data if rows is None else jax.tree.map(lambda a: np.asarray(a)[rows], data))
+
+
+def _weighted(source: Stream, class_weights: Any) -> Stream:
+    """Weights of rows times the weights of their classes."""
+    w, y = np.asarray(class_weights, np.float32), np.asarray(source.data.y)
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise ValueError(f"fit: class_weights need integer classes (N,), got targets of {y.dtype} {y.shape}")
+    if w.ndim != 1 or not np.all(np.isfinite(w) & (w >= 0)):
+        raise ValueError(f"fit: expected class_weights to be (C,) finite numbers of 0 or more, got {class_weights!r}")
+    if y.size and not 0 <= y.min() <= y.max() < len(w):
+        raise ValueError(f"fit: expected a class weight for classes {y.min()} to {y.max()}, got {len(w)} weights")
+    weights = w[y] if source.data.weights is None else w[y] * np.asarray(source.data.weights, np.float32)
+    return dataclasses.replace(source, data=source.data._replace(weights=weights))
+
+
+def _start(job: _Job, state: TrainState, history: History | None) -> _Run:
+    """Before the first epoch, or where an earlier fit ended."""
+    if history is None:
+        history = _no_epochs(job, state)
+    for name, wanted in (("validation", job.validation), ("measured", job.measured)):
+        if (getattr(history, name) is None) != (wanted is None):
+            raise ValueError(f"fit: the history has {'no ' * (wanted is not None)}{name} metrics; go on as it began")
+    stopping = plateau = None
+    if job.early_stopping is not None and (stopping := history.stopping) is None:
+        stopping = job.early_stopping.start(state)
+    elif stopping is not None:
+        stopping = stopping._replace(**jax.tree.map(jnp.asarray, {"best": stopping.best, "last": stopping.last}))
+        if not any(_same(state, known) for known in (stopping.last, stopping.best)):
+            raise ValueError("fit: expected the state that this history came with (its last or its best), got another")
+        state = stopping.last
+    if job.plateau is not None:
+        plateau = job.plateau.start() if history.plateau is None else history.plateau
+    return _Run(state, history._replace(stopping=stopping, plateau=plateau))
+
+
+def _no_epochs(job: _Job, state: TrainState) -> History:
+    data = job.training.data if isinstance(job.training, Stream) else job.training
+    dtype = np.dtype(at_least_float32(parameter_dtype(state.params, data.x)))
+    none = np.empty(0, dtype)
+    metrics = Metrics(none, none if hasattr(job.model.loss, "correct") else None, none)
+    return History(metrics, None if job.validation is None else metrics, None if job.measured is None else metrics)
+
+
+def _same(a: TrainState, b: TrainState) -> bool:
+    """Whether two states are the same to the last bit."""
+    plain = [s._replace(key=jax.random.key_data(s.key)) for s in (a, b)]
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        np.array_equal(x, y, equal_nan=True) for x, y in zip(*map(jax.tree.leaves, plain), strict=True)
+    )
+
+
+def _epoch(job: _Job, run: _Run) -> _Run:
+    """One epoch of training, then what is measured, then what the rules make of it."""
+    state, training, validation = _trained(job, run)
+    if validation is None and job.validation is not None:
+        validation = _measure(job.model, state, job.validation)
+    measured = None if job.measured is None else _measure(job.model, state, job.measured)
+    new = jax.tree.map(np.asarray, (training, validation, measured))
+    history = run.history._replace(
+        **{
+            name: jax.tree.map(lambda *m: np.concatenate([m[0], np.atleast_1d(m[1])]), getattr(run.history, name), m)
+            for name, m in zip(("training", "validation", "measured"), new, strict=True)
+        }
+    )
+    if job.early_stopping is not None:
+        stopping = job.early_stopping.after(history.stopping, state, new[1], len(history.training.loss))
+        history = history._replace(stopping=stopping)
+    if job.plateau is not None:
+        history = history._replace(plateau=job.plateau.after(history.plateau, new[1]))
+    return _Run(state, history)
+
+
+def _trained(job: _Job, run: _Run) -> tuple[TrainState, Metrics, Metrics | None]:
+    """State, training metrics and, where they come out of the same program, validation metrics, all ()."""
+    optimizer, settings = _optimizer(job, run), {"batch_size": job.batch_size, "order": job.order}
+    if isinstance(job.training, Stream):
+        return *stream_epoch(job.model, optimizer, run.state, job.training, **settings), None
+    validation = None if isinstance(job.validation, Stream) else job.validation
+    state, part = train(job.model, optimizer, run.state, job.training, epochs=1, validation=validation, **settings)
+    training, measured, *_ = jax.tree.map(lambda m: np.asarray(m)[0], part)
+    return state, training, measured
+
+
+def _measure(model: Model, state: TrainState, source: Batch | Stream) -> Metrics:
+    measure = stream_evaluate if isinstance(source, Stream) else evaluate
+    return measure(model, state.params, source, step=state.step)
+
+
+def _optimizer(job: _Job, run: _Run) -> Any:
+    return job.optimizer if job.plateau is None else scaled(job.optimizer, run.history.plateau.scale)
+
+
+def _checked(job: _Job, before: _Run, after: _Run) -> _Run:
+    """The run after an epoch. Raises NonFiniteError if its loss or a parameter is no number."""
+    loss, epoch = after.history.training.loss[-1], len(after.history.training.loss)
+    if np.isfinite(loss) and is_finite(after.state.params):
+        return after
+    stream = (
+        job.training
+        if isinstance(job.training, Stream)
+        else Stream(Batch(*jax.tree.map(np.asarray, tuple(job.training))))
+    )
+    settings = {"batch_size": job.batch_size, "order": job.order}
+    culprit = find_culprit(job.model, _optimizer(job, before), before.state, stream, **settings)
+    found = "replaying the epoch step by step did not show where" if culprit is None else culprit
+    raise NonFiniteError(
+        f"fit: the loss became {loss} in epoch {epoch}; {found}. Try a smaller learning rate, and look for NaN in the "
+        f"data. This error's `state` is the one before that epoch",
+        epoch,
+        before.state,
+        before.history if epoch > 1 else None,
+        culprit,
+    )
+
+
+def _check_settings(
+    epochs: int,
+    order: Any,
+    validation: Any,
+    early_stopping: EarlyStopping | None,
+    plateau: ReduceOnPlateau | None,
+    measure_training: int | None,
+) -> None:
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"fit: expected epochs to be an int of 1 or more, got {epochs!r}")
-    for name, rows in (("data", data), ("validation", validation)):
-        if rows is not None:
-            _check_classes(model, state, rows, name)
-    data, validation = jax.device_put((data, validation))
-    parts = []
-    with _bar(epochs, progress) as bar:
-        for epoch in range(1, epochs + 1):
-            before = state
-            state, part = train(
-                model, optimizer, state, data,
-                epochs=1, batch_size=batch_size, order=order, validation=validation,
-            )  # fmt: skip
-            parts.append(jax.tree.map(np.asarray, part))
-            _check_finite(parts[-1], epoch, before)
-            bar.set_postfix_str(describe(parts[-1]), refresh=False)
-            bar.update()
-            if on_epoch is not None:
-                on_epoch(state, parts[-1])
-    return state, jax.tree.map(lambda *epochs: np.concatenate(epochs), *parts)
+    if isinstance(validation, float) and not 0 < validation < 1:
+        raise ValueError(f"fit: expected validation to be a share between 0 and 1, or a Batch, got {validation}")
+    if isinstance(validation, float) and order is None:
+        raise ValueError(
+            "fit: rows to hold out are drawn with a key made from order; pass one, or validation as a Batch"
+        )
+    for rule in (early_stopping, plateau):
+        if rule is not None and validation is None:
+            raise ValueError(
+                f"fit: {type(rule).__name__} looks at validation data; pass validation, a Batch or a share"
+            )
+    if measure_training is not None and (type(measure_training) is not int or measure_training < 1):
+        raise ValueError(f"fit: expected measure_training to be a number of rows, 1 or more, got {measure_training!r}")
 
 
 def _check_classes(model: Model, state: TrainState, data: Batch, name: str) -> None:
@@ -83,16 +312,6 @@ def _check_classes(model: Model, state: TrainState, data: Batch, name: str) -> N
         raise ValueError(
             f"fit: expected classes 0 to {count - 1} in {name}, for the network's {count} outputs, "
             f"got {counted.min()} to {counted.max()}"
-        )
-
-
-def _check_finite(history: History, epoch: int, before: TrainState) -> None:
-    if not np.isfinite(history.training.loss[-1]):
-        raise NonFiniteError(
-            f"fit: the loss became {history.training.loss[-1]} in epoch {epoch}; try a smaller learning rate, and look "
-            f"for NaN in the data. The state before that epoch is this error's `state`",
-            epoch,
-            before,
         )
 
 

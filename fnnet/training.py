@@ -50,10 +50,19 @@ class Metrics(NamedTuple):
 
 
 class History(NamedTuple):
-    """Metrics of every epoch, (epochs,): while training, and on validation data after each epoch (or None)."""
+    """Metrics of every epoch, (epochs,), and what `fit` remembers between epochs.
+
+    training     while training: means over the epoch's batches, each before its update
+    validation   on validation data after each epoch; None without
+    measured     on training rows after each epoch; None unless `fit` was asked for it
+    stopping, plateau   the memories of EarlyStopping and ReduceOnPlateau, from which `fit(..., history=)` goes on
+    """
 
     training: Metrics
     validation: Metrics | None
+    measured: Metrics | None = None
+    stopping: Any = None
+    plateau: Any = None
 
 
 @partial(jax.jit, static_argnames="dtype")
@@ -93,6 +102,27 @@ def train_epoch(
     above the rows is all of them. Raises ValueError for parts that do not fit together.
     """
     return _epoch(model, optimizer, state, data, batch_size, order, slice(start, stop))
+
+
+@jax.jit
+def train_batches(model: Model, optimizer: Any, state: TrainState, batches: Batch) -> tuple[TrainState, Metrics]:
+    """One update a batch, from batches that are ready: every array (S, B, ...); metrics come one a batch, (S,).
+
+    The same bits as train_epoch where these are the batches of its permutation (see `fnnet.streaming`). Nothing
+    is masked: in a row of weight 0 must stand what the network can digest.
+    """
+    dtype = parameter_dtype(state.params, batches.x)
+
+    def body(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        return _step(model, optimizer, state, prepare(model, batch, dtype))
+
+    return jax.lax.scan(body, state, jax.tree.map(jnp.asarray, batches))
+
+
+@jax.jit
+def mean_metrics(metrics: Metrics) -> Metrics:
+    """Metrics of parts, (S,), as metrics of the whole, (): each part counts by its weight."""
+    return _mean(metrics)
 
 
 @partial(jax.jit, static_argnames="batch_size")

@@ -13,13 +13,16 @@ DIFFERENTIATES = {
 }  # fmt: skip
 LEVELS = [
     {"spec", "batch", "differences"},
-    {"initializers", "schedules", "penalties"},
+    {"initializers", "schedules", "penalties", "datasets"},
     {"layers"},
     {"losses", "optimizers", "metrics"},
     {"model"},
     {"training"},
-    {"fitting", "sweeps", "explaining"},
-    {"gradients", "tracing", "checkpoints", "plots", "augmentation"},
+    {"explaining", "streaming", "stopping"},
+    {"tracing"},
+    {"replay"},
+    {"fitting", "sweeps"},
+    {"gradients", "checkpoints", "plots", "augmentation"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 

@@ -8,6 +8,7 @@ import pytest
 import fnnet
 from fnnet import Batch
 from fnnet.layers import DenseParams
+from fnnet.model import masked, prepare
 from fnnet.spec import spec
 
 X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
@@ -86,6 +87,21 @@ def test_rows_of_weight_zero_change_nothing_even_as_nan(loss):
     for a, b in zip(jax.tree.leaves(good.grads), jax.tree.leaves(bad.grads), strict=True):
         np.testing.assert_array_equal(a, b)
     assert not np.asarray(bad.dx)[[2, 5]].any()
+
+
+def test_a_masked_row_is_the_first_row_that_counts():
+    w = np.array([0, 2, 0, 1, 1, 0], np.float32)
+    batch = masked(Batch(*map(jnp.asarray, (X, Y, w))))
+    rows = [1, 1, 1, 3, 4, 1]
+    for have, want in zip(batch, (X[rows], Y[rows], w), strict=True):
+        np.testing.assert_array_equal(have, want)
+
+
+@pytest.mark.parametrize("weights", [[1, 2, 0, 1, 1, 1], np.arange(6), np.arange(6) / 7])
+def test_weights_are_arrays_in_the_dtype_of_the_step(weights):
+    w = prepare(MODEL, Batch(X, Y, weights), jnp.float32).weights
+    assert isinstance(w, jax.Array)
+    assert w.dtype == jnp.float32
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 0, 1, 1, 1], [0] * 6], ids=str)

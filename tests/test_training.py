@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bits import bits
 
 import fnnet
 from fnnet import Batch
@@ -28,16 +29,6 @@ OPTIMIZERS = [
 
 def fresh(model=MODEL, optimizer=OPTIMIZERS[3], seed=0):
     return fnnet.init_state(model, optimizer, jax.random.key(seed))
-
-
-def bits(tree):
-    """Every array as bytes, keys included: equal only if the very same bits."""
-
-    def one(a):
-        a = jax.random.key_data(a) if jnp.issubdtype(a.dtype, jax.dtypes.prng_key) else a
-        return np.asarray(a).dtype, np.asarray(a).tobytes()
-
-    return jax.tree.map(one, tree)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=repr)
@@ -353,51 +344,6 @@ def test_a_batch_has_rows(batch_size):
         fnnet.train_epoch(
             MODEL, OPTIMIZERS[0], fresh(optimizer=OPTIMIZERS[0]), DATA, batch_size=batch_size, order=ORDER
         )
-
-
-def test_fit_reports_every_epoch(capsys):
-    seen = []
-    _, history = fnnet.fit(
-        MODEL, OPTIMIZERS[3], fresh(), DATA, epochs=3, batch_size=8, order=ORDER, validation=OTHER,
-        on_epoch=lambda state, epoch: seen.append((int(state.step), float(epoch.training.loss[0]))),
-    )  # fmt: skip
-    assert [step for step, _ in seen] == [3, 6, 9]
-    np.testing.assert_array_equal([loss for _, loss in seen], history.training.loss)
-    assert isinstance(history.validation.accuracy, np.ndarray)
-    text = capsys.readouterr().err
-    assert "validation accuracy" in text
-    assert "3/3" in text
-
-
-@pytest.mark.parametrize("epochs", [0, 1.5])
-def test_fit_wants_an_epoch(epochs, untyped):
-    with pytest.raises(ValueError, match="an int of 1 or more"):
-        fnnet.fit(MODEL, OPTIMIZERS[3], fresh(), DATA, epochs=epochs, batch_size=8, order=ORDER)
-
-
-@pytest.mark.parametrize("y", [DATA.y + 1, DATA.y - 1, DATA.y.astype(np.uint8) + 250], ids=["1 to 2", "-1 to 0", "250"])
-def test_fit_refuses_classes_that_have_no_output(y):
-    with pytest.raises(ValueError, match="expected classes 0 to 1 in data"):
-        fnnet.fit(MODEL, OPTIMIZERS[3], fresh(), Batch(DATA.x, y), epochs=1, batch_size=8, order=ORDER, progress=False)
-    with pytest.raises(ValueError, match="in validation"):
-        fnnet.fit(
-            MODEL, OPTIMIZERS[3], fresh(), DATA, validation=Batch(DATA.x, y),
-            epochs=1, batch_size=8, order=ORDER, progress=False,
-        )  # fmt: skip
-
-
-def test_fit_stops_at_a_loss_that_is_no_number_and_gives_the_last_good_state():
-    def run(x):
-        return fnnet.fit(
-            MODEL, OPTIMIZERS[3], fresh(), Batch(x, DATA.y), epochs=2, batch_size=8, order=ORDER, progress=False
-        )
-
-    bad = DATA.x.copy()
-    bad[3, 1] = np.nan
-    with pytest.raises(fnnet.NonFiniteError, match="epoch 1") as caught:
-        run(bad)
-    assert caught.value.epoch == 1
-    assert bits(caught.value.state) == bits(fresh())
 
 
 @spec

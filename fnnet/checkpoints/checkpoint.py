@@ -21,6 +21,7 @@ from fnnet.checkpoints.documents import decode, encode, known_classes
 from fnnet.checkpoints.files import CheckpointError, pack, unpack, write
 from fnnet.model import Model
 from fnnet.spec import Number, is_built, parameter_dtype
+from fnnet.stopping import PlateauMemory, StoppingMemory
 from fnnet.training import History, Metrics, TrainState, init_state
 
 _FORMAT = 1
@@ -260,8 +261,8 @@ def _check_history(history: Any) -> None:
     """History or None, in which every number is an array of entries."""
     if history is None:
         return
-    parts = history if isinstance(history, History) else ()
-    if [type(part) for part in parts] not in ([Metrics, Metrics], [Metrics, type(None)]):
+    kinds = (Metrics, Metrics | None, Metrics | None, StoppingMemory | None, PlateauMemory | None)
+    if not isinstance(history, History) or not all(map(isinstance, history, kinds)):
         raise CheckpointError(f"history: expected a History of Metrics, got {history!r:.80}")
     for leaf in jax.tree.leaves(history):
         if not isinstance(leaf, np.ndarray | np.generic | jax.Array):

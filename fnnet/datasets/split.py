@@ -19,9 +19,16 @@ def stratified_split(data: Batch, *, test_share: float, seed: int) -> tuple[Batc
     """
     data = Batch(*(None if part is None else np.asarray(part) for part in data))
     _check(data, test_share)
-    order = np.random.default_rng(seed).permutation(len(data.y))
-    in_test = _choose(data.y[order], test_share)
-    return _rows(data, order[~in_test]), _rows(data, order[in_test])
+    train, test = split_rows(data.y, test_share, seed)
+    return _rows(data, train), _rows(data, test)
+
+
+def split_rows(y: np.ndarray, test_share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row numbers of (train, test), in shuffled order; stratified where y is (N,) integers, else merely shuffled."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    is_classes = y.ndim == 1 and y.dtype.kind in "iu"
+    in_test = _choose(y[order] if is_classes else np.zeros(len(y), int), test_share)
+    return order[~in_test], order[in_test]
 
 
 def _choose(y: np.ndarray, test_share: float) -> np.ndarray:

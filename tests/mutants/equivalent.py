@@ -129,6 +129,7 @@ _BY_FUNCTION = {
             "(step - n * self.steps) / self.steps -> -((step - n * self.steps) / self.steps)",
         ): "the cosine of -x is that of x",
     },
+    "schedules:_with_keys": {("constant", "True -> False"): "the names are made from the numbers, so both are as long"},
     "schedules:CosineRestarts._growing": {("name", "n -> log #5"): _DTYPE},
     "optimizers.links:_norm": {
         ("sign", f"{_NO_NORM} -> -{_NO_NORM}"): _ZERO,

@@ -87,6 +87,7 @@ TESTS = {
     "fnnet.model:init": ("test_model draw|schedule|dtype|float64",),
     "fnnet.model:prepare|mean_weights": (*MODEL, "test_training evaluate|weights"),
     "fnnet.model:*": (*MODEL, "test_penalties price|charged", "test_gradients row_weights"),
+    "fnnet.training:train_batches|mean_metrics": ("test_fitting chunks|streamed",),
     "fnnet.training:_evaluate": ("test_training evaluate|mean|measured", "test_training history|accuracy|schedules"),
     "fnnet.training:shuffled": ("test_training shuffled|permutation",),
     "fnnet.training:_mean|_metrics": (
