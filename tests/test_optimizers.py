@@ -1,6 +1,7 @@
 """Optimizers against plain NumPy recurrences, two steps by hand, and what every link has to keep to."""
 
 import math
+import re
 from typing import Any
 
 import jax
@@ -429,3 +430,28 @@ def test_things_of_another_kind_are_refused(build, message):
 
 def test_a_list_of_links_is_a_chain_too():
     assert fnnet.Chain([fnnet.Sgd(0.1)]) == fnnet.Chain((fnnet.Sgd(0.1),))
+
+
+@spec
+class PlainDescent:
+    """Gradient descent as one would write it, without a single option."""
+
+    learning_rate: Number
+
+    def init(self, params):
+        return None
+
+    def update(self, grads, opt_state, params, *, key=None):
+        return jax.tree.map(lambda g: -self.learning_rate * g, grads), None
+
+
+def test_plain_descent_compiles_to_the_program_of_descent_without_options():
+    model = fnnet.mlp((3, 4, 2))
+    batch = fnnet.Batch(np.ones((5, 3), np.float32), np.zeros(5, np.int32))
+
+    def instructions(optimizer):
+        state = fnnet.init_state(model, optimizer, jax.random.key(0))
+        text = fnnet.train_step.lower(model, optimizer, state, batch).compile().as_text()
+        return re.sub(r"metadata=\{.*?\}", "", text[text.index("\n%") :])
+
+    assert instructions(fnnet.Sgd(0.1)) == instructions(PlainDescent(0.1)) != instructions(fnnet.Sgd(0.1, 0.0))
