@@ -19,6 +19,7 @@ from fnnet.initializers import (
     Uniform,
     Zeros,
 )
+from fnnet.landscapes import Landscape, landscape, random_direction
 from fnnet.layers import (
     Dense,
     Dropout,
@@ -86,6 +87,7 @@ from fnnet.schedules import (
     WarmupStableDecay,
 )
 from fnnet.spec import Number, Static, at_step, spec, static
+from fnnet.statistics import LayerStatistics, layer_statistics, over_time
 from fnnet.stopping import EarlyStopping, ReduceOnPlateau
 from fnnet.tracing import LayerTrace, Trace, per_example_gradients, trace
 from fnnet.training import (
@@ -140,6 +142,8 @@ __all__ = [
     "Huber",
     "Identity",
     "InverseTimeDecay",
+    "Landscape",
+    "LayerStatistics",
     "LayerTrace",
     "LeakyRelu",
     "LecunNormal",
@@ -198,16 +202,20 @@ __all__ = [
     "init_state",
     "initializers",
     "keeping",
+    "landscape",
     "latest",
+    "layer_statistics",
     "layers",
     "loss",
     "losses",
     "metrics",
     "mlp",
     "optimizers",
+    "over_time",
     "penalties",
     "per_example_gradients",
     "predict",
+    "random_direction",
     "restore",
     "save",
     "schedules",

@@ -22,7 +22,7 @@ LEVELS = [
     {"tracing"},
     {"replay"},
     {"fitting", "sweeps"},
-    {"gradients", "checkpoints", "plots", "augmentation"},
+    {"gradients", "checkpoints", "plots", "augmentation", "landscapes", "statistics", "tensorboard"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 

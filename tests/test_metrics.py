@@ -1,11 +1,18 @@
 """Metrics against scikit-learn and by hand."""
 
+import functools
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import sklearn.metrics
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+import fnnet
+from fnnet import metrics
 from fnnet.metrics import accuracy, confusion_matrix
 
 DRAW = np.random.default_rng(3)
@@ -94,3 +101,228 @@ def test_metrics_work_with_64_bit_integers_on(float64):
     got = confusion_matrix(jnp.asarray(PREDICTED), jnp.asarray(CLASSES, jnp.uint8), COUNT)
     assert got.dtype == jnp.int32
     np.testing.assert_array_equal(got, sklearn.metrics.confusion_matrix(CLASSES, PREDICTED))
+
+
+class Table:
+    """Random rows in float64, with ties, absent classes and weights: what the referee is asked about."""
+
+    def __init__(self, seed, rows, count, weighted):
+        draw = np.random.default_rng(seed)
+        self.count = count
+        self.probabilities = np.round(draw.dirichlet(np.ones(count), rows), draw.integers(1, 4)) + 1e-3
+        self.probabilities /= self.probabilities.sum(1, keepdims=True)
+        self.predicted = self.probabilities.argmax(1)
+        self.classes = np.where(draw.random(rows) < 0.5, self.predicted, draw.integers(0, count, rows))
+        self.weights = draw.uniform(0.1, 3, rows) * (draw.random(rows) < 0.7) if weighted else np.ones(rows)
+        self.weights[:2] = 1
+        self.values, self.targets = draw.normal(size=(2, rows, 2))
+        self.targets[:, -1] += 2 * self.values[:, -1] + 5
+
+
+TABLES = given(st.builds(Table, st.integers(0, 10**6), st.just(24), st.sampled_from([2, 6]), st.booleans()))
+quick = settings(max_examples=30, deadline=None, derandomize=True)
+
+
+@functools.partial(jax.jit, static_argnames=("count", "undefined"))
+def measured(p, y, w, values, targets, count, undefined):
+    """Everything that scikit-learn is asked about, in one program."""
+    scores = [metrics.class_scores(p.argmax(-1), y, count, w, u) for u in undefined]
+    return {
+        "accuracy": accuracy(p, y, w),
+        "log loss": metrics.log_loss(p, y, w),
+        "top k": [metrics.top_k_accuracy(p, y, k, w) for k in range(1, count + 1)],
+        "scores": [(s, s.macro(), s.weighted()) for s in scores],
+        "R^2": metrics.r_squared(values, targets, w),
+    }
+
+
+@functools.partial(jax.jit, static_argnames="bins")
+def calibrated(p, y, w, bins):
+    return [(metrics.reliability(p, y, b, w), metrics.expected_calibration_error(p, y, b, w)) for b in bins]
+
+
+def agree(got, want):
+    assert got.dtype == jnp.float64
+    np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
+def loops_calibration(t, bins):
+    """One bin after the other: (confidence, accuracy, weight) of each, and the error."""
+    weights, table, error = t.weights, [], 0
+    sure = [max(row) for row in t.probabilities]
+    for i in range(bins):
+        inside = [b for b in range(len(sure)) if i / bins < sure[b] <= (i + 1) / bins]
+        weight = sum(weights[b] for b in inside)
+        if weight == 0:
+            table.append((np.nan, np.nan, 0))
+            continue
+        confidence = sum(weights[b] * sure[b] for b in inside) / weight
+        right = sum(weights[b] for b in inside if t.predicted[b] == t.classes[b]) / weight
+        table.append((confidence, right, weight))
+        error += weight / sum(weights) * abs(right - confidence)
+    return np.array(table).T, error
+
+
+@quick
+@TABLES
+def test_metrics_are_scikit_learns(t):
+    labels, weights, undefined = range(t.count), {"sample_weight": t.weights}, (1.0, np.nan)
+    with jax.enable_x64(True):
+        rows = map(array, (t.probabilities, t.classes, t.weights, t.values, t.targets))
+        got = measured(*rows, count=t.count, undefined=undefined)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sklearn.exceptions.UndefinedMetricWarning)
+        agree(got["accuracy"], sklearn.metrics.accuracy_score(t.classes, t.predicted, **weights))
+        agree(got["log loss"], sklearn.metrics.log_loss(t.classes, t.probabilities, labels=labels, **weights))
+        agree(got["top k"][0], got["accuracy"])
+        agree(got["top k"][-1], 1)
+        for k in range(2, t.count):
+            mirrored = t.count - 1 - t.classes, t.probabilities[:, ::-1]  # since there ties go to the higher class
+            want = sklearn.metrics.top_k_accuracy_score(*mirrored, k=k, labels=labels, **weights)
+            agree(got["top k"][k - 1], want)
+        for scores, zero_division in zip(got["scores"], undefined, strict=True):
+            for mine, average in zip(scores, (None, "macro", "weighted"), strict=True):
+                want = sklearn.metrics.precision_recall_fscore_support(
+                    t.classes, t.predicted, labels=labels, average=average, zero_division=zero_division, **weights
+                )
+                support = want[3] if average is None else t.weights.sum()
+                for a, b in zip(mine, (*want[:3], support), strict=True):
+                    agree(a, b)
+        agree(got["R^2"], sklearn.metrics.r2_score(t.targets, t.values, **weights))
+
+
+@quick
+@TABLES
+def test_calibration_is_a_loop_over_bins(t):
+    bins = (1, 10, 15)
+    with jax.enable_x64(True):
+        got = calibrated(*map(array, (t.probabilities, t.classes, t.weights)), bins=bins)
+    for (mine, error), count in zip(got, bins, strict=True):
+        table, want = loops_calibration(t, count)
+        for a, b in zip(mine, table, strict=True):
+            agree(a, b)
+        agree(error, want)
+
+
+MEASURES = {
+    "accuracy": lambda p, y, w: accuracy(p, y, w),
+    "top 2": lambda p, y, w: metrics.top_k_accuracy(p, y, 2, w),
+    "log loss": lambda p, y, w: metrics.log_loss(p, y, w),
+    "reliability": lambda p, y, w: metrics.reliability(p, y, 5, w),
+    "ECE": lambda p, y, w: metrics.expected_calibration_error(p, y, 5, w),
+    "R^2": lambda p, y, w: metrics.r_squared(p, jnp.where(jnp.isnan(p), p, jax.nn.one_hot(y, 3, dtype=p.dtype)), w),
+    "scores": lambda p, y, w: metrics.class_scores(p.argmax(-1), y, 3, w),
+}
+P = np.array([[0.7, 0.2, 0.1], [0.2, 0.5, 0.3], [0.5, 0.1, 0.4], [0.1, 0.1, 0.8]], np.float32)
+Y = np.array([0, 1, 2, 2], np.uint8)
+
+
+@jax.jit
+def everything(p, y, w):
+    return {name: f(p, y, w) for name, f in MEASURES.items()}
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 0])
+def test_a_row_of_weight_zero_changes_nothing(bad):
+    weights = np.float32([1, 2, 3, 1, 0, 0])
+    spoilt, classes = np.r_[P, [[bad] * 3], P[:1]].astype(np.float32), np.r_[Y, np.uint8([2, 2])]
+    want = everything(jnp.asarray(P), jnp.asarray(Y), jnp.asarray(weights[:4]))
+    got = everything(jnp.asarray(spoilt), jnp.asarray(classes), jnp.asarray(weights))
+    for name in MEASURES:
+        for a, b in zip(jax.tree.leaves(got[name]), jax.tree.leaves(want[name]), strict=True):
+            assert a.dtype == jnp.float32
+            np.testing.assert_allclose(a, b, rtol=1e-6, err_msg=name)
+    assert all(np.isfinite(jax.tree.leaves(want[name])[-1]).all() for name in MEASURES)
+
+
+def test_a_nan_in_a_row_that_counts_is_seen():
+    spoilt = np.where(np.arange(4)[:, None] == 0, np.float32(np.nan), P)  # row 0, class 0: argmax of NaN is 0
+    got = everything(jnp.asarray(spoilt), jnp.asarray(Y), jnp.ones(4))
+    assert (float(got["accuracy"]), float(got["top 2"])) == (0.5, 0.75)
+    assert all(np.isnan(got[name]) for name in ("log loss", "ECE", "R^2"))
+    assert np.isnan(got["reliability"].confidence).any()
+
+
+def test_without_any_weight_a_mean_is_nan():
+    got = everything(jnp.asarray(P), jnp.asarray(Y), jnp.zeros(4))
+    assert all(np.isnan(got[name]) for name in ("accuracy", "top 2", "log loss", "ECE", "R^2"))
+    assert np.isnan(got["reliability"].accuracy).all()
+    assert not np.any(got["scores"].support)
+
+
+def test_metrics_by_hand():
+    p, y = jnp.asarray(P), jnp.asarray(Y)
+    assert float(metrics.top_k_accuracy(p, y, 1)) == 0.75
+    assert float(metrics.top_k_accuracy(p, y, 2)) == 1
+    np.testing.assert_allclose(metrics.log_loss(p, y), -np.log([0.7, 0.5, 0.4, 0.8]).mean(), rtol=1e-6)
+    table = metrics.reliability(p, y, 2)  # 0.5 stands in the lower bin
+    np.testing.assert_allclose(table, [[0.5, 0.75], [0.5, 1], [2, 2]], rtol=1e-6)
+    np.testing.assert_allclose(metrics.expected_calibration_error(p, y, 2), 0.125, rtol=1e-6)
+    scores = metrics.class_scores(jnp.asarray([0, 0, 1, 1]), jnp.asarray([0, 1, 1, 2]), 4)
+    np.testing.assert_allclose(scores.precision, [0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(scores.recall, [1, 0.5, 0, 0])
+    np.testing.assert_allclose(scores.f1, [2 / 3, 0.5, 0, 0], rtol=1e-6)
+    np.testing.assert_array_equal(scores.support, [1, 2, 1, 0])
+    np.testing.assert_allclose([scores.macro().recall, scores.weighted().recall], [0.375, 0.5])
+    assert float(metrics.r_squared(jnp.asarray([1.0, 2, 4]), jnp.asarray([1, 2, 3]))) == 0.5
+
+
+@pytest.mark.parametrize(("tied", "want"), [([0, 1, 2], [1, 1, 0]), ([2, 1, 0], [1, 1, 0])])
+def test_of_equal_probabilities_the_first_classes_are_on_top(tied, want):
+    got = [float(metrics.top_k_accuracy(jnp.full((1, 3), 1 / 3), jnp.asarray([c]), 2)) for c in (0, 1, 2)]
+    assert got == [1, 1, 0]
+
+
+@pytest.mark.parametrize(("label", "top", "loss"), [(-1, 0, np.nan), (3, 0, np.nan), (255, 0, np.nan), (2, 1, 0.5)])
+def test_a_class_that_does_not_exist_is_wrong_and_has_no_loss(label, top, loss):
+    p = jnp.asarray([[0.2, 0.2, np.exp(-0.5)]], jnp.float32)
+    assert float(metrics.top_k_accuracy(p, jnp.asarray([label]), 1)) == top
+    np.testing.assert_allclose(metrics.log_loss(p, jnp.asarray([label])), loss, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("predicted", "want"), [([[2.0, 1], [2, 3]], 1), ([[2.0, 1], [2.1, 3]], 0.5)])
+def test_r_squared_of_targets_that_do_not_change(predicted, want):
+    targets = np.array([[2.0, 1], [2, 3]])
+    assert float(metrics.r_squared(jnp.asarray(predicted), jnp.asarray(targets))) == want
+    assert sklearn.metrics.r2_score(targets, predicted) == want
+
+
+def test_log_loss_is_the_training_loss_until_a_probability_rounds_to_zero():
+    logits, y = jnp.asarray([[3.0, -1, 0], [0, 2, 1]]), jnp.asarray([0, 2])
+    loss = fnnet.SoftmaxCrossEntropy()
+    np.testing.assert_allclose(metrics.log_loss(loss.predict(logits), y), loss.forward(logits, y)[0].mean(), rtol=1e-6)
+    assert np.isinf(metrics.log_loss(loss.predict(1000 * logits), y))
+    assert np.isfinite(loss.forward(1000 * logits, y)[0]).all()
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_small_dtypes_are_measured_in_float32(dtype):
+    p, y = jnp.asarray(P, dtype), jnp.asarray(Y)
+    for measure in ("accuracy", "top 2", "log loss", "ECE"):
+        assert jax.eval_shape(MEASURES[measure], p, y, jnp.ones(4, jnp.uint8)).dtype == jnp.float32
+
+
+WRONG = {
+    "rows": (accuracy, (P, Y[:3]), r"expected truth of shape \(4,\), got \(3,\)"),
+    "one row": (accuracy, (P[0], Y[:1]), r"probabilities of shape \(B, C\)"),
+    "no rows": (metrics.log_loss, (P[:0], Y[:0]), r"with rows"),
+    "columns": (metrics.log_loss, (P, P), r"log_loss: expected truth of shape \(4,\), got \(4, 3\)"),
+    "weights": (metrics.log_loss, (P, Y, np.ones(3)), r"weights of shape \(4,\)"),
+    "k = 0": (metrics.top_k_accuracy, (P, Y, 0), "k from 1 to 3"),
+    "k = 4": (metrics.top_k_accuracy, (P, Y, 4), "k from 1 to 3"),
+    "bins": (metrics.reliability, (P, Y, 0), "bins to be an int"),
+    "no bins": (metrics.expected_calibration_error, (P, Y, 2.5), "bins to be an int"),
+    "predicted": (metrics.class_scores, (P, Y, 3), r"class_scores: expected predicted classes of shape \(B,\)"),
+    "matrix": (confusion_matrix, (Y, Y[:2], 3), r"expected truth of shape \(4,\)"),
+    "outputs": (metrics.r_squared, (P, P[:, :2]), r"truth of shape \(4, 3\), got \(4, 2\)"),
+    "a scalar": (metrics.r_squared, (P.sum(), P.sum()), r"truth of shape \(B, ...\)"),
+}
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_fit_is_an_error(case):
+    f, arguments, message = WRONG[case]
+    arguments = [jnp.asarray(a) if isinstance(a, np.ndarray | np.generic) else a for a in arguments]
+    with pytest.raises(ValueError, match=message):
+        f(*arguments)

@@ -1,8 +1,12 @@
 """Pictures say what they are given: lines, counts and names are read back from the figure."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from matplotlib.collections import PathCollection
 
+import fnnet
 from fnnet import History, Metrics, plots
 
 TRAINING = Metrics(np.array([1.0, 0.5, 0.25]), np.array([0.5, 0.75, 0.9]), np.full(3, 10.0))
@@ -44,3 +48,201 @@ def test_predictions_are_drawn_above_their_probabilities(tmp_path):
     assert [axis.get_title() for axis in figure.axes[:2]] == ["a  90 %", "a  80 %"]
     figure.savefig(tmp_path / "predictions.png")
     assert (tmp_path / "predictions.png").stat().st_size > 1000
+
+
+def test_the_loss_is_drawn_in_every_scale_asked_for():
+    linear, log, error = plots.learning_curve(History(TRAINING, VALIDATION), scales=("linear", "log")).axes
+    assert [axis.get_yscale() for axis in (linear, log, error)] == ["linear", "log", "linear"]
+    assert lines(linear) == lines(log) == {"training": [1, 0.5, 0.25], "validation": [1.2, 0.8, 0.7]}
+    assert linear.get_ylim()[0] == 0
+
+
+@pytest.mark.parametrize("scales", [(), ("logarithmic",), ("log", "symlog")])
+def test_other_scales_are_refused(scales):
+    with pytest.raises(ValueError, match="expected scales"):
+        plots.learning_curve(History(TRAINING, None), scales=scales)
+
+
+SEEDS = np.random.default_rng(0).uniform(0.1, 1, (3, 4))
+
+
+def test_learning_curves_show_the_mean_and_the_spread_over_seeds():
+    seeds = Metrics(SEEDS, 1 - SEEDS / 2, np.full((3, 4), 10.0))
+    single = Metrics(SEEDS[0], 1 - SEEDS[0], np.full(4, 10.0))
+    figure = plots.learning_curves({"three": History(single, seeds), "one": History(single, None)}, scales=("linear",))
+    loss, error = figure.axes
+    assert set(lines(loss)) >= {"three", "one", "validation", "training"}
+    np.testing.assert_allclose(lines(loss)["three"], SEEDS.mean(0))
+    np.testing.assert_allclose(lines(error)["three"], 50 * SEEDS.mean(0))
+    np.testing.assert_allclose(lines(loss)["one"], SEEDS[0])
+    dotted = [line for line in loss.get_lines() if line.get_linestyle() == ":" and len(line.get_ydata())]
+    assert [line.get_ydata().tolist() for line in dotted] == [SEEDS[0].tolist()]
+    (band,) = loss.collections
+    spread = SEEDS.std(0, ddof=1)
+    edges = np.clip(SEEDS.mean(0) + [[-1], [1]] * spread, SEEDS.min(0), SEEDS.max(0))
+    corners = band.get_paths()[0].vertices
+    for epoch in range(4):
+        there = corners[corners[:, 0] == epoch + 1, 1]
+        np.testing.assert_allclose([there.min(), there.max()], edges[:, epoch])
+
+
+def test_learning_curves_want_runs():
+    with pytest.raises(ValueError, match="at least one run"):
+        plots.learning_curves({})
+
+
+def shown(axis):
+    (image,) = axis.get_images()
+    return image
+
+
+def test_weights_are_images_in_one_scale_symmetric_around_zero():
+    w = np.arange(-5.0, 19).reshape(6, 4)
+    params = ((), fnnet.layers.DenseParams(w, np.zeros(4)), fnnet.layers.DenseParams(np.ones((4, 2)), np.zeros(2)))
+    for given in (params, w):
+        *images, bar = plots.weight_images(given, (2, 3), columns=3).axes
+        assert [len(axis.get_images()) for axis in images] == [1, 1, 1, 1, 0, 0]
+        for unit, axis in enumerate(images[:4]):
+            np.testing.assert_array_equal(shown(axis).get_array(), w[:, unit].reshape(2, 3))
+            assert shown(axis).get_clim() == (-18, 18)
+        assert bar.get_ylim() == (-18, 18)
+
+
+@pytest.mark.parametrize(("params", "got"), [((np.ones((6, 2)),), r"\(6, 2\)"), ((np.ones(6),), "no array")])
+def test_weights_must_make_images(params, got):
+    with pytest.raises(ValueError, match=got):
+        plots.weight_images(params, (2, 4))
+
+
+def test_the_worst_mistakes_come_first_and_what_is_right_does_not_come():
+    p = np.array([[0.6, 0.3, 0.1], [0.9, 0.1, 0], [0.2, 0.5, 0.3], [0.99, 0, 0.01], [0.1, 0.88, 0.02]])
+    images = np.arange(5.0).reshape(5, 1, 1) * np.ones((1, 2, 2))
+    classes = [1, 0, 2, 2, 2]
+    figure = plots.worst_mistakes(images, p, classes, ("a", "b", "c"), count=3, columns=2)
+    images_drawn = [float(shown(axis).get_array().mean()) for axis in figure.axes if axis.get_images()]
+    assert images_drawn == [3, 4, 0]  # 0.01, 0.02, and of two at 0.3 the first
+    titles = [axis.get_title() for axis in figure.axes]
+    assert {"a  99 %", "c  1 %", "b  88 %", "c  2 %"} <= set(titles)
+
+
+@pytest.mark.parametrize(
+    ("classes", "count", "message"),
+    [([0, 1], 3, "expected mistakes"), ([1, 1], 0, "count above 0"), ([1], 3, r"classes \(N,\)")],
+)
+def test_without_mistakes_there_is_no_picture(classes, count, message):
+    with pytest.raises(ValueError, match=message):
+        plots.worst_mistakes(np.zeros((2, 2, 2)), np.array([[0.9, 0.1], [0.2, 0.8]]), classes, ("a", "b"), count)
+
+
+def test_reliability_shows_the_gap_between_confidence_and_accuracy():
+    table = fnnet.metrics.Reliability(
+        np.array([0.25, np.nan, 0.7, 0.9]), np.array([0.5, np.nan, 0.6, 0.9]), np.array([2.0, 0, 1, 7])
+    )
+    top, below = plots.reliability(table).axes
+    accuracy, gap = top.containers
+    assert [bar.get_height() for bar in accuracy] == [0.5, 0.6, 0.9]
+    assert [round(bar.get_y() + bar.get_height(), 6) for bar in gap] == [0.25, 0.7, 0.9]
+    assert [bar.get_height() for bar in below.containers[0]] == [2, 1, 7]
+    assert top.get_title() == "expected calibration error 6.00 %"  # (2 * 0.25 + 0.1) / 10
+
+
+STATISTICS = {
+    "0 Dense": fnnet.LayerStatistics(
+        *np.array([[0.1, 0.2], [1, 2], [0, 0]]), None, None, *np.array([[3, 4], [1e-3, 0]])
+    ),
+    "1 Relu": fnnet.LayerStatistics(*np.array([[0.3, 0.4], [3, 4], [0.5, 0.6], [0.1, 0.2]]), None, None, None),
+}
+
+
+def test_layer_statistics_have_a_line_a_layer():
+    figure = plots.layer_statistics(STATISTICS, epochs=[0, 10])
+    outputs, zeros, gradients, updates = (
+        [np.asarray(line.get_ydata()).tolist() for line in axis.get_lines()] for axis in figure.axes
+    )
+    assert outputs == [[1, 2], [0.1, 0.2], [3, 4], [0.3, 0.4]]
+    assert zeros == [[0, 0], [50, 60], [10, 20]]
+    assert gradients == [[3, 4]]
+    assert updates[0] == [1e-3, 1e-12]
+    assert figure.axes[0].get_lines()[0].get_xdata().tolist() == [0, 10]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0 Dense", "1 Relu"]
+
+
+PLANE_DATA = fnnet.Batch(np.array([[-1.0, -1], [1, 1], [2, 0]], np.float32), np.array([0, 1, 1], np.int32))
+
+
+def linear(loss, w, b):
+    outputs = len(b)
+    model = fnnet.mlp((2, outputs), loss=loss)
+    return model, (fnnet.layers.DenseParams(jnp.asarray(w, jnp.float32), jnp.asarray(b, jnp.float32)),)
+
+
+def test_a_boundary_lies_where_the_network_changes_its_mind():
+    model, params = linear(fnnet.SigmoidBinaryCrossEntropy(), [[4], [0]], [-2])  # 1/2 at input 0 = 0.5
+    data = PLANE_DATA._replace(y=PLANE_DATA.y[:, None])
+    axis, bar = plots.decision_boundary(model, params, data).axes
+    points = [c for c in axis.collections if isinstance(c, PathCollection)]
+    assert [len(c.get_offsets()) for c in points] == [1, 2]
+    (boundary,) = [c for c in axis.collections if c not in points]
+    np.testing.assert_allclose(boundary.get_paths()[0].vertices[:, 0], 0.5, atol=1e-3)
+    colors = shown(axis).get_array()
+    left, right = shown(axis).get_extent()[:2]
+
+    def at(x):
+        return colors[0, int((x - left) / (right - left) * 199)]
+
+    assert at(-1)[2] > at(-1)[0]  # blue: class 0
+    assert at(2)[0] > at(2)[2]  # red: class 1
+    assert min(at(0.5)) > 0.95
+    assert bar.get_ylabel() == "probability of class 1"
+
+
+def test_two_softmax_outputs_are_one_sigmoid():
+    pictures = [
+        plots.decision_boundary(*linear(loss, w, b), PLANE_DATA)
+        for loss, w, b in (
+            (fnnet.SigmoidBinaryCrossEntropy(), [[4], [1]], [-2]),
+            (fnnet.SoftmaxCrossEntropy(), [[0, 4], [0, 1]], [0, -2]),
+        )
+    ]
+    first, second = (shown(figure.axes[0]).get_array() for figure in pictures)
+    np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+def test_boundaries_of_several_networks_stand_side_by_side():
+    model, params = linear(fnnet.SoftmaxCrossEntropy(), [[3, -3, 0], [0, 0, 5]], [0, 0, 0])
+    figure = plots.decision_boundaries(
+        model, {"before": params, "after": jax.tree.map(jnp.negative, params)}, PLANE_DATA
+    )
+    assert [axis.get_title() for axis in figure.axes] == ["before", "after"]
+    assert len({shown(axis).get_array().tobytes() for axis in figure.axes}) == 2
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["0", "1", "2"]
+
+
+def test_a_boundary_wants_two_inputs():
+    model = fnnet.mlp((3, 2))
+    with pytest.raises(ValueError, match=r"two inputs.*got input_shape \(3,\)"):
+        plots.decision_boundary(model, (), PLANE_DATA)
+
+
+def test_a_landscape_marks_the_network_and_the_lowest_point():
+    offsets = np.linspace(-1, 1, 5)
+    loss = 1 + (offsets[:, None] - 0.5) ** 2 + (offsets[None] + 1) ** 2
+    axis = plots.landscape(fnnet.Landscape(offsets, loss)).axes[0]
+    network, lowest = ([line.get_xdata()[0], line.get_ydata()[0]] for line in axis.get_lines())
+    assert (network, lowest) == ([0, 0], [0.5, -1])  # direction 0 along x
+    assert axis.get_title() == "loss 2.25, lowest 1"
+
+
+def test_a_landscape_may_be_a_line_and_have_holes():
+    axis = plots.landscape(fnnet.Landscape(np.array([-1.0, 0, 1]), np.array([np.inf, 2, 1])), title="x").axes[0]
+    curve, network, lowest = axis.get_lines()
+    assert np.ma.getmaskarray(curve.get_ydata()).tolist() == [True, False, False]
+    assert (network.get_ydata()[0], lowest.get_xdata()[0]) == (2, 1)
+    assert axis.get_title() == "x"
+    with pytest.raises(ValueError, match="finite"):
+        plots.landscape(fnnet.Landscape(np.zeros(3), np.full((3, 3), np.nan)))
+
+
+@pytest.mark.parametrize("loss", [np.zeros((3, 3)), np.array([[1, np.nan, 2], [0, 3, np.inf], [1e30, 1, 1]])])
+def test_any_landscape_is_drawn(loss, tmp_path):
+    plots.landscape(fnnet.Landscape(np.array([-1.0, 0, 1]), loss)).savefig(tmp_path / "landscape.png")

@@ -1,0 +1,28 @@
+"""Pictures of runs and networks, as matplotlib Figures: `learning_curve(history).savefig("curve.png")`.
+
+Needs the extra `experiments`. Nothing here touches pyplot, so no window opens and no figure is left open. The numbers
+come from elsewhere (`History`, `fnnet.metrics`, `fnnet.layer_statistics`, `fnnet.landscape`): plots only draw.
+"""
+
+from fnnet.plots.classification import confusion_matrix, predictions, reliability, worst_mistakes
+from fnnet.plots.networks import layer_statistics, weight_images
+from fnnet.plots.runs import learning_curve, learning_curves
+from fnnet.plots.spaces import decision_boundaries, decision_boundary, landscape
+from fnnet.plots.theme import TRAINING, VALIDATION, figure
+
+__all__ = [
+    "TRAINING",
+    "VALIDATION",
+    "confusion_matrix",
+    "decision_boundaries",
+    "decision_boundary",
+    "figure",
+    "landscape",
+    "layer_statistics",
+    "learning_curve",
+    "learning_curves",
+    "predictions",
+    "reliability",
+    "weight_images",
+    "worst_mistakes",
+]

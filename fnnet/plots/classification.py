@@ -1,0 +1,134 @@
+"""Pictures of what a classifier gets right and wrong, and of how sure it is."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fnnet.plots.theme import QUIET, RIGHT, TRAINING, WRONG, empty_figure, figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def confusion_matrix(matrix: Any, class_names: tuple[str, ...]) -> "Figure":
+    """Counts (C, C), rows the true class and columns the predicted one; the mistakes colored, the hits in grey.
+
+    Raises ValueError unless there is a name for every class.
+    """
+    matrix = np.asarray(matrix)
+    if matrix.shape != (len(class_names),) * 2:
+        raise ValueError(f"confusion_matrix: expected ({len(class_names)}, {len(class_names)}), got {matrix.shape}")
+    side = 2.2 + 0.42 * len(class_names)
+    picture, (axis,) = figure(side, side)
+    mistakes = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    axis.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, 1.3 * mistakes.max()))
+    for (row, column), count in np.ndenumerate(matrix):
+        if count:
+            color = "#777777" if row == column else "white" if count > 0.7 * mistakes.max() else "black"
+            axis.text(column, row, f"{count:g}", ha="center", va="center", fontsize=8, color=color)
+    ticks = np.arange(len(class_names))
+    turned = 90 if max(map(len, class_names)) > 2 else 0
+    axis.set_xticks(ticks, class_names, rotation=turned)
+    axis.set_yticks(ticks, class_names)
+    axis.tick_params(length=0)
+    axis.set(xlabel="predicted", ylabel="true", title=f"{int(mistakes.sum()):,} of {int(matrix.sum()):,} wrong")
+    return picture
+
+
+def predictions(images: Any, probabilities: Any, classes: Any, class_names: tuple[str, ...]) -> "Figure":
+    """Images (N, H, W) in a row with the network's answer, above its class probabilities (N, C); blue: the truth."""
+    picture = empty_figure(1.25 * len(images), 2.9)
+    axes = picture.subplots(2, len(images), height_ratios=(1.2, 1), squeeze=False)
+    for image, p, true, top, below in zip(images, probabilities, classes, *axes, strict=True):
+        guess = int(np.argmax(p))
+        title = f"{class_names[guess]}  {100 * p[guess]:.0f} %"
+        _answer(top, image, title, RIGHT if guess == true else WRONG)
+        _bars(below, p, true, class_names)
+    return picture
+
+
+def worst_mistakes(
+    images: Any, probabilities: Any, classes: Any, class_names: tuple[str, ...], count: int = 12, columns: int = 6
+) -> "Figure":
+    """The wrong answers with the highest losses (-log of the probability of the truth), worst first.
+
+    images          (N, H, W)
+    probabilities   (N, C), below each image as bars; blue: the truth
+    classes         (N,) the truth
+    count           how many at most
+
+    Above each: the network's answer and, below it, the truth, with what was given to them. Raises ValueError where
+    nothing is wrong, or where the rows do not fit each other.
+    """
+    images, p, classes = np.asarray(images), np.asarray(probabilities, np.float64), np.asarray(classes)
+    if images.ndim != 3 or p.shape != (len(images), len(class_names)) or classes.shape != (len(images),):
+        raise ValueError(
+            f"worst_mistakes: expected images (N, H, W), probabilities (N, {len(class_names)}) and classes (N,), "
+            f"got {images.shape}, {p.shape} and {classes.shape}"
+        )
+    wrong = np.flatnonzero(p.argmax(1) != classes)
+    if len(wrong) == 0 or count < 1:
+        raise ValueError(f"worst_mistakes: expected mistakes and a count above 0, got {len(wrong)} and {count}")
+    rows = wrong[np.argsort(p[wrong, classes[wrong]], kind="stable")][:count]
+    columns = min(columns, len(rows))
+    lines = -(-len(rows) // columns)
+    picture = empty_figure(1.5 * columns, 2.7 * lines)
+    axes = picture.subplots(2 * lines, columns, height_ratios=(1.5, 1) * lines, squeeze=False)
+    pairs = axes.reshape(lines, 2, columns).swapaxes(1, 2).reshape(-1, 2)
+    for row, (top, below) in zip(rows, pairs, strict=False):
+        guess, true = int(p[row].argmax()), int(classes[row])
+        _answer(top, images[row], f"{class_names[guess]}  {_percent(p[row, guess])}", WRONG)
+        _bars(below, p[row], true, class_names)
+        below.set_title(f"{class_names[true]}  {_percent(p[row, true])}", fontsize=9, color=TRAINING)
+    for axis in pairs[len(rows) :].ravel():
+        axis.set_axis_off()
+    return picture
+
+
+def reliability(table: Any) -> "Figure":
+    """How often a network is right when it is this sure, as `fnnet.metrics.reliability` counted it.
+
+    Bars on the diagonal: its confidence can be taken at its word. Below it (red gaps): too sure of itself. The lower
+    panel says how many rows there are behind every bar.
+    """
+    confidence, accuracy, weight = (np.asarray(column, np.float64) for column in table)
+    bins = len(weight)
+    picture = empty_figure(4.4, 5)
+    top, below = picture.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    middles, width, filled = (np.arange(bins) + 0.5) / bins, 1 / bins, weight > 0
+    top.bar(middles[filled], accuracy[filled], 0.92 * width, color=TRAINING, label="accuracy")
+    gap = accuracy - confidence
+    top.bar(
+        middles[filled], -gap[filled], 0.92 * width, accuracy[filled],
+        color=WRONG, alpha=0.3, edgecolor=WRONG, linewidth=0.8, label="gap to the confidence",
+    )  # fmt: skip
+    top.plot([0, 1], [0, 1], color="#555555", lw=1, ls="--")
+    error = float((weight[filled] * np.abs(gap[filled])).sum() / weight.sum())
+    top.set(ylim=(0, 1), ylabel="share right", title=f"expected calibration error {100 * error:.2f} %")
+    top.legend(frameon=False, loc="upper left")
+    below.bar(middles[filled], weight[filled], 0.92 * width, color=QUIET)
+    below.set(xlim=(0, 1), xlabel="confidence", ylabel="rows")
+    below.set_yscale("log")
+    for axis in (top, below):
+        axis.spines[["top", "right"]].set_visible(False)
+    return picture
+
+
+def _answer(axis: Any, image: Any, title: str, color: str) -> None:
+    axis.imshow(image, cmap="gray_r")
+    axis.set_axis_off()
+    axis.set_title(title, fontsize=9, color=color)
+
+
+def _bars(axis: Any, p: Any, true: int, class_names: tuple[str, ...]) -> None:
+    axis.bar(np.arange(len(p)), p, color=[TRAINING if c == true else QUIET for c in range(len(p))])
+    axis.set(ylim=(0, 1), yticks=[])
+    axis.set_xticks(np.arange(len(p)), [name[:1] for name in class_names], fontsize=6)
+    axis.tick_params(length=0)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _percent(p: float) -> str:
+    """`98 %`, `0.02 %`, `1e-07 %`."""
+    percent = 100 * p
+    return f"{percent:.0f} %" if percent >= 9.5 else f"{percent:.1g} %"

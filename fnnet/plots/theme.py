@@ -1,0 +1,49 @@
+"""What all pictures share: colors, and figures without the frame lines that say nothing."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TRAINING, VALIDATION = "#4269d0", "#ef5675"
+RIGHT, WRONG, QUIET = "black", "#c1121f", "#c5cbd6"
+COLORS = (
+    TRAINING, VALIDATION, "#3ca951", "#efb118", "#a463f2",
+    "#17a2b8", "#9c6b4e", "#ff8a3d", "#6b7280", "#d14fb4",
+)  # fmt: skip
+"""One a class or a run; the eleventh is the first again."""
+
+
+def figure(width: float | int, height: float | int, columns: int = 1) -> "tuple[Figure, list[Any]]":
+    """(Figure of that size in inches, its axes from left to right). Raises ImportError without matplotlib."""
+    picture = empty_figure(width, height)
+    axes = list(np.atleast_1d(picture.subplots(1, columns)))
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    return picture, axes
+
+
+def empty_figure(width: float | int, height: float | int) -> "Figure":
+    """A figure of that size in inches, to be filled. Raises ImportError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError("fnnet.plots needs matplotlib: pip install 'fnnet[experiments]'") from error
+    return Figure(figsize=(width, height), layout="constrained", dpi=120)
+
+
+def logarithmic(axis: Any) -> None:
+    """A logarithmic y axis with numbers that people read: 0.02, not 2 x 10^-2; at powers of ten where it is long."""
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    axis.yaxis.set_major_formatter("{x:.4g}")
+    axis.yaxis.set_minor_formatter("{x:.2g}" if high < 30 * low else "")
+
+
+def by_epoch(axis: Any, **labels: Any) -> None:
+    """Epochs along x, as whole numbers, with a legend."""
+    axis.set(xlabel="epoch", **labels)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend(frameon=False)

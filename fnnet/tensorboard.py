@@ -1,0 +1,79 @@
+"""Runs in TensorBoard: event files with loss, accuracy and pictures.
+
+    with Events("runs/first") as events:
+        fnnet.fit(..., on_epoch=lambda state, history: events.write(state.step, history))
+
+then `tensorboard --logdir runs`. Needs the extra `tensorboard`, which is tensorboardX: a writer and nothing else, two
+small packages (it and protobuf), where the viewer's own package brings a web server. The viewer is installed apart.
+"""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from fnnet.training import History
+
+
+class Events:
+    """Writes the event files of one run; a context manager that closes them.
+
+    folder   gets a part `training` and, where there are validation metrics, a part `validation`, which TensorBoard
+             draws in the same charts: `loss` and `accuracy`. Pictures are in the part `training`. A folder that has
+             events already gets more of them.
+
+    Raises ImportError without tensorboardX.
+    """
+
+    def __init__(self, folder: str | Path):
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError("fnnet.tensorboard needs tensorboardX: pip install 'fnnet[tensorboard]'") from error
+        self.folder = Path(folder)
+        self._open, self._writers = SummaryWriter, {}
+
+    def __enter__(self) -> "Events":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.close()
+
+    def write(self, step: Any, history: History) -> None:
+        """Loss and accuracy of the last epoch of a history, at a step (or an epoch: what the x axis shall show).
+
+        Raises ValueError after `close`.
+        """
+        for part, metrics in (("training", history.training), ("validation", history.validation)):
+            if metrics is None:
+                continue
+            writer = self._writer(part)
+            for name, values in (("loss", metrics.loss), ("accuracy", metrics.accuracy)):
+                if values is not None:
+                    writer.add_scalar(name, float(values[-1]), int(step))
+
+    def picture(self, name: str, figure: Any, step: Any) -> None:
+        """A matplotlib Figure, such as those of `fnnet.plots`, as an image at a step. Raises ValueError after `close`.
+
+        Needs the extra `experiments`.
+        """
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        pixels = np.asarray(canvas.buffer_rgba())[..., :3]
+        self._writer("training").add_image(name, pixels, int(step), dataformats="HWC")
+
+    def close(self) -> None:
+        """Everything is on disk afterwards. A second call does nothing."""
+        for writer in (self._writers or {}).values():
+            writer.close()
+        self._writers = None
+
+    def _writer(self, part: str) -> Any:
+        if self._writers is None:
+            raise ValueError(f"Events: expected to write before the files in {self.folder} were closed")
+        if part not in self._writers:
+            self._writers[part] = self._open(str(self.folder / part))
+        return self._writers[part]
