@@ -3,7 +3,7 @@
     keys = jax.random.split(jax.random.key(0))
     directions = tuple(fnnet.random_direction(params, key) for key in keys)
     plane = fnnet.landscape(model, params, data, directions)
-    fnnet.plots.landscape(plane).savefig("landscape.png")
+    plots.landscape(plane).savefig("landscape.png")    # from fnnet import plots
 
 A network has millions of directions and a picture has two, so the picture depends on them, and on their scale: a ReLU
 network stays the same function when one layer is doubled and the next one halved, but a step of length 1 is then

@@ -6,7 +6,7 @@
         records.append(fnnet.layer_statistics(model, optimizer, state, probe))
 
     fnnet.fit(model, optimizer, state, train, ..., on_epoch=on_epoch)
-    fnnet.plots.layer_statistics(fnnet.over_time(records)).savefig("layers.png")
+    plots.layer_statistics(fnnet.over_time(records)).savefig("layers.png")    # from fnnet import plots
 
 `probe` is a Batch that stays the same (a few hundred rows), so that what changes is the network.
 """
@@ -35,7 +35,7 @@ class LayerStatistics(NamedTuple):
     dead           share of units that are 0 in every row, for `Relu`; else None
     saturated      share of entries that are saturated, for sigmoid-like activations (see `LayerTrace`); else None
     gradient_norm  Euclidean norm of the gradient of all the layer's parameters together; None without parameters
-    update_ratio   norm of the optimizer's update of them / norm of them (about 1e-3 is usual); None without parameters
+    update_ratio   norm of the optimizer's update of them / norm of them (about 1e-3 is usual, inf for zeros); None without parameters
     """
 
     mean: Any

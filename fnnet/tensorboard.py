@@ -1,5 +1,7 @@
 """Runs in TensorBoard: event files with loss, accuracy and pictures.
 
+    from fnnet.tensorboard import Events
+
     with Events("runs/first") as events:
         fnnet.fit(..., on_epoch=lambda state, history: events.write(state.step, history))
 
@@ -75,5 +77,5 @@ class Events:
         if self._writers is None:
             raise ValueError(f"Events: expected to write before the files in {self.folder} were closed")
         if part not in self._writers:
-            self._writers[part] = self._open(str(self.folder / part))
+            self._writers[part] = self._open(str(self.folder / part), flush_secs=5)
         return self._writers[part]

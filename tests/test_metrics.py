@@ -250,49 +250,61 @@ def test_without_any_weight_a_mean_is_nan():
     assert not np.any(got["scores"].support)
 
 
-def test_metrics_by_hand():
+@jax.jit
+def by_hand():
     p, y = jnp.asarray(P), jnp.asarray(Y)
-    assert float(metrics.top_k_accuracy(p, y, 1)) == 0.75
-    assert float(metrics.top_k_accuracy(p, y, 2)) == 1
-    np.testing.assert_allclose(metrics.log_loss(p, y), -np.log([0.7, 0.5, 0.4, 0.8]).mean(), rtol=1e-6)
-    table = metrics.reliability(p, y, 2)  # 0.5 stands in the lower bin
-    np.testing.assert_allclose(table, [[0.5, 0.75], [0.5, 1], [2, 2]], rtol=1e-6)
-    np.testing.assert_allclose(metrics.expected_calibration_error(p, y, 2), 0.125, rtol=1e-6)
-    scores = metrics.class_scores(jnp.asarray([0, 0, 1, 1]), jnp.asarray([0, 1, 1, 2]), 4)
-    np.testing.assert_allclose(scores.precision, [0.5, 0.5, 0, 0])
-    np.testing.assert_allclose(scores.recall, [1, 0.5, 0, 0])
-    np.testing.assert_allclose(scores.f1, [2 / 3, 0.5, 0, 0], rtol=1e-6)
-    np.testing.assert_array_equal(scores.support, [1, 2, 1, 0])
-    np.testing.assert_allclose([scores.macro().recall, scores.weighted().recall], [0.375, 0.5])
-    assert float(metrics.r_squared(jnp.asarray([1.0, 2, 4]), jnp.asarray([1, 2, 3]))) == 0.5
+    predicted, classes = jnp.asarray([0, 0, 1, 1]), jnp.asarray([0, 1, 1, 2])
+    return {
+        "top": [metrics.top_k_accuracy(p, y, k) for k in (1, 2)],
+        "log loss": metrics.log_loss(p, y),
+        "table": metrics.reliability(p, y, 2),  # 0.5 stands in the lower bin
+        "error": metrics.expected_calibration_error(p, y, 2),
+        "scores": metrics.class_scores(predicted, classes, 4),
+        "R^2": metrics.r_squared(jnp.asarray([1.0, 2, 4]), jnp.asarray([1, 2, 3])),
+        "ties": [metrics.top_k_accuracy(jnp.full((1, 3), 1 / 3), jnp.asarray([c]), 2) for c in (0, 1, 2)],
+    }
 
 
-@pytest.mark.parametrize(("tied", "want"), [([0, 1, 2], [1, 1, 0]), ([2, 1, 0], [1, 1, 0])])
-def test_of_equal_probabilities_the_first_classes_are_on_top(tied, want):
-    got = [float(metrics.top_k_accuracy(jnp.full((1, 3), 1 / 3), jnp.asarray([c]), 2)) for c in (0, 1, 2)]
-    assert got == [1, 1, 0]
+def test_metrics_by_hand():
+    got = jax.tree.map(np.asarray, by_hand())
+    assert got["top"] == [0.75, 1]
+    assert got["ties"] == [1, 1, 0]  # of equal probabilities the first classes are on top
+    assert got["R^2"] == 0.5
+    np.testing.assert_allclose(got["log loss"], -np.log([0.7, 0.5, 0.4, 0.8]).mean(), rtol=1e-6)
+    np.testing.assert_allclose(got["table"], [[0.5, 0.75], [0.5, 1], [2, 2]], rtol=1e-6)
+    np.testing.assert_allclose(got["error"], 0.125, rtol=1e-6)
+    np.testing.assert_allclose(got["scores"].precision, [0.5, 0.5, 0, 0])
+    np.testing.assert_allclose(got["scores"].recall, [1, 0.5, 0, 0])
+    np.testing.assert_allclose(got["scores"].f1, [2 / 3, 0.5, 0, 0], rtol=1e-6)
+    np.testing.assert_array_equal(got["scores"].support, [1, 2, 1, 0])
 
 
 @pytest.mark.parametrize(("label", "top", "loss"), [(-1, 0, np.nan), (3, 0, np.nan), (255, 0, np.nan), (2, 1, 0.5)])
 def test_a_class_that_does_not_exist_is_wrong_and_has_no_loss(label, top, loss):
-    p = jnp.asarray([[0.2, 0.2, np.exp(-0.5)]], jnp.float32)
-    assert float(metrics.top_k_accuracy(p, jnp.asarray([label]), 1)) == top
-    np.testing.assert_allclose(metrics.log_loss(p, jnp.asarray([label])), loss, rtol=1e-6)
+    p = np.array([[0.2, 0.2, np.exp(-0.5)], *[[np.nan] * 3] * 3], np.float32)
+    got = everything(p, np.array([label, 0, 0, 0]), np.float32([1, 0, 0, 0]))
+    assert (got["accuracy"], got["top 2"]) == (top, top)
+    np.testing.assert_allclose(got["log loss"], loss, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("predicted", "want"), [([[2.0, 1], [2, 3]], 1), ([[2.0, 1], [2.1, 3]], 0.5)])
 def test_r_squared_of_targets_that_do_not_change(predicted, want):
     targets = np.array([[2.0, 1], [2, 3]])
-    assert float(metrics.r_squared(jnp.asarray(predicted), jnp.asarray(targets))) == want
+    assert jax.jit(metrics.r_squared)(np.float32(predicted), np.float32(targets)) == want
     assert sklearn.metrics.r2_score(targets, predicted) == want
 
 
 def test_log_loss_is_the_training_loss_until_a_probability_rounds_to_zero():
-    logits, y = jnp.asarray([[3.0, -1, 0], [0, 2, 1]]), jnp.asarray([0, 2])
-    loss = fnnet.SoftmaxCrossEntropy()
-    np.testing.assert_allclose(metrics.log_loss(loss.predict(logits), y), loss.forward(logits, y)[0].mean(), rtol=1e-6)
-    assert np.isinf(metrics.log_loss(loss.predict(1000 * logits), y))
-    assert np.isfinite(loss.forward(1000 * logits, y)[0]).all()
+    @jax.jit
+    def both(logits, y):
+        loss = fnnet.SoftmaxCrossEntropy()
+        return metrics.log_loss(loss.predict(logits), y), loss.forward(logits, y)[0].mean()
+
+    logits, y = np.float32([[3, -1, 0], [0, 2, 1]]), np.array([0, 2])
+    np.testing.assert_allclose(*both(logits, y), rtol=1e-6)
+    mine, training = both(1000 * logits, y)
+    assert np.isinf(mine)
+    assert np.isfinite(training)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

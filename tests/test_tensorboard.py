@@ -3,9 +3,11 @@
 import io
 import struct
 
+import jax
 import numpy as np
 import pytest
 
+import fnnet
 from fnnet import History, Metrics
 
 pytest.importorskip("tensorboardX", reason="needs the extra `tensorboard`: pip install 'fnnet[tensorboard]'")
@@ -75,3 +77,20 @@ def test_nothing_is_written_after_the_end(tmp_path):
     events.close()
     with pytest.raises(ValueError, match="before the files"):
         events.write(1, History(history(0.5), None))
+
+
+@pytest.mark.slow
+def test_a_run_of_fit_is_logged_epoch_by_epoch(tmp_path):
+    train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_share=0.2, seed=0)
+    model, optimizer = fnnet.mlp((64, 32, 10), input_shape=(8, 8), scale=1 / 16), fnnet.Adam(1e-3)
+    state = fnnet.init_state(model, optimizer, jax.random.key(0))
+    with Events(tmp_path) as events:
+        _, run = fnnet.fit(
+            model, optimizer, state, train, epochs=3, batch_size=100, order=jax.random.key(1), validation=test,
+            progress=False, on_epoch=lambda state, history: events.write(state.step, history),
+        )  # fmt: skip
+    for part, metrics in (("training", run.training), ("validation", run.validation)):
+        found = scalars(tmp_path / part)
+        assert [step for tag, step, _ in found if tag == "loss"] == [15, 30, 45]
+        assert [value for tag, _, value in found if tag == "loss"] == metrics.loss.tolist()
+        assert [value for tag, _, value in found if tag == "accuracy"] == metrics.accuracy.tolist()

@@ -57,7 +57,7 @@ def worst_mistakes(
     classes         (N,) the truth
     count           how many at most
 
-    Above each: the network's answer and, below it, the truth, with what was given to them. Raises ValueError where
+    Above each what the network says, below it what it is, with the probabilities given to both. Raises ValueError where
     nothing is wrong, or where the rows do not fit each other.
     """
     images, p, classes = np.asarray(images), np.asarray(probabilities, np.float64), np.asarray(classes)
@@ -72,14 +72,14 @@ def worst_mistakes(
     rows = wrong[np.argsort(p[wrong, classes[wrong]], kind="stable")][:count]
     columns = min(columns, len(rows))
     lines = -(-len(rows) // columns)
-    picture = empty_figure(1.5 * columns, 2.7 * lines)
+    picture = empty_figure(1.65 * columns, 2.7 * lines)
     axes = picture.subplots(2 * lines, columns, height_ratios=(1.5, 1) * lines, squeeze=False)
     pairs = axes.reshape(lines, 2, columns).swapaxes(1, 2).reshape(-1, 2)
     for row, (top, below) in zip(rows, pairs, strict=False):
         guess, true = int(p[row].argmax()), int(classes[row])
-        _answer(top, images[row], f"{class_names[guess]}  {_percent(p[row, guess])}", WRONG)
+        _answer(top, images[row], f"says {class_names[guess]}, {_percent(p[row, guess])}", WRONG)
         _bars(below, p[row], true, class_names)
-        below.set_title(f"{class_names[true]}  {_percent(p[row, true])}", fontsize=9, color=TRAINING)
+        below.set_title(f"is {class_names[true]}, {_percent(p[row, true])}", fontsize=9, color=TRAINING)
     for axis in pairs[len(rows) :].ravel():
         axis.set_axis_off()
     return picture
@@ -88,25 +88,26 @@ def worst_mistakes(
 def reliability(table: Any) -> "Figure":
     """How often a network is right when it is this sure, as `fnnet.metrics.reliability` counted it.
 
-    Bars on the diagonal: its confidence can be taken at its word. Below it (red gaps): too sure of itself. The lower
-    panel says how many rows there are behind every bar.
+    A bar is as high as the share that is right; where it ends on the mean confidence (about the diagonal) the network
+    can be taken at its word. Red is missing: it was too sure. Pale is above: not sure enough. The lower panel says how
+    many rows are behind every bar. Raises ValueError for a table without rows.
     """
     confidence, accuracy, weight = (np.asarray(column, np.float64) for column in table)
+    if not np.any(weight > 0):
+        raise ValueError("reliability: expected a table with rows, got none")
     bins = len(weight)
     picture = empty_figure(4.4, 5)
     top, below = picture.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    middles, width, filled = (np.arange(bins) + 0.5) / bins, 1 / bins, weight > 0
-    top.bar(middles[filled], accuracy[filled], 0.92 * width, color=TRAINING, label="accuracy")
-    gap = accuracy - confidence
-    top.bar(
-        middles[filled], -gap[filled], 0.92 * width, accuracy[filled],
-        color=WRONG, alpha=0.3, edgecolor=WRONG, linewidth=0.8, label="gap to the confidence",
-    )  # fmt: skip
-    top.plot([0, 1], [0, 1], color="#555555", lw=1, ls="--")
-    error = float((weight[filled] * np.abs(gap[filled])).sum() / weight.sum())
+    filled, width = weight > 0, 0.92 / bins
+    x, sure, right = ((np.arange(bins) + 0.5) / bins)[filled], confidence[filled], accuracy[filled]
+    top.bar(x, np.minimum(right, sure), width, color=TRAINING, label="right")
+    top.bar(x, np.maximum(sure - right, 0), width, right, color=WRONG, alpha=0.3, label="too sure")
+    top.bar(x, np.maximum(right - sure, 0), width, sure, color=TRAINING, alpha=0.4, label="not sure enough")
+    top.plot([0, 1], [0, 1], color="#333333", lw=1, ls="--")
+    error = float((weight[filled] * np.abs(right - sure)).sum() / weight.sum())
     top.set(ylim=(0, 1), ylabel="share right", title=f"expected calibration error {100 * error:.2f} %")
-    top.legend(frameon=False, loc="upper left")
-    below.bar(middles[filled], weight[filled], 0.92 * width, color=QUIET)
+    top.legend(loc="upper left", edgecolor="none", framealpha=0.85)
+    below.bar(x, weight[filled], width, color=QUIET)
     below.set(xlim=(0, 1), xlabel="confidence", ylabel="rows")
     below.set_yscale("log")
     for axis in (top, below):
@@ -125,10 +126,11 @@ def _bars(axis: Any, p: Any, true: int, class_names: tuple[str, ...]) -> None:
     axis.set(ylim=(0, 1), yticks=[])
     axis.set_xticks(np.arange(len(p)), [name[:1] for name in class_names], fontsize=6)
     axis.tick_params(length=0)
+    axis.get_xticklabels()[int(true)].set(color=TRAINING, fontweight="bold")
     axis.spines[["top", "right", "left"]].set_visible(False)
 
 
 def _percent(p: float) -> str:
-    """`98 %`, `0.02 %`, `1e-07 %`."""
+    """`99.8 %`, `98 %`, `0.02 %`, `1e-07 %`."""
     percent = 100 * p
-    return f"{percent:.0f} %" if percent >= 9.5 else f"{percent:.1g} %"
+    return f"{percent:.3g} %" if percent >= 99 else f"{percent:.0f} %" if percent >= 9.5 else f"{percent:.1g} %"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from fnnet.plots.theme import empty_figure, logarithmic
+from fnnet.plots.theme import along_epochs, empty_figure, logarithmic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ def weight_images(params: Any, shape: tuple[int, ...], columns: int = 16) -> "Fi
     params   of a network, whose first array of two axes is taken, or that array itself, w (I, O)
     shape    (H, W) of an input, H W = I; the order of the images is that of the units
 
+    The colors end at the size that 99.5 % of the weights stay under; the few larger ones have the last color.
     Raises ValueError where there is no such array or its rows do not make images of that shape.
     """
     found = [a for a in jax.tree.leaves(params) if np.ndim(a) == 2]
@@ -31,15 +32,16 @@ def weight_images(params: Any, shape: tuple[int, ...], columns: int = 16) -> "Fi
     columns = min(columns, units)
     rows = -(-units // columns)
     picture = empty_figure(0.62 * columns + 0.9, 0.62 * rows + 0.35)
-    size = float(np.abs(w).max()) or 1.0
+    picture.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    size = float(np.quantile(np.abs(w), 0.995)) or 1.0
     for i, axis in enumerate(np.atleast_1d(picture.subplots(rows, columns)).ravel()):
         axis.set_axis_off()
         if i < units:
             shown = axis.imshow(w[:, i].reshape(shape), cmap="RdBu_r", vmin=-size, vmax=size, interpolation="nearest")
-    bar = picture.colorbar(shown, ax=picture.axes, shrink=min(1, 2.5 / (0.62 * rows)), aspect=18, pad=0.015)
+    shrink = min(1, 2.5 / (0.62 * rows))
+    bar = picture.colorbar(shown, ax=picture.axes, shrink=shrink, aspect=18, pad=0.015, extend="both")
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=2)
-    picture.get_layout_engine().set(w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
     return picture
 
 
@@ -49,8 +51,12 @@ def layer_statistics(statistics: Mapping[str, Any], epochs: Any = None) -> "Figu
     statistics   name -> LayerStatistics of (T,), as `fnnet.over_time` stacks them
     epochs       (T,) where along x they stand; None: 1, 2, ...
 
-    The darker, the nearer to the input. Layers without parameters have no gradient, and no line there.
+    The darker, the nearer to the input. Layers in front of the first that learns (`Flatten`, `Rescale`) only hand the
+    data on and are left out. Layers without parameters have no gradient, and no line there.
     """
+    learns = [s.gradient_norm is not None for s in statistics.values()]
+    first = learns.index(True) if any(learns) else 0
+    statistics = dict(list(statistics.items())[first:])
     picture = empty_figure(10, 6.4)
     outputs, zeros, gradients, updates = picture.subplots(2, 2).ravel()
     for axis in picture.axes:
@@ -79,7 +85,6 @@ def layer_statistics(statistics: Mapping[str, Any], epochs: Any = None) -> "Figu
     for axis in (gradients, updates):
         logarithmic(axis)
     for axis in picture.axes:
-        axis.set_xlabel("epoch")
-        axis.xaxis.get_major_locator().set_params(integer=True)
+        along_epochs(axis)
     picture.legend(handles, list(statistics), loc="outside right center", frameon=False)
     return picture

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fnnet.plots.theme import COLORS, TRAINING, VALIDATION, by_epoch, figure, logarithmic
+from fnnet.plots.theme import COLORS, TRAINING, VALIDATION, along_epochs, figure, logarithmic
 from fnnet.training import History
 
 if TYPE_CHECKING:
@@ -81,13 +81,16 @@ def _panels(caller: str, scales: tuple[str, ...], has_accuracy: bool) -> "tuple[
 
 def _finish(losses: list[Any], error: Any, scales: tuple[str, ...]) -> None:
     for axis, scale in zip(losses, scales, strict=True):
-        by_epoch(axis, title="loss" if len(scales) == 1 else f"loss, {scale}")
+        axis.set_title("loss" if len(scales) == 1 else f"loss, {scale}")
         if scale == "log":
             logarithmic(axis)
         else:
-            axis.set_ylim(bottom=min(0, axis.get_ylim()[0]))
+            axis.set_ylim(bottom=min(0, axis.dataLim.y0))
     if error is not None:
-        by_epoch(error, title="error in %")
+        error.set_title("error in %")
+    for axis in losses if error is None else [*losses, error]:
+        along_epochs(axis)
+        axis.legend(frameon=False)
 
 
 def _band(axis: Any, values: Any, color: str, label: str) -> None:

@@ -52,7 +52,7 @@ def decision_boundaries(model: Model, networks: Mapping[str, Any], data: Batch) 
 def landscape(plane: Any, title: str = "") -> "Figure":
     """The loss around a network, as `fnnet.landscape` computed it: contours over a plane, or the curve over a line.
 
-    The cross is the network, the star the lowest point of the grid (which is the network, where it has arrived).
+    The ring is the network, the star the lowest point of the grid (which is the network, where it has arrived).
     Contours are spaced evenly in the logarithm of the loss (where it is above 0). Where the loss is not finite, nothing
     is drawn. Raises ValueError where it is nowhere finite.
     """
@@ -67,17 +67,22 @@ def landscape(plane: Any, title: str = "") -> "Figure":
 
 
 def _plane(offsets: np.ndarray, loss: np.ndarray, lowest: tuple[Any, ...]) -> "Figure":
+    from matplotlib.patheffects import withStroke
+
     picture, (axis,) = figure(5.6, 4.6)
     levels, norm = _levels(float(loss.min()), float(loss.max()))
     shown = np.ma.clip(loss, levels[0], levels[-1]).T
     filled = axis.contourf(offsets, offsets, shown, levels=levels, norm=norm, cmap="YlGnBu_r")
     lines = axis.contour(offsets, offsets, shown, levels=levels[1::3], colors="black", linewidths=0.5, alpha=0.6)
-    axis.clabel(lines, fmt="%.2g", fontsize=7)
+    halo = [withStroke(linewidth=2, foreground="white")]
+    for label in axis.clabel(lines, fmt="%.2g", fontsize=7):
+        label.set(alpha=1, path_effects=halo)
     bar = picture.colorbar(filled, ax=axis, label="loss", ticks=levels[::4], format="%.2g", shrink=0.9)
     bar.minorticks_off()
     bar.outline.set_visible(False)
-    axis.plot(0, 0, "x", color="white", ms=9, mew=2.2, zorder=4)
-    axis.plot(*(offsets[i] for i in lowest), "*", color=VALIDATION, mec="white", ms=13, zorder=3)
+    axis.plot(0, 0, "o", mfc="none", mec="white", ms=15, mew=2, zorder=4)
+    axis.plot(*(offsets[i] for i in lowest), "*", color=VALIDATION, mec="white", mew=0.6, ms=11, zorder=5)
+    axis.locator_params(nbins=5)
     axis.set(xlabel="along direction 0", ylabel="along direction 1", aspect="equal")
     axis.spines[:].set_visible(False)
     return picture
@@ -86,8 +91,8 @@ def _plane(offsets: np.ndarray, loss: np.ndarray, lowest: tuple[Any, ...]) -> "F
 def _line(offsets: np.ndarray, loss: np.ndarray, lowest: tuple[Any, ...]) -> "Figure":
     picture, (axis,) = figure(5, 3.6)
     axis.plot(offsets, loss, color=TRAINING)
-    axis.plot(0, loss[len(offsets) // 2], "x", color="black", ms=9, mew=2.2, zorder=4)
-    axis.plot(offsets[lowest], loss[lowest], "*", color=VALIDATION, mec="white", ms=13, zorder=3)
+    axis.plot(0, loss[len(offsets) // 2], "o", mfc="none", mec="black", ms=13, mew=1.6, zorder=4)
+    axis.plot(offsets[lowest], loss[lowest], "*", color=VALIDATION, mec="white", mew=0.6, ms=11, zorder=5)
     axis.set(xlabel="along the direction", ylabel="loss")
     return picture
 
@@ -148,7 +153,7 @@ def _scale(picture: Any, axes: list[Any], count: int) -> None:
         picture.legend(handles=marks, loc="outside right center", frameon=False, title="class")
         return
     ends = [1 - 0.75 * (1 - np.array(to_rgb(COLORS[c]))) for c in range(2)]
-    shades = LinearSegmentedColormap.from_list("", [ends[0], (1, 1, 1), ends[1]])
+    shades = LinearSegmentedColormap.from_list("", np.array([ends[0], np.ones(3), ends[1]]))
     bar = picture.colorbar(ScalarMappable(cmap=shades), ax=axes, ticks=[0, 0.5, 1], pad=0.02, aspect=25)
     bar.set_label("probability of class 1")
     bar.outline.set_visible(False)

@@ -35,15 +35,18 @@ def empty_figure(width: float | int, height: float | int) -> "Figure":
 
 
 def logarithmic(axis: Any) -> None:
-    """A logarithmic y axis with numbers that people read: 0.02, not 2 x 10^-2; at powers of ten where it is long."""
+    """A logarithmic y axis with numbers that people read: 0.02, not 2 x 10^-2; at 1, 2, 5 unless it is long."""
+    from matplotlib.ticker import LogLocator
+
     axis.set_yscale("log")
     low, high = axis.get_ylim()
+    if high < 300 * low:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:.4g}")
-    axis.yaxis.set_minor_formatter("{x:.2g}" if high < 30 * low else "")
+    axis.yaxis.set_minor_formatter("")
 
 
-def by_epoch(axis: Any, **labels: Any) -> None:
-    """Epochs along x, as whole numbers, with a legend."""
-    axis.set(xlabel="epoch", **labels)
+def along_epochs(axis: Any) -> None:
+    """Epochs along x, as whole numbers."""
+    axis.set_xlabel("epoch")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend(frameon=False)
