@@ -35,7 +35,8 @@ class LayerStatistics(NamedTuple):
     dead           share of units that are 0 in every row, for `Relu`; else None
     saturated      share of entries that are saturated, for sigmoid-like activations (see `LayerTrace`); else None
     gradient_norm  Euclidean norm of the gradient of all the layer's parameters together; None without parameters
-    update_ratio   norm of the optimizer's update of them / norm of them (about 1e-3 is usual, inf for zeros); None without parameters
+    update_ratio   norm of the optimizer's update of them / norm of them (about 1e-3 is usual, inf where all are 0);
+                   None without parameters
     """
 
     mean: Any
