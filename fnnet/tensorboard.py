@@ -21,9 +21,9 @@ from fnnet.training import History
 class Events:
     """Writes the event files of one run; a context manager that closes them.
 
-    folder   gets a part `training` and, where there are validation metrics, a part `validation`, which TensorBoard
-             draws in the same charts: `loss` and `accuracy`. Pictures are in the part `training`. A folder that has
-             events already gets more of them.
+    folder   gets a part for each of the history's `training`, `validation` and `measured` that is there; TensorBoard
+             draws them in the same charts: `loss` and `accuracy`. Pictures are in the part `training`. A folder that
+             has events already gets more of them.
 
     Raises ImportError without tensorboardX.
     """
@@ -47,8 +47,8 @@ class Events:
 
         Raises ValueError after `close`.
         """
-        for part, metrics in (("training", history.training), ("validation", history.validation)):
-            if metrics is None:
+        for part in ("training", "validation", "measured"):
+            if (metrics := getattr(history, part)) is None:
                 continue
             writer = self._writer(part)
             for name, values in (("loss", metrics.loss), ("accuracy", metrics.accuracy)):

@@ -25,6 +25,12 @@ def test_the_learning_curve_shows_loss_and_error():
     assert loss.get_yscale() == "log"
 
 
+def test_the_learning_curve_shows_training_rows_measured_after_the_epoch():
+    loss, error = plots.learning_curve(History(TRAINING, None, TRAINING._replace(loss=np.array([3.0, 2, 1])))).axes
+    assert lines(loss) == {"training": [1, 0.5, 0.25], "training, after the epoch": [3, 2, 1]}
+    assert len(lines(error)) == 2
+
+
 def test_the_learning_curve_does_without_accuracy_and_validation():
     (loss,) = plots.learning_curve(History(TRAINING._replace(accuracy=None), None)).axes
     assert list(lines(loss)) == ["training"]

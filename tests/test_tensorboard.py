@@ -41,7 +41,8 @@ def scalars(folder):
 def test_what_was_written_is_read_back(tmp_path):
     with Events(tmp_path / "run") as events:
         events.write(5, History(history(0.5), history(0.75)))
-        events.write(np.int32(10), History(history(9, 0.25), history(0.625)))
+        events.write(np.int32(10), History(history(9, 0.25), history(0.625), history(0.125)))
+    assert scalars(tmp_path / "run" / "measured") == [("loss", 10, 0.125), ("accuracy", 10, 0.875)]
     assert scalars(tmp_path / "run" / "training") == [
         ("loss", 5, 0.5), ("accuracy", 5, 0.5), ("loss", 10, 0.25), ("accuracy", 10, 0.75),
     ]  # fmt: skip

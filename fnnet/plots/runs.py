@@ -22,10 +22,15 @@ def learning_curve(history: History, name: str = "validation", scales: tuple[str
     """
     picture, losses, error = _panels("learning_curve", scales, history.training.accuracy is not None)
     epochs = np.arange(1, len(history.training.loss) + 1)
-    for metrics, label, color in ((history.training, "training", TRAINING), (history.validation, name, VALIDATION)):
+    drawn = (
+        (history.training, "training", {"color": TRAINING}),
+        (history.measured, "training, after the epoch", {"color": TRAINING, "ls": "--", "lw": 1}),
+        (history.validation, name, {"color": VALIDATION}),
+    )
+    for metrics, label, style in drawn:
         if metrics is None:
             continue
-        style = {"label": label, "color": color, "marker": "o" if len(epochs) <= 50 else "", "markersize": 3}
+        style = {"label": label, "marker": "o" if len(epochs) <= 50 else "", "markersize": 3} | style
         for axis in losses:
             axis.plot(epochs, metrics.loss, **style)
         if error is not None:
