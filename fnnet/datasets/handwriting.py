@@ -83,22 +83,33 @@ def find_ink(
     """Return (how much ink is where in 0..1, what is ink) of a picture.
 
     From the page goes the smooth light that fits the paper. What then reaches farther from it, the darker or the
-    lighter, is ink. An opening takes away what is wider than half a page (the edge of a shadow); it is sought among the
-    windows inside the page only, so that ink may touch the border. Where the ink is half as strong as the strongest, and
-    what is connected to that and a fifth as strong, the mask is True. Raises `DataError` if nothing stands out.
+    lighter, is ink. An opening takes away what is wider than ink can be, such as a shadow: first what is wider than
+    half the page, then what is five times as wide as the strokes. It is sought among the windows inside the page only,
+    so that ink may touch the border. The mask is True where the ink is half as strong as the strongest, and where it is
+    a quarter as strong and connected to that. Raises `DataError` if nothing stands out.
     """
     flat = page - lighting(page)
     low, high = np.percentile(flat, (0.2, 99.8))
     flat = flat if high > -low else -flat
-    raised = flat - opened(flat, max(3, min(page.shape) // 2))
-    ink = raised - np.median(raised)
-    noise, peak = 1.4826 * np.median(np.abs(ink)), np.percentile(ink, 99.8)
-    if peak < max(_FAINTEST, 8 * noise):
-        raise DataError(name, "nothing is drawn on it that stands out from the paper: use a darker pen or more light")
-    weak, strong = (ink > max(share * peak, sigmas * noise) for share, sigmas in ((0.2, 4), (0.5, 5)))
+    window, noise = min(page.shape) // 2, pixel_noise(page)
+    for _ in range(2):
+        raised = flat - opened(flat, window)
+        ink = raised - np.median(raised)
+        peak = np.percentile(ink, 99.8)
+        if peak < max(_FAINTEST, 8 * noise):
+            raise DataError(
+                name, "nothing that stands out from the paper is drawn on it: take a darker pen, more light"
+            )
+        window = min(window, int(5 * mean_width(ink > 0.5 * peak)) + 2)
+    strong, weak = (ink > max(share * peak, 4 * noise) for share in (0.5, 0.25))
     labels = connected(weak)
     mask = weak & np.isin(labels, np.unique(labels[strong]))
     return np.clip(ink / peak, 0, 1).astype(np.float32), mask
+
+
+def pixel_noise(page: Float32[np.ndarray, "H W"]) -> float:
+    """Return the standard deviation of what differs from pixel to pixel, from the median of |difference|."""
+    return float(1.4826 * np.median(np.abs(np.diff(page))) / np.sqrt(2))
 
 
 def lighting(page: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
@@ -175,7 +186,7 @@ def _neighbors(pixels: np.ndarray, dy: int, dx: int) -> tuple[np.ndarray, np.nda
 
 def _linked(mask: np.ndarray) -> np.ndarray:
     """The mask grown by a hundredth of the page, so that strokes broken by the paper's grain hold together."""
-    return grown(mask, max(mask.shape) / 100)
+    return grown(mask, min(mask.shape) / 100)
 
 
 def grown(a: np.ndarray, radius: float) -> np.ndarray:
@@ -210,8 +221,8 @@ def _around_largest(pieces: np.ndarray, ink: np.ndarray) -> np.ndarray:
     for name in order[1:]:
         left, top, right, bottom = _box(digit)
         near = max(right - left, bottom - top) / 2
-        l, t, r, b = _box(pieces == name)
-        if max(l - right, left - r, t - bottom, top - b) < near:
+        box = _box(pieces == name)
+        if max(box[0] - right, left - box[2], box[1] - bottom, top - box[3]) < near:
             digit |= pieces == name
     return digit
 
@@ -229,7 +240,7 @@ def _one_digit(boxes: list[tuple[int, int, int, int]]) -> tuple[int, int] | None
     """Two boxes (i, j), i < j, that belong to one digit, or None."""
     tallest = max(bottom - top for _, top, _, bottom in boxes)
     for j, (left, top, right, bottom) in enumerate(boxes):
-        overlaps = [min(right, r) - max(left, l) for l, _, r, _ in boxes]
+        overlaps = [min(right, box[2]) - max(left, box[0]) for box in boxes]
         overlaps[j] = -(10**9)
         i = int(np.argmax(overlaps))
         narrower = min(right - left, boxes[i][2] - boxes[i][0])
@@ -262,14 +273,16 @@ def fit(ink: np.ndarray) -> np.ndarray:
 
 
 def stroke_width(ink: np.ndarray) -> float:
-    """Return how wide the strokes are, in pixels: the area over half the length of the outline.
-
-    The outline is the sum of |gradient|. Holes and notches that are narrower than 3 % of the picture are filled before.
-    """
+    """Return how wide the strokes are, in pixels, once holes that are narrower than 3 % of the picture are filled."""
     hole = max(ink.shape) * 0.015
-    filled = np.pad(1 - grown(1 - grown(np.pad(ink, int(hole)), hole), hole), 1)
-    dy, dx = np.diff(filled, axis=0)[:, :-1], np.diff(filled, axis=1)[:-1]
-    return float(2 * filled.sum() / np.hypot(dy, dx).sum())
+    return mean_width(1 - grown(1 - grown(np.pad(ink, int(hole)), hole), hole))
+
+
+def mean_width(ink: np.ndarray) -> float:
+    """Return the area of the ink over half the length of its outline, which is the sum of |gradient|; in pixels."""
+    ink = np.pad(ink.astype(np.float32), 1)
+    dy, dx = np.diff(ink, axis=0)[:, :-1], np.diff(ink, axis=1)[:-1]
+    return float(2 * ink.sum() / np.hypot(dy, dx).sum())
 
 
 def _resized(ink: np.ndarray, longest: int) -> np.ndarray:

@@ -35,11 +35,7 @@ def read_grey(source: Source) -> np.ndarray:
     is narrower than 8 pixels; ImportError without Pillow.
     """
     name = name_of(source)
-    if isinstance(source, np.ndarray):
-        image = _from_array(source, name)
-    else:
-        image = _decode(source, name)
-    image = _reduced(image, name)
+    image = _reduced(_from_array(source, name) if isinstance(source, np.ndarray) else _decode(source, name), name)
     grey = np.asarray(image, np.float32) if image.mode == "F" else _on_paper(np.asarray(image, np.float32) / 255)
     grey.setflags(write=False)
     return grey
