@@ -90,7 +90,8 @@ def find_ink(
     """
     flat = page - lighting(page)
     low, high = np.percentile(flat, (0.2, 99.8))
-    flat = flat if high > -low else -flat
+    dark = -low >= high
+    flat = -flat if dark else flat
     window, noise = min(page.shape) // 2, pixel_noise(page)
     for _ in range(2):
         raised = flat - opened(flat, window)
@@ -101,6 +102,9 @@ def find_ink(
                 name, "nothing that stands out from the paper is drawn on it: take a darker pen, more light"
             )
         window = min(window, int(5 * mean_width(ink > 0.5 * peak)) + 2)
+    if dark:  # in the shade it is weaker by as much as the paper around it is darker
+        ink = ink / np.maximum(page + ink, _FAINTEST)
+        peak, noise = np.percentile(ink, 99.8), noise / np.median(page)
     strong, weak = (ink > max(share * peak, 4 * noise) for share in (0.5, 0.25))
     labels = connected(weak)
     mask = weak & np.isin(labels, np.unique(labels[strong]))
@@ -115,24 +119,19 @@ def pixel_noise(page: Float32[np.ndarray, "H W"]) -> float:
 def lighting(page: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     """Return the paper under its light: the polynomial of second degree that fits most of the page.
 
-    Weighted least squares, started from the border's median: a pixel that is r away from the fit counts
-    1 / (1 + (r / 0.08)^2), so that ink has no say.
+    Weighted least squares, started from the border's median: a pixel that is r away from the last fit counts
+    1 / (1 + (r / s)^2). While s shrinks from 0.3 to 0.05, the fit goes along with the light, and ink loses its say.
     """
-    y, x = (np.linspace(-1, 1, n, dtype=np.float32) for n in page.shape)
-    terms = [
-        np.broadcast_to(t, page.shape) for t in (np.float32(1), x, y[:, None], x**2, x * y[:, None], y[:, None] ** 2)
-    ]
+    y, x = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in page.shape), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
     every = max(1, min(page.shape) // 64)
-    few = np.stack([t[::every, ::every].ravel() for t in terms], 1)
-    values = page[::every, ::every].ravel()
-    border = np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]])
-    fit = np.full_like(values, np.median(border))
-    coefficients = np.zeros(len(terms), np.float32)
-    for _ in range(15):
-        weights = 1 / np.hypot(1, (values - fit) / 0.08)
-        coefficients = np.linalg.lstsq(few * weights[:, None], values * weights, rcond=None)[0]
+    few, values = (a[::every, ::every].reshape(-1, *a.shape[2:]).astype(float) for a in (terms, page))
+    fit = np.median(np.concatenate([page[0], page[-1], page[:, 0], page[:, -1]]))
+    for scale in np.geomspace(0.3, 0.05, 15):
+        weighted = few / (1 + ((values - fit) / scale) ** 2)[:, None]
+        coefficients = np.linalg.solve(weighted.T @ few + 1e-9 * np.eye(6), weighted.T @ values)
         fit = few @ coefficients
-    return sum(c * t for c, t in zip(coefficients, terms, strict=True))
+    return terms @ coefficients.astype(np.float32)
 
 
 def opened(a: np.ndarray, window: int) -> np.ndarray:

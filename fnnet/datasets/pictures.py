@@ -3,9 +3,10 @@
 Needs Pillow (extra `experiments`).
 """
 
+import io
 import os
 import warnings
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from fnnet.datasets.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-Source = str | os.PathLike[str] | BinaryIO | np.ndarray
+Source = str | os.PathLike[str] | io.BufferedIOBase | np.ndarray
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM")  # none that runs a program to be read, as EPS does
 MAX_PIXELS = 64_000_000  # more than phones take; RGBA of that size is 256 MB
@@ -57,7 +58,7 @@ def pillow() -> Any:
     return Image
 
 
-def _decode(source: str | os.PathLike[str] | BinaryIO, name: str) -> "Image.Image":
+def _decode(source: str | os.PathLike[str] | io.BufferedIOBase, name: str) -> "Image.Image":
     """The file's first picture, upright, as F (more than 8 bits deep, stretched to 0..1) or RGBA."""
     Image = pillow()
     from PIL import ImageOps
