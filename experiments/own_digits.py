@@ -121,7 +121,7 @@ def main(config: Config) -> None:
         for folder in (run.path, config.copy_to):
             if folder is not None:
                 (folder / "own_digits.json").write_text(json.dumps(result, indent=2) + "\n")
-                picture.savefig(folder / "own_digits.png")
+                picture.savefig(folder / "own_digits.png", dpi=75)
         print(describe(result))
         print(f"figures and picture: {run.path}")
 

@@ -26,6 +26,7 @@ from fnnet.datasets.pictures import Source, name_of, pillow, read_grey
 SIDE, BOX = 28, 20
 THINNEST = 0.1  # of a stroke, as a share of the digit's longer side; four fifths of MNIST's are wider (median 0.12)
 _FINE = 160  # the longer side of a digit while its strokes are measured and thickened
+_NOTHING = "nothing that stands out from the paper is drawn on it: take a darker pen, more light"
 _FAINTEST = 0.04  # contrast under which there is nothing to be seen, 10 of 255
 
 
@@ -69,12 +70,12 @@ def find_digits(source: Source, *, several: bool = False) -> FoundDigits:
     page = read_grey(source)
     ink, mask = find_ink(page, name_of(source))
     pieces = _kept(connected(_linked(mask)) * mask, ink)
-    digits = _side_by_side(pieces, ink) if several else [_around_largest(pieces, ink)]
-    boxes = [_box(digit) for digit in digits]
+    digits = _side_by_side(pieces) if several else [_around_largest(pieces, ink)]
+    boxes = np.concatenate([_boxes(digit)[1] for digit in digits])
     images = np.stack([_image(ink * _linked(digit), box) for digit, box in zip(digits, boxes, strict=True)])
-    for array in (images, ink):
+    for array in (images, ink, boxes):
         array.setflags(write=False)
-    return FoundDigits(images, page, ink, np.array(boxes))
+    return FoundDigits(images, page, ink, boxes)
 
 
 def find_ink(
@@ -93,22 +94,28 @@ def find_ink(
     dark = -low >= high
     flat = -flat if dark else flat
     window, noise = min(page.shape) // 2, pixel_noise(page)
-    for _ in range(2):
-        raised = flat - opened(flat, window)
-        ink = raised - np.median(raised)
-        peak = np.percentile(ink, 99.8)
-        if peak < max(_FAINTEST, 8 * noise):
-            raise DataError(
-                name, "nothing that stands out from the paper is drawn on it: take a darker pen, more light"
-            )
-        window = min(window, int(5 * mean_width(ink > 0.5 * peak)) + 2)
+    ink, peak = _standing_out(flat, window, noise, name)
+    window = min(window, int(5 * mean_width(ink > 0.5 * peak)) + 2)
+    ink, peak = _standing_out(flat, window, noise, name)
     if dark:  # in the shade it is weaker by as much as the paper around it is darker
         ink = ink / np.maximum(page + ink, _FAINTEST)
-        peak, noise = np.percentile(ink, 99.8), noise / np.median(page)
-    strong, weak = (ink > max(share * peak, 4 * noise) for share in (0.5, 0.25))
+        peak, noise = np.percentile(ink, 99.8), noise / max(np.median(page), _FAINTEST)
+    weak = ink > max(0.25 * peak, 4 * noise)
     labels = connected(weak)
-    mask = weak & np.isin(labels, np.unique(labels[strong]))
+    mask = weak & np.isin(labels, np.unique(labels[ink > max(0.5 * peak, 4 * noise)]))
+    if not mask.any():
+        raise DataError(name, _NOTHING)
     return np.clip(ink / peak, 0, 1).astype(np.float32), mask
+
+
+def _standing_out(flat: np.ndarray, window: int, noise: float, name: str) -> tuple[np.ndarray, np.floating]:
+    """(what is higher than its surroundings and narrower than the window, how high it gets)."""
+    raised = flat - opened(flat, window)
+    ink = raised - np.median(raised)
+    peak = np.percentile(ink, 99.8)
+    if peak < max(_FAINTEST, 8 * noise):
+        raise DataError(name, _NOTHING)
+    return ink, peak
 
 
 def pixel_noise(page: Float32[np.ndarray, "H W"]) -> float:
@@ -214,48 +221,63 @@ def _kept(pieces: np.ndarray, ink: np.ndarray) -> np.ndarray:
 
 def _around_largest(pieces: np.ndarray, ink: np.ndarray) -> np.ndarray:
     """The mask of the piece with most ink and those that are no farther from it than half its size."""
-    names = [name for name in np.unique(pieces) if name]
-    order = sorted(names, key=lambda name: -ink[pieces == name].sum())
-    digit = pieces == order[0]
-    for name in order[1:]:
-        left, top, right, bottom = _box(digit)
-        near = max(right - left, bottom - top) / 2
-        box = _box(pieces == name)
-        if max(box[0] - right, left - box[2], box[1] - bottom, top - box[3]) < near:
-            digit |= pieces == name
-    return digit
+    names, boxes = _boxes(pieces)
+    amounts = np.bincount(pieces.ravel(), ink.ravel())[names]
+    order = np.argsort(-amounts, kind="stable")
+    digit, box = [names[order[0]]], boxes[order[0]]
+    for name, other in zip(names[order[1:]], boxes[order[1:]], strict=True):
+        gap = max(other[0] - box[2], box[0] - other[2], other[1] - box[3], box[1] - other[3])
+        if gap < max(box[2] - box[0], box[3] - box[1]) / 2:
+            digit, box = [*digit, name], _around(box, other)
+    return np.isin(pieces, digit)
 
 
-def _side_by_side(pieces: np.ndarray, ink: np.ndarray) -> list[np.ndarray]:
+def _side_by_side(pieces: np.ndarray) -> list[np.ndarray]:
     """Masks of digits from left to right: pieces one above the other, or small beside large, are of one digit."""
-    digits = [pieces == name for name in np.unique(pieces) if name]
-    while (pair := _one_digit([_box(digit) for digit in digits])) is not None:
+    names, boxes = _boxes(pieces)
+    digits = [[name] for name in names]
+    while (pair := _one_digit(boxes)) is not None:
         first, second = pair
-        digits[first] = digits[first] | digits.pop(second)
-    return sorted(digits, key=lambda digit: _box(digit)[0] + _box(digit)[2])
+        digits[first] += digits.pop(second)
+        boxes[first] = _around(boxes[first], boxes[second])
+        boxes = np.delete(boxes, second, axis=0)
+    return [np.isin(pieces, digits[i]) for i in np.argsort(boxes[:, 0] + boxes[:, 2])]
 
 
-def _one_digit(boxes: list[tuple[int, int, int, int]]) -> tuple[int, int] | None:
-    """Two boxes (i, j), i < j, that belong to one digit, or None."""
-    tallest = max(bottom - top for _, top, _, bottom in boxes)
-    for j, (left, top, right, bottom) in enumerate(boxes):
-        overlaps = [min(right, box[2]) - max(left, box[0]) for box in boxes]
-        overlaps[j] = -(10**9)
-        i = int(np.argmax(overlaps))
-        narrower = min(right - left, boxes[i][2] - boxes[i][0])
-        small = bottom - top < 0.4 * tallest and overlaps[i] > -0.2 * tallest
-        if len(boxes) > 1 and (overlaps[i] > 0.5 * narrower or small):
-            return min(i, j), max(i, j)
-    return None
+def _one_digit(boxes: np.ndarray) -> tuple[int, int] | None:
+    """Of (N, 4) boxes the two that overlap most (are nearest) among those that belong to one digit, i < j; or None."""
+    left, top, right, bottom = boxes.T
+    widths, heights = right - left, bottom - top
+    overlap = np.minimum(right[:, None], right) - np.maximum(left[:, None], left)
+    above = overlap > 0.5 * np.minimum(widths[:, None], widths)
+    small = np.minimum(heights[:, None], heights) < 0.4 * heights.max()
+    belong = np.triu(above | (small & (overlap > -0.2 * heights.max())), 1)
+    if not belong.any():
+        return None
+    first, second = np.unravel_index(np.argmax(np.where(belong, overlap, -np.inf)), belong.shape)
+    return int(first), int(second)
 
 
-def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom."""
-    ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    return int(xs[0]), int(ys[0]), int(xs[-1]) + 1, int(ys[-1]) + 1
+def _boxes(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(the names of the pieces, (N, 4) their boxes: left, top, right, bottom)."""
+    y, x = np.nonzero(pieces)
+    names, which = np.unique(pieces[y, x], return_inverse=True)
+    boxes = np.tile(np.array([*pieces.shape[::-1], 0, 0]), (len(names), 1))
+    for column, extreme, values in (
+        (0, np.minimum, x),
+        (1, np.minimum, y),
+        (2, np.maximum, x + 1),
+        (3, np.maximum, y + 1),
+    ):
+        extreme.at(boxes[:, column], which, values)
+    return names, boxes
 
 
-def _image(ink: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+def _around(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
+
+
+def _image(ink: np.ndarray, box: np.ndarray) -> np.ndarray:
     left, top, right, bottom = box
     return centered(fit(ink[top:bottom, left:right]))
 
