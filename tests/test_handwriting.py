@@ -262,8 +262,9 @@ def test_whatever_the_picture_there_is_an_answer_or_a_reason(shape, seed, cell, 
 
 
 def test_without_pillow_the_error_says_what_to_install(monkeypatch):
+    page = seven()
     monkeypatch.setitem(sys.modules, "PIL", None)
-    for source in (OWN / "05.png", seven()):
+    for source in (OWN / "05.png", page):
         with pytest.raises(ImportError, match=r"fnnet\[experiments\]"):
             digit_from_image(source)
 
