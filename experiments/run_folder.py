@@ -9,6 +9,9 @@ from typing import IO, Any
 
 import fnnet
 
+CHECKPOINT = "checkpoint.safetensors"
+"""What a run's folder calls the network that it keeps."""
+
 
 class RunFolder:
     """A new folder for one run; a context manager that closes its metrics file.

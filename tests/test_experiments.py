@@ -64,6 +64,7 @@ def test_mnist_reads_and_reports_every_test_image(tmp_path, capsys):
     rows = records(only(tmp_path / "mnist"))
     assert rows[-1]["test_accuracy"] == 1 - rows[-1]["test_errors"] / 10_000
     assert rows[-1]["test_accuracy"] > 0.95
+    assert fnnet.restore(only(tmp_path / "mnist") / "checkpoint.safetensors").model.input_shape == (28, 28)
     assert "of 10,000 test images right" in capsys.readouterr().out
 
 

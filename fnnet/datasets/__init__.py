@@ -1,6 +1,7 @@
 """Labelled images as read-only NumPy arrays, checked to the last byte before anybody sees them."""
 
 from fnnet.datasets.errors import DataError
+from fnnet.datasets.handwriting import digit_from_image, digits_from_image, find_digits
 from fnnet.datasets.idx import read_idx
 from fnnet.datasets.mnists import FASHION_MNIST_CLASSES, MNIST_CLASSES, fashion_mnist, mnist
 from fnnet.datasets.optdigits import DIGITS_CLASSES, digits
@@ -12,8 +13,11 @@ __all__ = [
     "FASHION_MNIST_CLASSES",
     "MNIST_CLASSES",
     "DataError",
+    "digit_from_image",
     "digits",
+    "digits_from_image",
     "fashion_mnist",
+    "find_digits",
     "mnist",
     "read_idx",
     "read_idx_pair",
