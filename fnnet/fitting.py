@@ -5,7 +5,6 @@ state, history = fit(model, optimizer, state, data, epochs=20, batch_size=128, o
 state, history = fit(model, optimizer, state, data, ..., history=history)      # goes on, bit for bit
 """
 
-import dataclasses
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,13 +15,12 @@ import numpy as np
 from jaxtyping import Num, PRNGKeyArray
 
 from fnnet.batch import Batch
-from fnnet.datasets.split import split_rows
-from fnnet.losses import SoftmaxCrossEntropy
-from fnnet.model import Model, forward
+from fnnet.model import Model
 from fnnet.replay import Culprit, find_culprit, is_finite
-from fnnet.spec import Number, at_least_float32, at_step, parameter_dtype
+from fnnet.sources import check_classes, on_device, sources_of, with_class_weights
+from fnnet.spec import Number, at_least_float32, parameter_dtype
 from fnnet.stopping import EarlyStopping, ReduceOnPlateau, scaled
-from fnnet.streaming import Stream, is_mapped, stream_epoch, stream_evaluate
+from fnnet.streaming import Stream, stream_epoch, stream_evaluate
 from fnnet.training import History, Metrics, TrainState, evaluate, train
 
 
@@ -81,14 +79,16 @@ def fit(
     and for classes that the network has no output for; NonFiniteError, which carries the state before the epoch,
     if the loss or a parameter is no number.
     """
-    _check_settings(epochs, order, validation, early_stopping, plateau, measure_training)
-    sources = _sources(data, validation, order, measure_training)
-    _check_classes(model, state, sources.training.data, "data")
+    _check_settings(epochs, validation, early_stopping, plateau, measure_training)
+    sources = sources_of(data, validation, order, measure_training)
+    check_classes(model, state, sources.training.data, "data")
     if sources.validation is not None:
-        _check_classes(model, state, sources.validation.data, "validation")
+        check_classes(model, state, sources.validation.data, "validation")
     if class_weights is not None:
-        sources = sources._replace(training=_weighted(sources.training, class_weights))
-    job = _Job(model, optimizer, batch_size, order, early_stopping, plateau, *map(_on_device, sources))
+        sources = sources._replace(training=with_class_weights(sources.training, class_weights))
+    watched = (None if source is None else on_device(source) for source in (sources.validation, sources.measured))
+    settings = (batch_size, order, early_stopping, plateau)
+    job = _Job(model, optimizer, *settings, on_device(sources.training), *watched)
     run = start = _start(job, state, history)
     with _bar(epochs, progress) as bar:
         try:
@@ -105,14 +105,6 @@ def fit(
             print(f"fit: Ctrl-C after {done} of {epochs} epochs; training ends with what they left", file=sys.stderr)
     best = run.history.stopping
     return (run.state if best is None else best.best), run.history
-
-
-class _Sources(NamedTuple):
-    """Where rows come from; validation and measured may be None."""
-
-    training: Stream
-    validation: Stream | None
-    measured: Stream | None
 
 
 class _Job(NamedTuple):
@@ -134,43 +126,6 @@ class _Run(NamedTuple):
 
     state: TrainState
     history: History
-
-
-def _sources(data: Batch, validation: Batch | float | None, order: Any, measure_training: int | None) -> _Sources:
-    rows = None
-    if isinstance(validation, float):
-        seed = int(jax.random.bits(jax.random.fold_in(order, 2**32 - 1)))
-        rows, held_out = split_rows(np.asarray(data.y), validation, seed)
-        if not 0 < len(held_out) < len(data.y):
-            raise ValueError(f"fit: validation={validation} of {len(data.y)} rows leaves a part empty")
-        validating = Stream(data, held_out)
-    else:
-        validating = None if validation is None else Stream(validation)
-    if measure_training is None:
-        return _Sources(Stream(data, rows), validating, None)
-    first = np.arange(len(data.y))[:measure_training] if rows is None else rows[:measure_training]
-    return _Sources(Stream(data, rows), validating, Stream(data, first))
-
-
-def _on_device(source: Stream | None) -> Batch | Stream | None:
-    """Rows in memory as one Batch on the device; what lies in a file stays there."""
-    if source is None or is_mapped(source.data):
-        return source
-    data, rows = source.data, source.rows
-    return jax.device_put(data if rows is None else jax.tree.map(lambda a: np.asarray(a)[rows], data))
-
-
-def _weighted(source: Stream, class_weights: Any) -> Stream:
-    """Weights of rows times the weights of their classes."""
-    w, y = np.asarray(class_weights, np.float32), np.asarray(source.data.y)
-    if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise ValueError(f"fit: class_weights need integer classes (N,), got targets of {y.dtype} {y.shape}")
-    if w.ndim != 1 or not np.all(np.isfinite(w) & (w >= 0)):
-        raise ValueError(f"fit: expected class_weights to be (C,) finite numbers of 0 or more, got {class_weights!r}")
-    if y.size and not 0 <= y.min() <= y.max() < len(w):
-        raise ValueError(f"fit: expected a class weight for classes {y.min()} to {y.max()}, got {len(w)} weights")
-    weights = w[y] if source.data.weights is None else w[y] * np.asarray(source.data.weights, np.float32)
-    return dataclasses.replace(source, data=source.data._replace(weights=weights))
 
 
 def _start(job: _Job, state: TrainState, history: History | None) -> _Run:
@@ -242,8 +197,9 @@ def _trained(job: _Job, run: _Run) -> tuple[TrainState, Metrics, Metrics | None]
 
 
 def _measure(model: Model, state: TrainState, source: Batch | Stream) -> Metrics:
-    measure = stream_evaluate if isinstance(source, Stream) else evaluate
-    return measure(model, state.params, source, step=state.step)
+    if isinstance(source, Stream):
+        return stream_evaluate(model, state.params, source, step=state.step)
+    return evaluate(model, state.params, source, step=state.step)
 
 
 def _optimizer(job: _Job, run: _Run) -> Any:
@@ -275,7 +231,6 @@ def _checked(job: _Job, before: _Run, after: _Run) -> _Run:
 
 def _check_settings(
     epochs: int,
-    order: Any,
     validation: Any,
     early_stopping: EarlyStopping | None,
     plateau: ReduceOnPlateau | None,
@@ -283,12 +238,6 @@ def _check_settings(
 ) -> None:
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"fit: expected epochs to be an int of 1 or more, got {epochs!r}")
-    if isinstance(validation, float) and not 0 < validation < 1:
-        raise ValueError(f"fit: expected validation to be a share between 0 and 1, or a Batch, got {validation}")
-    if isinstance(validation, float) and order is None:
-        raise ValueError(
-            "fit: rows to hold out are drawn with a key made from order; pass one, or validation as a Batch"
-        )
     for rule in (early_stopping, plateau):
         if rule is not None and validation is None:
             raise ValueError(
@@ -296,23 +245,6 @@ def _check_settings(
             )
     if measure_training is not None and (type(measure_training) is not int or measure_training < 1):
         raise ValueError(f"fit: expected measure_training to be a number of rows, 1 or more, got {measure_training!r}")
-
-
-def _check_classes(model: Model, state: TrainState, data: Batch, name: str) -> None:
-    """Raise ValueError where a class has no output: inside the compiled program it could only become NaN."""
-    y = np.asarray(data.y)
-    if not isinstance(model.loss, SoftmaxCrossEntropy) or not np.issubdtype(y.dtype, np.integer) or y.size == 0:
-        return
-    at_zero = jnp.zeros((1, *model.input_shape), jnp.asarray(data.x[:1]).dtype)
-    network = dataclasses.replace(model, loss=SoftmaxCrossEntropy(), penalty=None)
-    dtype = parameter_dtype(state.params)
-    count = jax.eval_shape(lambda: forward(at_step(network, 0, dtype), state.params, at_zero)).shape[-1]
-    counted = y if data.weights is None else y[np.asarray(data.weights) != 0]
-    if counted.size and not 0 <= counted.min() <= counted.max() < count:
-        raise ValueError(
-            f"fit: expected classes 0 to {count - 1} in {name}, for the network's {count} outputs, "
-            f"got {counted.min()} to {counted.max()}"
-        )
 
 
 def describe(history: History) -> str:

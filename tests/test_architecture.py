@@ -20,7 +20,7 @@ LEVELS = [
     {"training"},
     {"explaining", "streaming", "stopping"},
     {"tracing"},
-    {"replay"},
+    {"replay", "sources"},
     {"fitting", "sweeps"},
     {"gradients", "checkpoints", "plots", "augmentation", "landscapes", "statistics", "tensorboard"},
 ]
