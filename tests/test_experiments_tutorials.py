@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import os
 import re
 import shlex
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 import tyro
 
 import fnnet
-from experiments import results_file, table, xor
+from experiments import kaggle_digits, results_file, table, toys, xor
 from experiments.results_file import Result, command_of, record
 
+HAS_MNIST = "FNNET_DATA" in os.environ and (Path(os.environ["FNNET_DATA"]) / "mnist").is_dir()
 RESULTS = Path(table.__file__).parent / "results"
 
 
@@ -86,6 +88,181 @@ def test_settings_of_xor_that_make_no_sense_are_refused_in_a_line(setting, tmp_p
     with pytest.raises(SystemExit, match="expected"):
         xor.main(xor.Config(**setting, runs=tmp_path))
     assert not list(tmp_path.iterdir())
+
+
+# --- Kaggle's digits ---
+
+
+def enlarged_digits(count):
+    """The embedded digits as 28 x 28 images: every pixel threefold, a margin of two."""
+    data = fnnet.datasets.digits()
+    images = 15 * np.kron(data.x[:count], np.ones((1, 3, 3), np.uint8))
+    return np.pad(images, ((0, 0), (2, 2), (2, 2))), data.y[:count]
+
+
+def test_kaggle_digits_from_csv_to_submission(tmp_path, capsys):
+    images, labels = enlarged_digits(400)
+    kaggle_digits.write_table(tmp_path / "train.csv", images[:300], labels[:300])
+    kaggle_digits.write_table(tmp_path / "test.csv", images[300:], None)
+    files = {name: tmp_path / f"{name}.csv" for name in ("train", "test", "answers")}
+    config = kaggle_digits.Config(
+        csv=files["train"], test_csv=files["test"], submission=files["answers"], iterations=30, dev_rows=50,
+        bugs=False, runs=tmp_path / "runs", copy_to=tmp_path / "results",
+    )  # fmt: skip
+    lines = kaggle_digits.main(config)
+    assert [line.iteration for line in lines] == [0, 10, 20, 30]
+    answers = np.loadtxt(files["answers"], int, delimiter=",", skiprows=1)
+    np.testing.assert_array_equal(answers[:, 0], np.arange(1, 101))
+    kept = results_file.read(tmp_path / "results" / "kaggle_digits.json")
+    assert kept["ours"]["dev accuracy, squared error"].values == [100 * lines[-1].accuracy["squared error"]]
+    assert (tmp_path / "results" / "kaggle_digits.png").read_bytes().startswith(b"\x89PNG")
+    assert "250 rows to learn from, 50 held out" in capsys.readouterr().out
+
+
+def in_numpy(params, images, labels):
+    """(loss, gradients) of the tutorial's network; the softmax with its whole Jacobian, a row at a time."""
+    (w1, b1), (w2, b2), (w3, b3) = ((np.asarray(p.w, float), np.asarray(p.b, float)) for p in params if p != ())
+    x, loss, grads = images.reshape(len(images), -1) / 255.0, 0.0, 0
+    for row, label in zip(x, labels, strict=True):
+        h1 = np.maximum(row @ w1 + b1, 0)
+        h2 = np.maximum(h1 @ w2 + b2, 0)
+        z = h2 @ w3 + b3
+        p = np.exp(z - z.max()) / np.exp(z - z.max()).sum()
+        r = p - np.eye(10)[label]
+        loss += r @ r / len(x)
+        dz3 = (np.diag(p) - np.outer(p, p)) @ (2 * r) / len(x)
+        dz2 = w3 @ dz3 * (h2 > 0)
+        dz1 = w2 @ dz2 * (h1 > 0)
+        one = [np.outer(row, dz1), dz1, np.outer(h1, dz2), dz2, np.outer(h2, dz3), dz3]
+        grads = one if grads == 0 else [a + b for a, b in zip(grads, one, strict=True)]
+    return loss, grads
+
+
+@pytest.fixture(scope="module")
+def passes():
+    """(parameters, rows, name -> (value, six gradients)) of every network from the same start, in float64."""
+    rows = enlarged_digits(20)
+    with jax.enable_x64(True):
+        models = kaggle_digits.networks(kaggle_digits.Config())
+        params = fnnet.init(models["squared error"], jax.random.key(0), dtype="float64")
+        all_at_once = jax.jit(lambda params: {name: fnnet.backward(m, params, *rows) for name, m in models.items()})
+        params, found = jax.tree.map(np.asarray, (params, all_at_once(params)))
+    return params, rows, {name: (value, jax.tree.leaves(grads)) for name, (value, grads) in found.items()}
+
+
+def assert_same(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+def test_kaggle_digits_loss_and_gradients_are_those_of_numpy(passes):
+    params, rows, found = passes
+    value, grads = found["squared error"]
+    loss, theirs = in_numpy(params, *rows)
+    assert value == pytest.approx(loss, rel=1e-12)
+    assert max(abs(g).max() for g in grads) > 1e-3
+    assert_same(grads, theirs)
+
+
+def test_a_minus_one_hot_is_the_gradient_of_cross_entropy(passes):
+    _, _, found = passes
+    assert found["A - one_hot"][0] == found["squared error"][0]
+    assert_same(found["A - one_hot"][1], found["cross-entropy"][1])
+
+
+def test_a_two_layer_backward_leaves_the_first_layer_as_it_is(passes):
+    _, _, found = passes
+    right, wrong = found["squared error"], found["two-layer backward"]
+    assert wrong[0] == right[0]
+    assert not any(g.any() for g in wrong[1][:2])
+    assert_same(wrong[1][2:], right[1][2:])
+
+
+def test_one_bias_gradient_is_one_number_a_layer(passes):
+    _, _, found = passes
+    right, wrong = found["squared error"], found["one bias gradient"]
+    assert wrong[0] == right[0]
+    assert_same(wrong[1][::2], right[1][::2])
+    assert_same(wrong[1][1::2], [np.full(b.shape, b.sum()) for b in right[1][1::2]])
+
+
+def test_a_softmax_where_relu_belongs_is_another_network(passes):
+    _, _, found = passes
+    assert found["softmax for ReLU"][0] != pytest.approx(found["squared error"][0], rel=1e-3)
+
+
+def test_softmax_overflows_where_the_logits_are_large_and_nowhere_else(passes):
+    params, (images, labels), found = passes
+    assert_same(found["softmax overflows"][1], found["squared error"][1])
+    large = jax.tree.map(lambda p: np.float32(5) * np.asarray(p, np.float32), params)
+    models = kaggle_digits.networks(kaggle_digits.Config())
+    assert np.isnan(fnnet.loss(models["softmax overflows"], large, images, labels))
+    assert np.isfinite(fnnet.loss(models["squared error"], large, images, labels))
+
+
+@pytest.mark.skipif(not HAS_MNIST, reason="needs MNIST in FNNET_DATA")
+def test_the_tables_made_of_mnist_have_kaggle_s_sizes_and_every_image_once():
+    tables = kaggle_digits.from_mnist()
+    assert (tables.train.x.shape, tables.test.shape) == ((42_000, 28, 28), (28_000, 28, 28))
+    train, test = fnnet.datasets.mnist()
+    ours = np.concatenate([tables.train.y, tables.answers])
+    np.testing.assert_array_equal(np.bincount(ours), np.bincount(np.concatenate([train.y, test.y])))
+    np.testing.assert_array_equal(tables.test[-10_000:], test.x)
+    sums = np.concatenate([tables.train.x, tables.test]).sum((1, 2), dtype=np.int64)
+    both = np.concatenate([train.x, test.x]).sum((1, 2), dtype=np.int64)
+    np.testing.assert_array_equal(np.sort(sums), np.sort(both))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_MNIST, reason="needs MNIST in FNNET_DATA")
+def test_kaggle_s_files_at_their_real_size_give_the_numbers_of_the_arrays(tmp_path, capsys):
+    short = {"iterations": 2, "report_every": 2, "bugs": False, "runs": tmp_path / "runs"}
+    kaggle_digits.main(kaggle_digits.Config(make_csv=tmp_path))
+    direct = kaggle_digits.main(kaggle_digits.Config(**short, submission=tmp_path / "direct.csv"))
+    said = float(re.search(r"evaluate says (\S+) %", capsys.readouterr().out)[1])
+    files = {"csv": tmp_path / "train.csv", "test_csv": tmp_path / "test.csv", "submission": tmp_path / "answers.csv"}
+    read = kaggle_digits.main(kaggle_digits.Config(**short, **files))
+    assert [line.accuracy for line in read] == [line.accuracy for line in direct]
+    assert files["submission"].read_bytes() == (tmp_path / "direct.csv").read_bytes()
+    answers, truth = (
+        np.loadtxt(tmp_path / f, int, delimiter=",", skiprows=1) for f in ("answers.csv", "test_labels.csv")
+    )
+    assert answers.shape == (28_000, 2)
+    assert 100 * (answers[:, 1] == truth[:, 1]).mean() == pytest.approx(said, abs=2e-3)
+
+
+CLASSES = {"targets": np.array([0, 5, 3])}
+CHECKED = {
+    "right loss": (kaggle_digits.SquaredErrorOfClasses(), (6,), CLASSES, False),
+    "A - one_hot": (kaggle_digits.ErrorOfAnotherLoss(), (6,), CLASSES, True),
+    "softmax for ReLU": (kaggle_digits.SoftmaxForRelu(), (6,), {}, True),
+    "two-layer backward": (fnnet.Serial((fnnet.Dense(3), kaggle_digits.EndOfTheWayBack())), (6,), {}, True),
+    "one bias gradient": (kaggle_digits.OneBiasForAll(4), (6,), {}, True),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("subject", "shape", "more", "is_wrong"), CHECKED.values(), ids=CHECKED.keys())
+def test_the_gradient_checker_finds_a_wrong_backward(subject, shape, more, is_wrong):
+    assert bool(fnnet.check_gradients(subject, shape, key=jax.random.key(0), **more).failed) == is_wrong
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"iterations": 0}, {"iterations": 15}, {"dev_rows": 0}, {"csv": Path("no"), "submission": Path("s")}],
+    ids=str,
+)
+def test_settings_of_kaggle_digits_that_make_no_sense_are_refused_in_a_line(setting, tmp_path):
+    with pytest.raises(SystemExit, match="expected"):
+        kaggle_digits.main(kaggle_digits.Config(**setting, runs=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_toys_are_learnt_and_drawn(tmp_path):
+    right = toys.main(toys.Config(runs=tmp_path, copy_to=tmp_path))
+    assert min(right.values()) > 0.95
+    assert (tmp_path / "toys.png").read_bytes().startswith(b"\x89PNG")
 
 
 # --- the table ---
