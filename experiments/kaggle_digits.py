@@ -3,11 +3,12 @@
 The table (--csv train.csv; without it, the same table is made of MNIST's images) is shuffled, 1,000 rows are held out
 as a dev set, pixels are divided by 255. Weights start as randn * 0.5, biases as rand * 0.5; ReLU, ReLU, softmax;
 squared error on the probabilities, summed over the classes, mean over all rows; learning rate 1, 500 iterations, the
-dev accuracy every 10. Cross-entropy learns beside it from the same start. So do networks whose backward is wrong, one
-bug each, because the curves are how one finds such bugs: every one of them learns something.
+dev accuracy every 10. Cross-entropy learns beside it from the same start: at the same rate, which kills it, since its
+gradient is so much larger, and at a smaller one; and both losses from He's start, which suits ReLU. Then come networks
+whose backward is wrong, one bug each: curves are how one finds such bugs, for some of these networks learn too.
 
-With --test-csv test.csv the better of the two right networks (on the dev set) answers, and submission.csv is what
-Kaggle takes. --make-csv FOLDER writes train.csv and test.csv from MNIST, in Kaggle's format and sizes.
+With --test-csv test.csv the right network that is best on the dev rows answers, and submission.csv is what Kaggle
+takes. --make-csv FOLDER writes train.csv and test.csv from MNIST, in Kaggle's format and sizes.
 """
 
 import dataclasses
@@ -27,7 +28,7 @@ from experiments.run_folder import RunFolder
 from fnnet import datasets
 from fnnet.layers import DenseParams
 
-SQUARED, CROSS = "squared error", "cross-entropy"
+SQUARED = "squared error"
 TEST_ROWS = 28_000
 
 
@@ -49,12 +50,18 @@ class Config:
     """Iterations between two lines of the table."""
     learning_rate: float = 1.0
     """Of gradient descent."""
+    gentle_rate: float = 0.3
+    """Of cross-entropy where it has a rate of its own."""
     dev_rows: int = 1000
     """Rows held out."""
+    losses: bool = True
+    """Also train with cross-entropy, and from He's start."""
     bugs: bool = True
     """Also train the networks whose backward is wrong."""
     seed: int = 0
     """Of the shuffling and of the weights."""
+    seeds: int = 1
+    """Train the tutorial's network from so many starts (and dev sets), seed, seed + 1, ...: does its figure hold?"""
     runs: Path = Path("runs")
     """Where the run's folder is made."""
     copy_to: Path | None = None
@@ -96,9 +103,9 @@ def build(
     second: Any = fnnet.Relu(),  # noqa: B008
     output: Any = fnnet.Softmax(),  # noqa: B008
     loss: Any = SquaredErrorOfClasses(),  # noqa: B008
+    start: Any = (fnnet.Normal(0.5), fnnet.Uniform(0.0, 0.5)),  # noqa: B008
 ) -> fnnet.Model:
     """784-32-16-10; a bug replaces one part in its place, so all networks start from the same weights."""
-    start = fnnet.Normal(0.5), fnnet.Uniform(0.0, 0.5)
     hidden = dense(32, *start), first, dense(16, *start), second
     return fnnet.Model(
         fnnet.Serial((fnnet.Flatten(), fnnet.Rescale(1 / 255), *hidden, dense(10, *start), output)), loss, (28, 28)
@@ -176,17 +183,40 @@ class OverflowingSoftmax(fnnet.Softmax):
         return y, y
 
 
-def networks(config: Config) -> dict[str, fnnet.Model]:
-    """Name -> network: the two right ones, then a bug each."""
-    right = {SQUARED: build(), CROSS: build(output=fnnet.Identity(), loss=fnnet.SoftmaxCrossEntropy())}
-    wrong = {
+class Learner(NamedTuple):
+    """A network and the rate at which it learns."""
+
+    model: fnnet.Model
+    rate: float
+
+
+def right(config: Config) -> dict[str, Learner]:
+    """Name -> network without a bug; the tutorial's first."""
+    entropy = {"output": fnnet.Identity(), "loss": fnnet.SoftmaxCrossEntropy()}
+    he = {"start": (fnnet.HeNormal(), fnnet.Zeros())}
+    same, gentle = config.learning_rate, config.gentle_rate
+    return {SQUARED: Learner(build(), same)} | (
+        {}
+        if not config.losses
+        else {
+            "cross-entropy": Learner(build(**entropy), same),
+            f"cross-entropy at {gentle:g}": Learner(build(**entropy), gentle),
+            "squared error, He": Learner(build(**he), same),
+            f"cross-ent., He, {gentle:g}": Learner(build(**entropy, **he), gentle),
+        }
+    )
+
+
+def wrong(config: Config) -> dict[str, Learner]:
+    """Name of a bug -> the tutorial's network with it."""
+    models = {
         "A - one_hot": build(output=fnnet.Identity(), loss=ErrorOfAnotherLoss()),
         "softmax for ReLU": build(second=SoftmaxForRelu()),
         "two-layer backward": build(first=EndOfTheWayBack()),
         "one bias gradient": build(dense=OneBiasForAll),
         "softmax overflows": build(output=OverflowingSoftmax()),
     }
-    return right | wrong if config.bugs else right
+    return {name: Learner(model, config.learning_rate) for name, model in models.items()}
 
 
 # --- the data ---
@@ -263,36 +293,36 @@ class Line(NamedTuple):
     loss: dict[str, float]
 
 
-def learn(models: dict[str, fnnet.Model], train: fnnet.Batch, dev: fnnet.Batch, config: Config) -> Iterator[Line]:
+def learn(learners: dict[str, Learner], train: fnnet.Batch, dev: fnnet.Batch, config: Config) -> Iterator[Line]:
     """All networks, `report_every` iterations each in turn; a Line after every round, and one before the first."""
-    optimizer, every = fnnet.Sgd(config.learning_rate), config.report_every
     train, dev = jax.device_put((train, dev))
-    states = {name: fnnet.init_state(model, optimizer, jax.random.key(config.seed)) for name, model in models.items()}
-    losses = {name: float("nan") for name in models}
-    for iteration in range(0, config.iterations + 1, every):
+    key = jax.random.key(config.seed)
+    states = {name: fnnet.init_state(model, fnnet.Sgd(rate), key) for name, (model, rate) in learners.items()}
+    losses = {name: float("nan") for name in learners}
+    for iteration in range(0, config.iterations + 1, config.report_every):
         if iteration:
-            for name, model in models.items():
+            for name, (model, rate) in learners.items():
                 states[name], history = fnnet.train(
-                    model, optimizer, states[name], train, epochs=every, batch_size=len(train.y), order=None
-                )
+                    model, fnnet.Sgd(rate), states[name], train,
+                    epochs=config.report_every, batch_size=len(train.y), order=None,
+                )  # fmt: skip
                 losses[name] = float(history.training.loss[-1])
         params = {name: state.params for name, state in states.items()}
-        accuracy = {name: float(fnnet.evaluate(models[name], p, dev).accuracy) for name, p in params.items()}
+        accuracy = {name: float(fnnet.evaluate(learners[name].model, p, dev).accuracy) for name, p in params.items()}
         yield Line(iteration, params, accuracy, dict(losses))
 
 
-def pull(models: dict[str, fnnet.Model], params: Any, rows: fnnet.Batch) -> str:
-    """Why cross-entropy: how hard each loss pulls at the logits of rows that are wrong at the start."""
-    p = fnnet.predict(models[SQUARED], params, rows.x)
-    wrong = p.argmax(1) != rows.y
-    ones = jnp.ones(len(p))
+def pull(model: fnnet.Model, params: Any, rows: fnnet.Batch) -> str:
+    """How hard the two losses pull at the logits of rows that the tutorial's network has wrong at the start."""
+    p = fnnet.predict(model, params, rows.x)
+    is_wrong = p.argmax(1) != rows.y
     r = p - one_hot(jnp.asarray(rows.y), p)
-    squared = fnnet.Softmax().backward((), p, fnnet.SquaredError().backward(r, ones))[1]
-    medians = [float(jnp.median(jnp.linalg.norm(dz[wrong], axis=1))) for dz in (squared, r)]
+    squared = fnnet.Softmax().backward((), p, 2 * r)[1]
+    medians = [float(jnp.median(jnp.linalg.norm(dz[is_wrong], axis=1))) for dz in (squared, r)]
     return (
-        f"at the start {100 * float(wrong.mean()):.0f} % of the dev rows are wrong, and the median of |dz| over these "
-        f"is {medians[0]:.1e} for squared error, {medians[1]:.2f} for cross-entropy:\nwhere softmax is sure of the "
-        f"wrong class, its derivative is nearly 0, and squared error has to go through it"
+        f"randn * 0.5 makes a network that is sure and wrong: {100 * float(is_wrong.mean()):.0f} % of the dev rows "
+        f"are\nwrong at the start. There the derivative of softmax is nearly 0, and squared error has to go through "
+        f"it:\nthe median of |dz| is {medians[0]:.1e}, with cross-entropy {medians[1]:.2f}. So one rate cannot suit both."
     )
 
 
@@ -302,27 +332,22 @@ def answer(model: fnnet.Model, params: Any, images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def draw(lines: list[Line]) -> Any:
-    """A Figure: dev accuracy of the two losses, and of the bugs beside them."""
+def draw(lines: list[Line], bugs: list[str]) -> Any:
+    """A Figure: dev accuracy of the right networks, and of the bugs beside them."""
     from fnnet.plots import TRAINING, figure
 
-    names, iterations = list(lines[0].accuracy), [line.iteration for line in lines]
-    colors = dict(
-        zip(names, (TRAINING, "#222222", "#efb118", "#3ca951", "#ff725c", "#a463f2", "#97bbf5"), strict=False)
-    )
-    has_bugs = len(names) > 2
-    picture, axes = figure(13 if has_bugs else 6.5, 4.4, 2 if has_bugs else 1)
-    for axis, shown in zip(axes, (names[:2], names[:1] + names[2:]), strict=False):
-        for name in shown:
-            is_bug = name not in (SQUARED, CROSS)
+    colors = ("#222222", "#ff725c", "#3ca951", "#efb118", "#a463f2")
+    others = [name for name in lines[0].accuracy if name not in (SQUARED, *bugs)]
+    picture, axes = figure(13 if bugs else 6.5, 4.4, 2 if bugs else 1)
+    titles = "the tutorial's network, another loss, another start", "the tutorial's network, and with one bug each"
+    for axis, names, title in zip(axes, (others, bugs), titles, strict=False):
+        for name, color in ((SQUARED, TRAINING), *zip(names, colors, strict=False)):
             accuracy = [100 * line.accuracy[name] for line in lines]
-            label = f"{name}: {accuracy[-1]:.1f} %"
-            axis.plot(iterations, accuracy, color=colors[name], label=label, linewidth=1.6 if is_bug else 2.4)
-        axis.set(xlabel="iteration", ylabel="dev accuracy in %", ylim=(0, 100))
-        axis.legend(frameon=False, fontsize=9, loc="lower right")
-    axes[0].set_title("the same network under two losses")
-    if has_bugs:
-        axes[1].set_title("squared error, and with one bug each")
+            width = 2.6 if name == SQUARED else 1.4
+            label = f"{accuracy[-1]:.1f} %  {name}"
+            axis.plot([line.iteration for line in lines], accuracy, color=color, label=label, linewidth=width)
+        axis.set(xlabel="iteration", ylabel="dev accuracy in %", ylim=(0, 100), title=title)
+        axis.legend(fontsize=9, loc="lower right", framealpha=0.9, edgecolor="none")
     return picture
 
 
@@ -332,8 +357,9 @@ def check(config: Config) -> None:
         raise SystemExit(
             f"--iterations: expected a multiple of --report-every, got {config.iterations} and {config.report_every}"
         )
-    if config.dev_rows < 1:
-        raise SystemExit(f"--dev-rows: expected 1 or more, got {config.dev_rows}")
+    for name in ("dev_rows", "seeds"):
+        if getattr(config, name) < 1:
+            raise SystemExit(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(config, name)}")
     if config.submission is not None and config.csv is not None and config.test_csv is None:
         raise SystemExit("--submission: expected --test-csv with it, the rows to be answered")
 
@@ -351,25 +377,28 @@ def main(config: Config) -> list[Line]:
     if len(tables.train.y) <= config.dev_rows:
         raise SystemExit(f"--dev-rows: expected fewer than the table's {len(tables.train.y)}, got {config.dev_rows}")
     train, dev = hold_out(tables.train, config)
-    models, lines = networks(config), []
+    bugs = wrong(config) if config.bugs else {}
+    learners, lines = right(config) | bugs, []
     print(
         f"{len(train.y):,} rows to learn from, {len(dev.y):,} held out; read in {time.perf_counter() - begun:.1f} s\n"
     )
-    print("dev accuracy in %\niteration" + "".join(f"{name:>20}" for name in models))
+    for i, (name, (_, rate)) in enumerate(learners.items(), 1):
+        print(f"({i}) {name}{' (a bug)' if name in bugs else ''}, learning rate {rate:g}")
+    print("\ndev accuracy in %\niteration" + "".join(f"{f'({i + 1})':>7}" for i in range(len(learners))))
     with RunFolder("kaggle_digits", config, config.runs) as run:
-        for line in learn(models, train, dev, config):
-            print(f"{line.iteration:>9}" + "".join(f"{100 * a:>20.1f}" for a in line.accuracy.values()), flush=True)
+        for line in learn(learners, train, dev, config):
+            print(f"{line.iteration:>9}" + "".join(f"{100 * a:>7.1f}" for a in line.accuracy.values()), flush=True)
             run.log(iteration=line.iteration, dev_accuracy=line.accuracy, training_loss=line.loss)
-            lines.append(line._replace(params=None) if lines else line)
-            last = line
-        print(f"\n{pull(models, lines[0].params[SQUARED], dev)}")
-        picture = draw(lines)
+            lines.append(line)
+        print(f"\n{pull(learners[SQUARED].model, lines[0].params[SQUARED], dev)}")
+        picture = draw(lines, list(bugs))
         run.picture("kaggle_digits", picture)
         ours: dict[str, Result | str] = {
-            f"dev accuracy, {name}": Result([100 * a], "%", [config.seed], 1) for name, a in last.accuracy.items()
+            f"dev accuracy, {name}": Result([100 * a], "%", [config.seed], 1) for name, a in lines[-1].accuracy.items()
         }
+        ours[f"dev accuracy, {SQUARED}"] = again(config, tables.train, lines[-1])
         if tables.test is not None:
-            ours |= submit(models, last, tables, config, run.path / "submission.csv")
+            ours |= submit(right(config), lines[-1], tables, config, run.path / "submission.csv")
         seconds = time.perf_counter() - begun
         print(f"in {seconds:.1f} s; metrics and picture: {run.path}")
     if config.copy_to is not None:
@@ -377,19 +406,31 @@ def main(config: Config) -> list[Line]:
     return lines
 
 
+def again(config: Config, table: fnnet.Batch, last: Line) -> Result:
+    """The tutorial's network's dev accuracy for every seed; `last` has the first."""
+    values = [100 * last.accuracy[SQUARED]]
+    for seed in range(config.seed + 1, config.seed + config.seeds):
+        other = dataclasses.replace(config, seed=seed, report_every=config.iterations)
+        *_, line = learn({SQUARED: right(config)[SQUARED]}, *hold_out(table, other), other)
+        values.append(100 * line.accuracy[SQUARED])
+        print(f"seed {seed}: dev accuracy of {SQUARED} {values[-1]:.1f} %", flush=True)
+    return Result(values, "%", range(config.seed, config.seed + config.seeds), 1)
+
+
 def submit(
-    models: dict[str, fnnet.Model], last: Line, tables: Tables, config: Config, default: Path
+    learners: dict[str, Learner], last: Line, tables: Tables, config: Config, default: Path
 ) -> dict[str, Result | str]:
-    """Answer the test rows by the network that is better on the dev rows; where answers are known, say how well."""
+    """Answer the test rows by the network that is best on the dev rows; where answers are known, say how well."""
     assert tables.test is not None
-    name = max((SQUARED, CROSS), key=lambda name: last.accuracy[name])
-    path, labels = config.submission or default, answer(models[name], last.params[name], tables.test)
+    name = max(learners, key=lambda name: last.accuracy[name])
+    model, params = learners[name].model, last.params[name]
+    path, labels = config.submission or default, answer(model, params, tables.test)
     datasets.write_submission(path, labels)
     print(f"{len(labels):,} answers of {name}: {path}")
     if tables.answers is None:
         return {}
     test = fnnet.Batch(tables.test, tables.answers)
-    evaluated = 100 * float(fnnet.evaluate(models[name], last.params[name], test).accuracy)
+    evaluated = 100 * float(fnnet.evaluate(model, params, test).accuracy)
     right = 100 * float((labels == tables.answers).mean())
     print(f"{right:.3f} % of them are right; evaluate says {evaluated:.3f} %")
     return {f"submission of {len(labels):,} rows, {name}": Result([right], "%", [config.seed])}

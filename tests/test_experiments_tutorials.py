@@ -107,7 +107,7 @@ def test_kaggle_digits_from_csv_to_submission(tmp_path, capsys):
     files = {name: tmp_path / f"{name}.csv" for name in ("train", "test", "answers")}
     config = kaggle_digits.Config(
         csv=files["train"], test_csv=files["test"], submission=files["answers"], iterations=30, dev_rows=50,
-        bugs=False, runs=tmp_path / "runs", copy_to=tmp_path / "results",
+        losses=False, bugs=False, runs=tmp_path / "runs", copy_to=tmp_path / "results",
     )  # fmt: skip
     lines = kaggle_digits.main(config)
     assert [line.iteration for line in lines] == [0, 10, 20, 30]
@@ -138,12 +138,19 @@ def in_numpy(params, images, labels):
     return loss, grads
 
 
+def kaggle_networks():
+    config = kaggle_digits.Config()
+    return {
+        name: learner.model for name, learner in (kaggle_digits.right(config) | kaggle_digits.wrong(config)).items()
+    }
+
+
 @pytest.fixture(scope="module")
 def passes():
     """(parameters, rows, name -> (value, six gradients)) of every network from the same start, in float64."""
     rows = enlarged_digits(20)
     with jax.enable_x64(True):
-        models = kaggle_digits.networks(kaggle_digits.Config())
+        models = kaggle_networks()
         params = fnnet.init(models["squared error"], jax.random.key(0), dtype="float64")
         all_at_once = jax.jit(lambda params: {name: fnnet.backward(m, params, *rows) for name, m in models.items()})
         params, found = jax.tree.map(np.asarray, (params, all_at_once(params)))
@@ -195,7 +202,7 @@ def test_softmax_overflows_where_the_logits_are_large_and_nowhere_else(passes):
     params, (images, labels), found = passes
     assert_same(found["softmax overflows"][1], found["squared error"][1])
     large = jax.tree.map(lambda p: np.float32(5) * np.asarray(p, np.float32), params)
-    models = kaggle_digits.networks(kaggle_digits.Config())
+    models = kaggle_networks()
     assert np.isnan(fnnet.loss(models["softmax overflows"], large, images, labels))
     assert np.isfinite(fnnet.loss(models["squared error"], large, images, labels))
 
