@@ -195,16 +195,13 @@ def right(config: Config) -> dict[str, Learner]:
     entropy = {"output": fnnet.Identity(), "loss": fnnet.SoftmaxCrossEntropy()}
     he = {"start": (fnnet.HeNormal(), fnnet.Zeros())}
     same, gentle = config.learning_rate, config.gentle_rate
-    return {SQUARED: Learner(build(), same)} | (
-        {}
-        if not config.losses
-        else {
-            "cross-entropy": Learner(build(**entropy), same),
-            f"cross-entropy at {gentle:g}": Learner(build(**entropy), gentle),
-            "squared error, He": Learner(build(**he), same),
-            f"cross-ent., He, {gentle:g}": Learner(build(**entropy, **he), gentle),
-        }
-    )
+    others = {
+        "cross-entropy": Learner(build(**entropy), same),
+        f"cross-entropy at {gentle:g}": Learner(build(**entropy), gentle),
+        "squared error, He": Learner(build(**he), same),
+        f"cross-entropy at {gentle:g}, He": Learner(build(**entropy, **he), gentle),
+    }
+    return {SQUARED: Learner(build(), same)} | (others if config.losses else {})
 
 
 def wrong(config: Config) -> dict[str, Learner]:
@@ -319,10 +316,11 @@ def pull(model: fnnet.Model, params: Any, rows: fnnet.Batch) -> str:
     r = p - one_hot(jnp.asarray(rows.y), p)
     squared = fnnet.Softmax().backward((), p, 2 * r)[1]
     medians = [float(jnp.median(jnp.linalg.norm(dz[is_wrong], axis=1))) for dz in (squared, r)]
+    share = 100 * float(is_wrong.mean())
     return (
-        f"randn * 0.5 makes a network that is sure and wrong: {100 * float(is_wrong.mean()):.0f} % of the dev rows "
-        f"are\nwrong at the start. There the derivative of softmax is nearly 0, and squared error has to go through "
-        f"it:\nthe median of |dz| is {medians[0]:.1e}, with cross-entropy {medians[1]:.2f}. So one rate cannot suit both."
+        f"randn * 0.5 makes a network that is sure and wrong: {share:.0f} % of the dev rows are wrong at the start.\n"
+        f"There the derivative of softmax is nearly 0, and squared error has to go through it: the median of |dz| is\n"
+        f"{medians[0]:.1e}, with cross-entropy {medians[1]:.2f}. So one rate cannot suit both."
     )
 
 
