@@ -44,11 +44,11 @@ class Result(NamedTuple):
 
     def __str__(self) -> str:
         """`97.81 % ± 0.13 (5 seeds)`: mean, standard deviation (n - 1), number of seeds."""
-        unit = f" {self.unit}" if self.unit else ""
+        unit, count = f" {self.unit}" if self.unit else "", len(self.values)
         mean = f"{statistics.fmean(self.values):.{self.decimals}f}{unit}"
-        if len(self.values) == 1:
-            return mean
-        return f"{mean} ± {statistics.stdev(self.values):.{self.decimals}f} ({len(self.values)} seeds)"
+        if count == 1:
+            return f"{mean} (1 seed)" if len(self.seeds) else mean
+        return f"{mean} ± {statistics.stdev(self.values):.{self.decimals}f} ({count} seeds)"
 
 
 def record(

@@ -16,6 +16,7 @@ import numpy as np
 import tyro
 
 import fnnet
+from experiments.results_file import Result, command_of, record
 from experiments.run_folder import RunFolder
 from fnnet import datasets
 from fnnet.plots import TRAINING, VALIDATION
@@ -40,7 +41,7 @@ class Config:
     runs: Path = Path("runs")
     """Where the run's folder is made."""
     copy_to: Path | None = None
-    """A folder that gets a copy of the picture, such as experiments/results."""
+    """A folder that gets the figures and the picture too, such as experiments/results."""
 
 
 def classes(count: int, seed: int) -> dict[str, fnnet.Batch]:
@@ -131,9 +132,23 @@ def main(config: Config) -> dict[str, float]:
     with RunFolder("toys", config, config.runs) as run:
         run.log(**right)
         run.picture("toys", picture)
-        if config.copy_to is not None:
-            picture.savefig(config.copy_to / "toys.png")
-        print(f"in {time.perf_counter() - begun:.1f} s; picture: {run.path / 'toys.png'}")
+        seconds = time.perf_counter() - begun
+        print(f"in {seconds:.1f} s; picture: {run.path / 'toys.png'}")
+    if config.copy_to is not None:
+        path = record(
+            "toys",
+            command=command_of("toys", config),
+            tutorial="toy problems: 2-32-32-3, ReLU, Adam",
+            author="",
+            ours={
+                f"{name}, fresh points": Result([100 * share], "%", [config.seed], 1) for name, share in right.items()
+            },
+            seconds=seconds,
+            folder=config.copy_to,
+            pictures={"toys.png": "The toy problems of fnnet.datasets and what a small network makes of them"},
+        )
+        picture.savefig(path.with_name("toys.png"))
+        print(f"kept: {path}")
     return right
 
 

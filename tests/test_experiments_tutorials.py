@@ -79,8 +79,9 @@ def test_starts_that_learn_are_counted_one_by_one():
 
 
 @pytest.mark.slow
-def test_gradient_descent_learns_xor_from_20_of_20_starts():
-    assert xor.learnt(1.0, fnnet.Sgd(0.1), range(20), 10_000) == 20
+@pytest.mark.parametrize(("deviation", "rate"), [(1.0, 0.1), (0.5, 0.5)])
+def test_gradient_descent_learns_xor_from_20_of_20_starts(deviation, rate):
+    assert xor.learnt(deviation, fnnet.Sgd(rate), range(20), 10_000) == 20
 
 
 @pytest.mark.parametrize("setting", [{"epochs": 0}, {"epochs": 1500}, {"report_every": 0}, {"seeds": -1}], ids=str)
@@ -286,7 +287,7 @@ def kept():
 
 
 def test_every_result_has_its_pictures_and_a_command_that_its_script_takes():
-    assert {"xor", "kaggle_digits"} <= kept().keys()
+    assert {"xor", "kaggle_digits", "toys"} <= kept().keys()
     for name, result in kept().items():
         assert result["experiment"] == name
         for picture in result["pictures"]:
@@ -302,7 +303,12 @@ ONE = {
     "command": "python -m experiments.one",
     "tutorial": "a | b",
     "author": "",
-    "ours": {"accuracy": Result(np.array([97.0, 98.0, 99.0]), "%", range(3)), "loss": Result([0.5]), "said": "words"},
+    "ours": {
+        "accuracy": Result(np.array([97.0, 98.0, 99.0]), "%", range(3)),
+        "loss": Result([0.5]),
+        "said": "words",
+        "one": Result([1], "%", [7], 1),
+    },
     "seconds": np.float32(1234.56),
     "pictures": {"one.png": "A picture"},
 }
@@ -318,7 +324,7 @@ def test_a_row_is_made_of_what_was_recorded(tmp_path):
         "`python -m experiments.one`",
         r"a \| b",
         "no figure",
-        "accuracy: 98.00 % ± 1.00 (3 seeds)<br>loss: 0.50<br>said: words",
+        "accuracy: 98.00 % ± 1.00 (3 seeds)<br>loss: 0.50<br>said: words<br>one: 1.0 % (1 seed)",
         "1,234.6 s",
     ]
     assert f"jax {jax.__version__}, numpy {np.__version__}" in cells[5]
