@@ -312,11 +312,11 @@ def learn(learners: dict[str, Learner], train: fnnet.Batch, dev: fnnet.Batch, co
 
 def pull(model: fnnet.Model, params: Any, rows: fnnet.Batch) -> str:
     """How hard the two losses pull at the logits of rows that the tutorial's network has wrong at the start."""
-    p = fnnet.predict(model, params, rows.x)
+    p = np.asarray(fnnet.predict(model, params, rows.x))
     is_wrong = p.argmax(1) != rows.y
-    r = p - one_hot(jnp.asarray(rows.y), p)
-    squared = fnnet.Softmax().backward((), p, 2 * r)[1]
-    medians = [float(jnp.median(jnp.linalg.norm(dz[is_wrong], axis=1))) for dz in (squared, r)]
+    r = p - np.eye(p.shape[1])[rows.y]
+    squared = p * (2 * r - (2 * r * p).sum(1, keepdims=True))  # back through the softmax
+    medians = [np.median(np.linalg.norm(dz[is_wrong], axis=1)) for dz in (squared, r)]
     share = 100 * float(is_wrong.mean())
     return (
         f"randn * 0.5 makes a network that is sure and wrong: {share:.0f} % of the dev rows are wrong at the start.\n"
@@ -327,8 +327,8 @@ def pull(model: fnnet.Model, params: Any, rows: fnnet.Batch) -> str:
 
 def answer(model: fnnet.Model, params: Any, images: np.ndarray) -> np.ndarray:
     """The most probable class of every image, (N,)."""
-    parts = [fnnet.predict(model, params, images[i : i + 1000]).argmax(1) for i in range(0, len(images), 1000)]
-    return np.concatenate(parts)
+    parts = [fnnet.predict(model, params, images[i : i + 1000]) for i in range(0, len(images), 1000)]
+    return np.concatenate(parts).argmax(1)
 
 
 def draw(lines: list[Line], bugs: list[str]) -> Any:
