@@ -337,7 +337,7 @@ def draw(lines: list[Line], bugs: list[str]) -> Any:
 
     colors = ("#222222", "#ff725c", "#3ca951", "#efb118", "#a463f2", "#9c6b4e")
     others = [name for name in lines[0].accuracy if name not in (SQUARED, *bugs)]
-    picture, axes = figure(13 if bugs else 6.5, 4.4, 2 if bugs else 1)
+    picture, axes = figure(16 if bugs else 8, 4.4, 2 if bugs else 1)
     titles = "the tutorial's network, another loss, another start", "the tutorial's network, and with one bug each"
     for axis, names, title in zip(axes, (others, bugs), titles, strict=False):
         for name, color in ((SQUARED, TRAINING), *zip(names, colors, strict=False)):
@@ -346,7 +346,7 @@ def draw(lines: list[Line], bugs: list[str]) -> Any:
             label = f"{accuracy[-1]:.1f} %  {name}"
             axis.plot([line.iteration for line in lines], accuracy, color=color, label=label, linewidth=width)
         axis.set(xlabel="iteration", ylabel="dev accuracy in %", ylim=(0, 100), title=title)
-        axis.legend(fontsize=9, loc="lower right", framealpha=0.9, edgecolor="none")
+        axis.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
     return picture
 
 
