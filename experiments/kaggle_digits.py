@@ -8,7 +8,8 @@ gradient is so much larger, and at a smaller one; and both losses from He's star
 whose backward is wrong, one bug each: curves are how one finds such bugs, for some of these networks learn too.
 
 With --test-csv test.csv the right network that is best on the dev rows answers, and submission.csv is what Kaggle
-takes. --make-csv FOLDER writes train.csv and test.csv from MNIST, in Kaggle's format and sizes.
+takes. --make-csv FOLDER writes train.csv and test.csv from MNIST, in Kaggle's format and sizes. Everything takes some
+minutes on a laptop; --no-losses --no-bugs, the tutorial's network alone, about one.
 """
 
 import dataclasses
@@ -361,6 +362,8 @@ def check(config: Config) -> None:
             raise SystemExit(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(config, name)}")
     if config.submission is not None and config.csv is not None and config.test_csv is None:
         raise SystemExit("--submission: expected --test-csv with it, the rows to be answered")
+    if config.submission is not None and not config.submission.parent.is_dir():
+        raise SystemExit(f"--submission: expected a folder that exists, got {config.submission.parent}")
 
 
 def main(config: Config) -> list[Line]:

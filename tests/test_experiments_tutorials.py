@@ -262,7 +262,13 @@ def test_the_gradient_checker_finds_a_wrong_backward(subject, shape, more, is_wr
 
 @pytest.mark.parametrize(
     "setting",
-    [{"iterations": 0}, {"iterations": 15}, {"dev_rows": 0}, {"csv": Path("no"), "submission": Path("s")}],
+    [
+        {"iterations": 0},
+        {"iterations": 15},
+        {"dev_rows": 0},
+        {"csv": Path("no"), "submission": Path("s")},
+        {"submission": Path("no/such/s")},
+    ],
     ids=str,
 )
 def test_settings_of_kaggle_digits_that_make_no_sense_are_refused_in_a_line(setting, tmp_path):
