@@ -71,6 +71,7 @@ def mlp(
     penalty: Any = None,
     output: Any = None,
     dropout: Number = None,
+    input_dropout: Number = None,
     weights: Any = HeNormal(),  # noqa: B008
     biases: Any = Zeros(),  # noqa: B008
     input_shape: tuple[int, ...] | None = None,
@@ -82,6 +83,7 @@ def mlp(
     activation   of the hidden layers; a tuple gives each its own
     output       activation of the last layer (None: none, since losses take logits)
     dropout      rate, after every hidden activation
+    input_dropout   rate, on the inputs (0.2 beside 0.5 for hidden layers is Srivastava and others' 2014 choice)
     weights, biases   initialisers of every Dense
     input_shape  of one row if not (sizes[0],): `(28, 28)` puts a Flatten in front
     scale        puts a Rescale in front: 1 / 255 for pixels
@@ -97,6 +99,7 @@ def mlp(
         raise ValueError(f"mlp: expected {hidden} activations for {hidden} hidden layers, got {len(activations)}")
     layers = [] if len(input_shape) == 1 else [Flatten()]
     layers += [] if scale is None else [Rescale(scale)]
+    layers += [] if input_dropout is None else [Dropout(input_dropout)]
     for size, f in zip(sizes[1:-1], activations, strict=True):
         layers += [Dense(size, weights, biases), f, *([] if dropout is None else [Dropout(dropout)])]
     layers += [Dense(sizes[-1], weights, biases), *([] if output is None else [output])]

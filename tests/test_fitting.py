@@ -112,6 +112,19 @@ def test_a_run_goes_on_from_the_state_and_history_that_on_epoch_saw():
     assert bits((again, whole)) == bits((state, history))
 
 
+def test_a_run_kept_on_disk_goes_on_from_its_last_checkpoint(tmp_path):
+    rules = {"early_stopping": EarlyStopping(patience=9), "plateau": ReduceOnPlateau(0.5, patience=1)}
+    with fnnet.keeping(tmp_path, last=2) as keep:
+        on_epoch = lambda state, history: keep(  # noqa: E731
+            MODEL, ADAM, state, history=history, score=-history.validation.loss[-1]
+        )
+        expected = run(epochs=6, **rules, on_epoch=on_epoch)
+    whole = [fnnet.restore(tmp_path / f"step-{step:010d}.safetensors") for step in (15, 18)]
+    assert bits((whole[1].state, whole[1].history)) == bits((expected[1].stopping.last, expected[1]))
+    again = run(state=whole[0].state, history=whole[0].history, epochs=1, **rules)
+    assert bits(again) == bits(expected)
+
+
 def test_a_history_goes_with_its_state_and_its_metrics():
     rule = {"early_stopping": EarlyStopping(patience=9)}
     _, history = run(**rule)

@@ -323,14 +323,14 @@ def test_float64_is_given_or_refused(float64):
 
 def test_mlp_builds_what_it_says():
     model = fnnet.mlp(
-        (4, 3, 2, 1), activation=(fnnet.Tanh(), fnnet.Relu()), output=fnnet.Sigmoid(), dropout=0.1,
+        (4, 3, 2, 1), activation=(fnnet.Tanh(), fnnet.Relu()), output=fnnet.Sigmoid(), dropout=0.1, input_dropout=0.2,
         input_shape=(2, 2), scale=0.5, weights=fnnet.Zeros(), biases=None,
     )  # fmt: skip
     dense = lambda n: fnnet.Dense(n, fnnet.Zeros(), None)  # noqa: E731
     drop = fnnet.Dropout(0.1)
     assert model.network == fnnet.Serial(
         (
-            *(fnnet.Flatten(), fnnet.Rescale(0.5)),
+            *(fnnet.Flatten(), fnnet.Rescale(0.5), fnnet.Dropout(0.2)),
             *(dense(3), fnnet.Tanh(), drop),
             *(dense(2), fnnet.Relu(), drop),
             *(dense(1), fnnet.Sigmoid()),

@@ -90,4 +90,4 @@ def _is_best(best: Path, score: Number) -> bool:
     if not best.exists():
         return True
     previous = restore_score(best)
-    return previous is None or score > previous
+    return previous is None or bool(score > previous)
