@@ -89,6 +89,7 @@ from fnnet.schedules import (
 from fnnet.spec import Number, Static, at_step, spec, static
 from fnnet.statistics import LayerStatistics, layer_statistics, over_time
 from fnnet.stopping import EarlyStopping, ReduceOnPlateau
+from fnnet.streaming import data_mesh
 from fnnet.tracing import LayerTrace, Trace, per_example_gradients, trace
 from fnnet.training import (
     History,
@@ -194,6 +195,7 @@ __all__ = [
     "backward",
     "check_gradients",
     "data_digest",
+    "data_mesh",
     "datasets",
     "evaluate",
     "fit",

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh
 from jaxtyping import Num, PRNGKeyArray
 
 from fnnet.batch import Batch
@@ -20,7 +21,7 @@ from fnnet.replay import Culprit, find_culprit, is_finite
 from fnnet.sources import check_classes, on_device, sources_of, with_class_weights
 from fnnet.spec import Number, at_least_float32, parameter_dtype
 from fnnet.stopping import EarlyStopping, ReduceOnPlateau, scaled
-from fnnet.streaming import Stream, stream_epoch, stream_evaluate
+from fnnet.streaming import Stream, replicated, stream_epoch, stream_evaluate
 from fnnet.training import History, Metrics, TrainState, evaluate, train
 
 
@@ -54,6 +55,7 @@ def fit(
     class_weights: Num[Any, "C"] | tuple[Number, ...] | None = None,
     measure_training: int | None = None,
     history: History | None = None,
+    mesh: Mesh | None = None,
     progress: bool = True,
     on_epoch: Callable[[TrainState, History], None] | None = None,
 ) -> tuple[TrainState, History]:
@@ -66,6 +68,9 @@ def fit(
     measure_training  so many rows of the training data are also measured after every epoch, at fixed parameters and
                 without class weights (`history.measured`): the loss met while training is older, and has dropout on
     history     of an earlier fit, to go on from: 5 epochs and 5 more are 10, bit for bit. Returned with the new epochs
+    mesh        devices that share every batch: `fnnet.data_mesh()` is all there are, on all hosts. Each has a copy of
+                the parameters; rows are read as they are needed; a batch that does not divide is filled up with rows
+                of weight 0. Equal to one device up to rounding (with dropout, where batches divide)
     progress    a bar with the loss and accuracy of each epoch; needs the extra `experiments`
     on_epoch    called after every epoch with the state and the History so far
 
@@ -80,6 +85,8 @@ def fit(
     if the loss or a parameter is no number.
     """
     _check_settings(epochs, validation, early_stopping, plateau, measure_training)
+    if mesh is not None and (mesh.devices.ndim != 1 or mesh.axis_types != (AxisType.Auto,)):
+        raise ValueError(f"fit: expected a mesh of one automatic axis, such as fnnet.data_mesh(), got {mesh}")
     sources = sources_of(data, validation, order, measure_training)
     check_classes(model, state, sources.training.data, "data")
     if sources.validation is not None:
@@ -88,7 +95,8 @@ def fit(
         sources = sources._replace(training=with_class_weights(sources.training, class_weights))
     watched = (None if source is None else on_device(source) for source in (sources.validation, sources.measured))
     settings = (batch_size, order, early_stopping, plateau)
-    job = _Job(model, optimizer, *settings, on_device(sources.training), *watched)
+    training = on_device(sources.training) if mesh is None else sources.training
+    job = _Job(model, optimizer, mesh, *settings, training, *watched)
     run = start = _start(job, state, history)
     with _bar(epochs, progress) as bar:
         try:
@@ -112,6 +120,7 @@ class _Job(NamedTuple):
 
     model: Model
     optimizer: Any
+    mesh: Mesh | None
     batch_size: int
     order: PRNGKeyArray | None
     early_stopping: EarlyStopping | None
@@ -145,6 +154,8 @@ def _start(job: _Job, state: TrainState, history: History | None) -> _Run:
         state = stopping.last
     if job.plateau is not None:
         plateau = job.plateau.start() if history.plateau is None else history.plateau
+    if job.mesh is not None:
+        state = replicated(state, job.mesh)
     return _Run(state, history._replace(stopping=stopping, plateau=plateau))
 
 
@@ -189,7 +200,7 @@ def _trained(job: _Job, run: _Run) -> tuple[TrainState, Metrics, Metrics | None]
     """State, training metrics and, where they come out of the same program, validation metrics, all ()."""
     optimizer, settings = _optimizer(job, run), {"batch_size": job.batch_size, "order": job.order}
     if isinstance(job.training, Stream):
-        return *stream_epoch(job.model, optimizer, run.state, job.training, **settings), None
+        return *stream_epoch(job.model, optimizer, run.state, job.training, mesh=job.mesh, **settings), None
     validation = None if isinstance(job.validation, Stream) else job.validation
     state, part = train(job.model, optimizer, run.state, job.training, epochs=1, validation=validation, **settings)
     training, measured, *_ = jax.tree.map(lambda m: np.asarray(m)[0], part)

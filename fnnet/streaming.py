@@ -6,12 +6,13 @@ before the work is done. Only what is in the two chunks is in memory.
 
 import dataclasses
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PRNGKeyArray
 
 from fnnet.batch import Batch
@@ -61,16 +62,25 @@ def is_mapped(data: Batch) -> bool:
 
 
 def batches(
-    stream: Stream, order: PRNGKeyArray | None, step: Any, batch_size: int, at_once: int = 1
+    stream: Stream, order: PRNGKeyArray | None, step: Any, batch_size: int, at_once: int = 1, mesh: Mesh | None = None
 ) -> Iterator[Batch]:
-    """The batches of the epoch that `step` lies in, `at_once` of them stacked: every array (at_once, B, ...)."""
+    """The batches of the epoch that `step` lies in, `at_once` of them stacked: every array (at_once, B, ...).
+
+    With a mesh, B is the next multiple of its size, the rows more weigh 0, and the arrays lie spread over its
+    devices along B; each process reads the rows of its own devices only.
+    """
     rows, real = jax.tree.map(np.asarray, _plan(order, step, len(stream), batch_size))
+    own = slice(None)
+    if mesh is not None:
+        rows, real = _padded(rows, real, -rows.shape[1] % mesh.size)
+        own = _own_columns(mesh, rows.shape)
     for start in range(0, len(rows), at_once):
-        part = rows[start : start + at_once]
+        part = rows[start : start + at_once, own]
         x, y, weights = stream.take(part.ravel())
         if real is not None:
-            weights = _only(real[start : start + at_once].ravel(), weights)
-        yield jax.tree.map(lambda a, shape=part.shape: a.reshape(*shape, *a.shape[1:]), Batch(x, y, weights))
+            weights = _only(real[start : start + at_once, own].ravel(), weights)
+        batch = jax.tree.map(lambda a, shape=part.shape: a.reshape(*shape, *a.shape[1:]), Batch(x, y, weights))
+        yield batch if mesh is None else _spread(batch, mesh, rows.shape[1])
 
 
 def stream_epoch(
@@ -82,16 +92,20 @@ def stream_epoch(
     batch_size: int,
     order: PRNGKeyArray | None,
     chunk_bytes: int = CHUNK_BYTES,
+    mesh: Mesh | None = None,
 ) -> tuple[TrainState, Metrics]:
     """`train_epoch` over rows that are read as they are needed; the same bits.
 
     chunk_bytes   of the inputs in a chunk, at most; a chunk is at least one batch
+    mesh          of devices that share every batch (see `data_mesh`): sums over rows become sums over devices, so
+                  the bits differ as the order of summing does
     """
     row = stream.data.x.itemsize * int(np.prod(stream.data.x.shape[1:]))
     at_once = max(1, int(chunk_bytes // max(1, row * min(batch_size, len(stream)))))
     parts = []
-    for chunk in batches(stream, order, state.step, batch_size, at_once):
-        state, metrics = train_batches(model, optimizer, state, chunk)
+    work = train_batches if mesh is None else _on_mesh(mesh)
+    for chunk in batches(stream, order, state.step, batch_size, at_once, mesh):
+        state, metrics = work(model, optimizer, state, chunk)
         parts.append(metrics)
     return state, mean_metrics(jax.tree.map(lambda *m: jnp.concatenate(m), *parts))
 
@@ -106,6 +120,58 @@ def stream_evaluate(model: Model, params: Any, stream: Stream, *, batch_size: in
         new = np.arange(start, start + size) >= first  # the last slice overlaps: rows already counted weigh 0
         parts.append(evaluate(model, params, Batch(x, y, _only(new, weights)), batch_size=size, step=step))
     return mean_metrics(jax.tree.map(lambda *m: jnp.stack(m), *parts))
+
+
+def data_mesh() -> Mesh:
+    """All devices of all processes in one row, for `fit(..., mesh=)`: each takes an equal part of every batch."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(tree: Any, mesh: Mesh) -> Any:
+    """The arrays with a copy on every device of the mesh; what is spread over several processes already stays."""
+
+    def copies(a: Any) -> jax.Array:
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(copies(jax.random.key_data(a)), impl=jax.random.key_impl(a))
+        if isinstance(a, jax.Array) and not a.is_fully_addressable:
+            return a
+        return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec()), np.asarray(a))
+
+    return jax.tree.map(copies, tree)
+
+
+@cache
+def _on_mesh(mesh: Mesh) -> Any:
+    """train_batches with results on every device. Nothing in it says how: XLA puts the sum over devices where the
+    hand-derived backward sums over rows."""
+    return jax.jit(train_batches, out_shardings=NamedSharding(mesh, PartitionSpec()))
+
+
+def _padded(rows: np.ndarray, real: np.ndarray | None, more: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """Plans (S, B) with so many columns more, whose rows do not count."""
+    if more == 0:
+        return rows, real
+    real = np.ones(rows.shape, bool) if real is None else real
+    return np.pad(rows, ((0, 0), (0, more)), "edge"), np.pad(real, ((0, 0), (0, more)))
+
+
+def _own_columns(mesh: Mesh, shape: tuple[int, ...]) -> np.ndarray:
+    """Which columns of (S, B) this process's devices work on."""
+    slices = _along_rows(mesh).addressable_devices_indices_map(shape).values()
+    return np.unique(np.concatenate([np.arange(shape[1])[index[1]] for index in slices if index is not None]))
+
+
+def _spread(batch: Batch, mesh: Mesh, size: int) -> Batch:
+    """Global arrays (S, size, ...) of which this process has its columns."""
+
+    def spread(a: np.ndarray) -> jax.Array:
+        return jax.make_array_from_process_local_data(_along_rows(mesh), a, (a.shape[0], size, *a.shape[2:]))
+
+    return jax.tree.map(spread, batch)
+
+
+def _along_rows(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec(None, mesh.axis_names[0]))
 
 
 def _only(kept: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
