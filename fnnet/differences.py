@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from fnnet.compiling import jit_once
+
 STEP = 1e-5
 EPS = float(np.finfo(np.float64).eps)
 SMALL = 64  # entries up to which a tensor is probed entry by entry
@@ -70,7 +72,7 @@ def slopes(
         return along, jnp.stack(moved)
 
     probes = _Probe(*(jnp.asarray(column, jnp.int32) for column in zip(*plan, strict=True)))
-    (mine, values), here = jax.jit(lambda: (jax.lax.map(measure, probes), jnp.abs(terms(tensors)).sum()))()
+    (mine, values), here = jit_once(lambda: (jax.lax.map(measure, probes), jnp.abs(terms(tensors)).sum()))()
     mine, values, size = np.asarray(mine), np.asarray(values), float(here)
     found = []
     for i, value in enumerate(tensors):

@@ -31,6 +31,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from fnnet import differences
 from fnnet.batch import Batch
+from fnnet.compiling import jit_once
 from fnnet.layers import Dense, Serial
 from fnnet.model import Model, backprop, forward, loss
 from fnnet.spec import as_numbers, is_built
@@ -269,7 +270,7 @@ def _modes(kind: str, subject: Any, drawn: Drawn) -> tuple[Drawn, tuple[str, ...
         noisy = jax.vmap(lambda k: network.forward(params, x, key=k)[0])(jax.random.split(key, TRIES))
         return jnp.any(noisy != network.forward(params, x)[0][None], axis=tuple(range(1, noisy.ndim)))
 
-    noisy = np.asarray(jax.jit(differ)(drawn.params, drawn.x, drawn.key))
+    noisy = np.asarray(jit_once(differ)(drawn.params, drawn.x, drawn.key))
     if not noisy.any():
         return drawn, ("prediction",)
     return drawn._replace(key=jax.random.split(drawn.key, TRIES)[int(noisy.argmax())]), ("prediction", "training")
@@ -381,7 +382,7 @@ def _program(case: Case, is_first: bool) -> Callable[[Any, Any, Array], _Measure
             rows = _row_by_row(case.row, params, x, dy)
         return _Measured(case.forward(params, x), hand, _vjp(case.forward, params, x, dy), linearity, rows)
 
-    return jax.jit(program)
+    return jit_once(program)
 
 
 def _noise(

@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnnet.compiling import jit_once
+
 LIMITS = {"float32": 5e-6, "float64": 1e-12}
 
 
@@ -14,10 +16,7 @@ def cast(tree, dtype):
 
 def run_cell(pairs, *args):
     """pairs(*args) -> (hand, auto), compiled once for both dtypes; float64 must be on. Asserts every tensor."""
-    program = jax.jit(
-        lambda *args: {dtype: pairs(*cast(args, dtype)) for dtype in LIMITS},
-        compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
-    )
+    program = jit_once(lambda *args: {dtype: pairs(*cast(args, dtype)) for dtype in LIMITS})
     for dtype, (hand, auto) in program(*args).items():
         assert_close(hand, auto, dtype)
 

@@ -12,7 +12,8 @@ DIFFERENTIATES = {
     "custom_vjp", "custom_jvp", "custom_gradient", "checkpoint", "remat",
 }  # fmt: skip
 LEVELS = [
-    {"spec", "batch", "differences"},
+    {"spec", "batch", "compiling"},
+    {"differences"},
     {"initializers", "schedules", "penalties", "datasets"},
     {"layers"},
     {"losses", "optimizers", "metrics"},

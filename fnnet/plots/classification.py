@@ -43,7 +43,7 @@ def predictions(images: Any, probabilities: Any, classes: Any, class_names: tupl
         guess = int(np.argmax(p))
         title = f"{class_names[guess]}  {100 * p[guess]:.0f} %"
         _answer(top, image, title, RIGHT if guess == true else WRONG)
-        _bars(below, p, true, class_names)
+        _bars(below, p, int(true), class_names)
     return picture
 
 
