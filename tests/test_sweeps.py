@@ -1,0 +1,382 @@
+"""Sweeps: many runs as one program are the runs of `train`, whatever their neighbours do; and tables that add up."""
+
+import csv
+import dataclasses
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fnnet
+from fnnet import Batch, sweeps
+from fnnet.sweeps import Between, Configuration, Point, draw, grid, put, stack, sweep
+from fnnet.sweeps.program import advance, start
+from fnnet.sweeps.running import Options, grouped, mesh_of, shared_by
+
+RNG = np.random.default_rng(0)
+DATA = Batch(RNG.normal(size=(23, 3)).astype(np.float32), RNG.integers(0, 2, 23).astype(np.int32))
+OTHER = Batch(RNG.normal(size=(11, 3)).astype(np.float32), RNG.integers(0, 2, 11).astype(np.int32))
+BASE = Configuration(fnnet.mlp((3, 5, 2), dropout=0.2, penalty=fnnet.L2(1e-3)), fnnet.Sgd(0.1, 0.9), 4)
+RATE = "optimizer.learning_rate"
+ORDER = jax.random.key(9)
+ARGUMENTS = {"epochs": 3, "seeds": (0, 7), "order": ORDER, "validation": OTHER, "progress": False}
+
+
+def alone(configuration, seed, order=ORDER, epochs=12):
+    """The run as `train` does it; longer than the sweeps here, so that all share one program."""
+    model, optimizer, size = configuration.model, configuration.optimizer, configuration.batch_size
+    state = fnnet.init_state(model, optimizer, jax.random.key(seed))
+    return fnnet.train(
+        model, optimizer, state, DATA, epochs=epochs, batch_size=size, order=order, validation=OTHER
+    )  # fmt: skip
+
+
+def curves_of(history):
+    return {
+        "loss": history.training.loss,
+        "accuracy": history.training.accuracy,
+        "validation_loss": history.validation.loss,
+        "validation_accuracy": history.validation.accuracy,
+    }
+
+
+def assert_is_train(table, points, own_order=False):
+    for row, (point, seed) in enumerate(zip(table.point, table.seed, strict=True)):
+        order = jax.random.fold_in(ORDER, seed) if own_order else ORDER
+        _, history = alone(points[point].configuration, seed, order)
+        for name, curve in curves_of(history).items():
+            np.testing.assert_allclose(table.curves[name][row], curve[:3], rtol=2e-5, err_msg=f"run {row}, {name}")
+
+
+@pytest.mark.slow
+def test_runs_of_two_programs_are_the_runs_of_train():
+    """Numbers and static fields, dropout's noise, a ragged last batch, schedules beside numbers, two programs."""
+    schedule = fnnet.CosineDecay(0.1, 20)
+    points = grid(BASE, {RATE: (0.05, 0.3), "model.network[2].rate": (0.2, 0.5)})
+    points += grid(BASE, {RATE: {"cosine": schedule}, "batch_size": (5,)})
+    table = sweep(points, DATA, **ARGUMENTS)
+    assert_is_train(table, points)
+    assert table.settings[RATE] == (0.05,) * 4 + (0.3,) * 4 + ("cosine",) * 2
+    assert table.settings["batch_size"] == (None,) * 8 + (5,) * 2
+    assert table.seed.tolist() == [0, 7] * 5
+    assert table.trained.tolist() == table.epoch.tolist() == [3] * 10
+
+
+POISON = (0.05, 1e30)
+
+
+@pytest.fixture(scope="module")
+def poisoned():
+    """A point that learns beside one whose every run diverges."""
+    points = grid(BASE, {RATE: POISON})
+    return points, sweep(points, DATA, keep_params=True, **ARGUMENTS)
+
+
+def test_a_diverged_run_freezes_ranks_last_and_poisons_nothing(poisoned):
+    points, table = poisoned
+    healthy = table.point == 0
+    assert table.diverged.tolist() == [False, False, True, True]
+    assert_is_train(sweeps.join([_rows(table, healthy)]), points)
+    for name in table.curves:
+        assert np.isnan(table.figure(name)).tolist() == table.diverged.tolist()
+    assert table.ranking().tolist() == [0, 1]
+    assert table.best() == 0
+    for row in (2, 3):
+        before = alone_until(points[1].configuration, table.seed[row], table.trained[row])
+        for kept, p in zip(*map(jax.tree.leaves, (table.params[row], before.params)), strict=True):
+            np.testing.assert_allclose(kept, p, rtol=1e-5)
+
+
+def alone_until(configuration, seed, epochs):
+    """The run's state after so many epochs, 0 or more."""
+    if epochs == 0:
+        return fnnet.init_state(configuration.model, configuration.optimizer, jax.random.key(seed))
+    return alone(configuration, seed, epochs=int(epochs))[0]
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_late_keeps_the_state_of_the_epoch_before():
+    growing = fnnet.LinearSchedule(0.1, 1e12, 30)  # diverges in the middle
+    points = grid(BASE, {RATE: {"growing": growing}, "model.penalty.weights": (1e-3, 2e-3)})
+    table = sweep(points, DATA, keep_params=True, **{**ARGUMENTS, "epochs": 12})
+    assert table.diverged.all()
+    assert 0 < table.trained.min() <= table.trained.max() < 12
+    for row, (point, seed) in enumerate(zip(table.point, table.seed, strict=True)):
+        before = alone_until(points[point].configuration, seed, table.trained[row])
+        for kept, p in zip(*map(jax.tree.leaves, (table.params[row], before.params)), strict=True):
+            np.testing.assert_allclose(kept, p, rtol=1e-3)
+
+
+def _rows(table, which):
+    fields = {
+        name: getattr(table, name)[which] for name in ("point", "seed", "diverged", "trained", "epoch")
+    } | {"curves": {name: curve[which] for name, curve in table.curves.items()}}  # fmt: skip
+    settings = {n: tuple(np.array(v, object)[which]) for n, v in table.settings.items()}
+    return dataclasses.replace(table, **fields, settings=settings, params=None)
+
+
+def stopped_by_hand(curve, patience):
+    """(epochs trained, best epoch) of early stopping, from 1."""
+    best, at = np.inf, 0
+    for epoch, value in enumerate(curve, 1):
+        if value < best:
+            best, at = value, epoch
+        elif epoch - at >= patience:
+            return epoch, at
+    return len(curve), at
+
+
+def test_early_stopping_is_what_a_loop_would_do():
+    points = grid(BASE, {RATE: (0.3, 0.6)})
+    table = sweep(points, DATA, patience=2, keep_params=True, **{**ARGUMENTS, "epochs": 12})
+    stops = set()
+    for row, (point, seed) in enumerate(zip(table.point, table.seed, strict=True)):
+        _, history = alone(points[point].configuration, seed)
+        stop, best = stopped_by_hand(np.asarray(history.validation.loss), 2)
+        assert (table.trained[row], table.epoch[row]) == (stop, best)
+        curve = table.curves["validation_loss"][row]
+        np.testing.assert_allclose(curve[:stop], history.validation.loss[:stop], rtol=1e-4)
+        assert np.isnan(curve[stop:]).all()
+        kept = fnnet.evaluate(BASE.model, table.params[row], OTHER).loss
+        np.testing.assert_allclose(table.figure("validation_loss")[row], kept, rtol=1e-4)
+        stops.add(stop)
+    assert min(stops) < 12, "a test of early stopping in which nothing stops"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1, 3])
+def test_side_by_side_or_one_after_another_is_the_same(width, poisoned):
+    points, table = poisoned
+    other = sweep(points, DATA, width=width, **ARGUMENTS)
+    for name, curve in table.curves.items():
+        np.testing.assert_allclose(other.curves[name], curve, rtol=2e-5)
+
+
+@pytest.mark.slow
+def test_an_order_of_ones_own():
+    points = grid(BASE, {RATE: (0.05, 0.3)})
+    table = sweep(points, DATA, own_order=True, **ARGUMENTS)
+    assert_is_train(table, points, own_order=True)
+
+
+@pytest.mark.parametrize(("own_order", "axes"), [(False, set()), (True, {"sort", "gather"})])
+def test_shared_things_have_no_axis(own_order, axes):
+    """The data is shuffled and gathered once for all runs, and a number that does not differ stays a number."""
+    runs, mesh = 13, mesh_of(None)  # no other size in the program
+    specs = [put(BASE, RATE, 0.01 * (i + 1)) for i in range(runs)]
+    options = Options(1, (0,), own_order, None, "loss", False, jnp.dtype("float32"), False)
+    group = grouped(specs, shared_by(mesh, DATA, None, ORDER, None), mesh, options, runs)
+    assert [a.shape for a in group.swept] == [(runs,)]
+    states = jax.eval_shape(start, *group[:-1])
+    lines = str(jax.make_jaxpr(advance, static_argnums=(0, 1))(*group[:-2], states, *map(jnp.int32, (0, 1)))).split("\n")
+    used = {name: [line for line in lines if f" {name}[" in line] for name in ("sort", "gather")}
+    assert all(used.values())
+    assert {name for name, found in used.items() if any(f"[{runs}," in line for line in found)} == axes
+
+
+def test_numbers_share_a_program():
+    before = advance._cache_size()
+    points = grid(BASE, {RATE: (0.01, 0.02)})
+    sweep(points, DATA, **ARGUMENTS)
+    after = advance._cache_size()
+    sweep(grid(BASE, {RATE: (0.5, 0.7)}), DATA, **{**ARGUMENTS, "epochs": 5, "seeds": (3, 4)})
+    assert advance._cache_size() == after <= before + 1
+
+
+# Points
+
+
+PATHS = [
+    ("optimizer.learning_rate", 0.5, lambda c: c.optimizer.learning_rate),
+    ("model.penalty.weights", 0.5, lambda c: c.model.penalty.weights),
+    ("model.network[2].rate", 0.5, lambda c: c.model.network.layers[2].rate),
+    ("model.network.layers[-1].features", 3, lambda c: c.model.network.layers[3].features),
+    ("model.network[1]", fnnet.Tanh(), lambda c: c.model.network.layers[1]),
+    ("batch_size", 7, lambda c: c.batch_size),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "get"), PATHS, ids=[p[0] for p in PATHS])
+def test_a_path_changes_what_it_leads_to_and_nothing_else(path, value, get):
+    changed = put(BASE, path, value)
+    assert get(changed) == value != get(BASE)
+    assert put(changed, path, get(BASE)) == BASE
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("optimizer.rate", "no rate in Sgd.*it has learning_rate, momentum, nesterov"),
+        ("model.network[9].rate", r"no \[9\]"),
+        ("model.network.layers.rate", "it is no spec"),
+        ("optimizer.learning_rate.start", "give the whole spec"),
+        ("optimizer[0]", "one field with a tuple"),
+        ("optimizer..learning_rate", "expected a path"),
+        ("", "expected a path"),
+    ],
+)
+def test_a_path_that_leads_nowhere_says_where_it_ends(path, text):
+    with pytest.raises(ValueError, match=text):
+        put(BASE, path, 0.1)
+
+
+def test_a_value_out_of_range_is_the_specs_own_error():
+    with pytest.raises(ValueError, match="Dropout"):
+        grid(BASE, {"model.network[2].rate": (0.1, 1.5)})
+
+
+def test_a_grid_is_every_combination_with_the_last_fastest():
+    points = grid(BASE, {"batch_size": (2, 4), "model.network[1]": (fnnet.Tanh(), fnnet.Relu())})
+    assert [tuple(p.settings.values()) for p in points] == [(2, "Tanh()"), (2, "Relu()"), (4, "Tanh()"), (4, "Relu()")]
+    assert [p.configuration.batch_size for p in points] == [2, 2, 4, 4]
+    assert grid(fnnet.Sgd(1.0), {"learning_rate": np.array([0.5])})[0] == Point(
+        {"learning_rate": 0.5}, fnnet.Sgd(0.5)
+    )  # fmt: skip
+
+
+def test_draws_fill_their_intervals_and_a_longer_one_begins_as_a_shorter():
+    space = {RATE: Between(1e-4, 1.0, log=True), "optimizer.momentum": Between(0.2, 0.8), "batch_size": (2, 4)}
+    points = draw(BASE, space, count=400, seed=5)
+    assert points[:30] == draw(BASE, space, count=30, seed=5)
+    assert points != draw(BASE, space, count=400, seed=6)
+    rates, momenta, sizes = (np.array([p.settings[name] for p in points]) for name in space)
+    np.testing.assert_allclose(np.quantile(np.log10(rates), [0, 0.5, 1]), [-4, -2, 0], atol=0.3)
+    np.testing.assert_allclose(np.quantile(momenta, [0, 0.5, 1]), [0.2, 0.5, 0.8], atol=0.05)
+    assert 150 < (sizes == 2).sum() < 250
+    assert abs(np.corrcoef(np.log(rates), momenta)[0, 1]) < 0.15
+    assert all(p.configuration.optimizer.learning_rate == p.settings[RATE] for p in points)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: draw(BASE, {RATE: Between(0, 1, log=True)}, count=2, seed=0), "0 < low < high"),
+        (lambda: draw(BASE, {RATE: Between(1, 1)}, count=2, seed=0), "low < high"),
+        (lambda: draw(BASE, {RATE: (0.1,)}, count=0, seed=0), "count of 1"),
+        (lambda: grid(BASE, {RATE: ()}), "one value at least"),
+        (lambda: grid(BASE, {RATE: 0.1}), "expected values such as"),
+        (lambda: stack([fnnet.Sgd(0.1), fnnet.Adam(0.1)]), "2 structures"),
+        (lambda: stack([]), "0 structures"),
+        (lambda: Configuration(BASE.model, BASE.optimizer, 0), "batch_size"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "epochs": 0}), "epochs"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "seeds": (1, 1)}), "each once"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "seeds": (-1,)}), "2\\*\\*32"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "validation": None}, patience=1), "validat"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "order": None}, own_order=True), "own_order"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **ARGUMENTS, by="f1"), "'loss' or 'accuracy'"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **ARGUMENTS, width=0), "width"),
+        (
+            lambda: sweep(
+                grid(BASE, {"model.loss": (fnnet.SquaredError(),)}), DATA, **ARGUMENTS, by="accuracy"
+            ),
+            "no accuracy",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_swept_is_refused(call, text, untyped):
+    with pytest.raises(ValueError, match=text):
+        call()
+
+
+@pytest.mark.parametrize("points", [[], [BASE], grid(fnnet.Sgd(0.1), {"learning_rate": (1.0,)})], ids=str)
+def test_points_are_points_of_configurations(points, untyped):
+    with pytest.raises(TypeError, match="expected points of Configurations"):
+        sweep(points, DATA, **ARGUMENTS)
+
+
+def test_stacked_specs_have_an_axis_where_they_differ():
+    spec, axes = stack([fnnet.Adam(0.1), fnnet.Adam(0.2), fnnet.Adam(0.3)])
+    np.testing.assert_array_equal(spec.learning_rate, [0.1, 0.2, 0.3])
+    assert (spec.beta1, axes.learning_rate, axes.beta1) == (0.9, 0, None)
+    doubled = jax.vmap(lambda o, x: o.learning_rate * o.beta1 * x, in_axes=(axes, None))(spec, 2.0)
+    np.testing.assert_allclose(doubled, [0.18, 0.36, 0.54], rtol=1e-6)
+
+
+# Tables
+
+
+def made(scores, diverged=(), accuracy=None):
+    """A table of points x seeds from its scores after two epochs."""
+    scores = np.asarray(scores, float)
+    points, seeds = scores.shape
+    flags = np.zeros((points, seeds), bool)
+    for cell in diverged:
+        flags[cell] = True
+    curve = np.stack([np.full(scores.size, 9.0), scores.ravel()], axis=1)
+    curves = {"validation_loss" if accuracy is None else "validation_accuracy": curve, "loss": curve}
+    return sweeps.Table(
+        {"rate": tuple(np.repeat(0.1 * np.arange(points), seeds).tolist())},
+        np.repeat(np.arange(points), seeds), np.tile(np.arange(seeds), points), flags.ravel(),
+        np.full(scores.size, 2), np.where(flags.ravel(), 0, 2), curves, next(iter(curves)),
+    )  # fmt: skip
+
+
+def test_mean_and_deviation_are_over_the_seeds_that_did_not_diverge():
+    scores = RNG.normal(size=(3, 4))
+    summary = made(scores, diverged=[(1, 2), (2, 0), (2, 1), (2, 2), (2, 3)]).summary()
+    np.testing.assert_allclose(summary.mean["loss"][:2], [scores[0].mean(), np.delete(scores[1], 2).mean()])
+    np.testing.assert_allclose(summary.std["loss"][:2], [scores[0].std(ddof=1), np.delete(scores[1], 2).std(ddof=1)])
+    assert np.isnan([summary.mean["loss"][2], summary.std["loss"][2]]).all()
+    assert summary.diverged.tolist() == [0, 1, 4]
+    assert summary.seeds.tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("table", "ranking"),
+    [
+        (made([[3.0], [1.0], [2.0]]), [1, 2, 0]),
+        (made([[3.0], [1.0], [2.0]], accuracy=True), [0, 2, 1]),
+        (made([[3.0, 3.0], [1.0, 1.0], [2.0, 2.0]], diverged=[(1, 0)]), [2, 0, 1]),
+        (made([[1.0, 1.0], [1.0, 1.0], [2.0, 2.0]], diverged=[(0, 0), (0, 1), (1, 0)]), [2, 1, 0]),
+        (made([[np.nan], [1.0]]), [1, 0]),
+        (made([[np.nan], [1.0]], accuracy=True), [1, 0]),
+    ],
+)
+def test_ranking(table, ranking):
+    assert table.ranking().tolist() == ranking
+    assert table.best() == ranking[0]
+
+
+def same(a, b):
+    """Whether two tables say the same to the last bit, parameters aside."""
+    arrays = ("point", "seed", "diverged", "trained", "epoch")
+    return (
+        (a.settings, a.score, {*a.curves}) == (b.settings, b.score, {*b.curves})
+        and all(np.array_equal(getattr(a, n), getattr(b, n)) for n in arrays)
+        and all(np.array_equal(a.curves[n], b.curves[n], equal_nan=True) for n in a.curves)
+    )
+
+
+def test_tables_survive_files_to_the_bit_and_files_may_be_put_together(poisoned, tmp_path):
+    _, table = poisoned
+    whole, parts = tmp_path / "whole.jsonl", [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    table.to_jsonl(whole)
+    assert same(sweeps.read(whole), table)
+    for point, path in enumerate(parts):
+        _rows(table, table.point == point).to_jsonl(path)
+    assert same(sweeps.read(parts[::-1]), table)
+    assert b"".join(p.read_bytes() for p in parts) == whole.read_bytes()
+    assert same(sweeps.join([_rows(table, table.point == point) for point in (1, 0)]), table)
+    with pytest.raises(ValueError, match="each once"):
+        sweeps.read([whole, parts[0]])
+
+
+def test_csv_has_a_line_a_run(poisoned, tmp_path):
+    _, table = poisoned
+    table.to_csv(tmp_path / "t.csv")
+    rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
+    assert [float(r[RATE]) for r in rows] == [0.05, 0.05, 1e30, 1e30]
+    assert [int(r["seed"]) for r in rows] == [0, 7, 0, 7]
+    np.testing.assert_array_equal([float(r["validation_loss"]) for r in rows], table.figure("validation_loss"))
+    records = table.records()
+    assert records[0] == {**records[0], "point": 0, RATE: 0.05, "seed": 0, "diverged": False, "epoch": 3}
+    assert json.loads(table.lines().splitlines()[3])["curves"]["loss"][-1] is None
+
+
+def test_a_printed_table_has_the_best_on_top(poisoned):
+    lines = str(poisoned[1]).splitlines()
+    assert lines[0] == "4 runs of 2 points, the best 2 by mean validation_loss"
+    assert lines[2].split()[:2] == ["0", "0.05"]
+    assert lines[3].endswith("2 of 2")
