@@ -7,10 +7,12 @@ import sys
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import NamedSharding, PartitionSpec
 
 import fnnet
 from fnnet import Batch
 from fnnet.sweeps import Between, Configuration, collect, draw, grid, share, sweep
+from fnnet.sweeps.points import by_structure
 from fnnet.sweeps.program import advance, start
 from fnnet.sweeps.running import Options, grouped, mesh_of, shared_by
 
@@ -26,31 +28,49 @@ def points():
     """Thirteen points in two programs, one of which diverges: nothing divides evenly."""
     space = {"optimizer.learning_rate": Between(0.01, 1.0, log=True)}
     return draw(BASE, space, count=9, seed=0) + grid(
-        BASE, {"model.network[1]": (fnnet.Tanh(),), "optimizer.learning_rate": (0.1, 0.2, 0.3, 1e30)}
+        BASE, {"model.network[1]": (fnnet.Tanh(),), "optimizer.learning_rate": (0.1, 0.2, 0.3, 1e38)}
     )
 
 
 def on_devices():
-    """How far a sweep on all devices is from one device, and which collectives its compiled program has."""
-    tables = [sweep(points()[-4:], DATA, devices=d, **ARGUMENTS) for d in (jax.devices(), jax.devices()[:1])]
-    mesh, options = mesh_of(None), Options(3, (0, 7), False, None, "loss", False, np.dtype("float32"), False)
-    specs = [point.configuration for point in points()[-4:]]
-    group = grouped(specs, shared_by(mesh, DATA, OTHER, ARGUMENTS["order"], None), mesh, options, 2)
-    runs = start(*group[:-1])
-    text = advance.lower(*group[:-2], runs, np.int32(0), np.int32(1)).compile().as_text()
-    print(json.dumps({
-        "devices": len(jax.devices()),
-        "apart": {name: float(np.nanmax(np.abs(c - tables[1].curves[name]))) for name, c in tables[0].curves.items()},
-        "diverged": [table.diverged.tolist() for table in tables],
-        "collectives": sorted({*re.findall(COLLECTIVES, text)}),
-        "sharded": text.count("num_partitions=8"),
-    }))  # fmt: skip
+    """How far nine runs on all devices are from one device, and which collectives the compiled program has."""
+    rates = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, float("inf"))
+    few = grid(Configuration(fnnet.mlp((3, 2)), fnnet.Sgd(0.1), 4), {"optimizer.learning_rate": rates})
+    alike = by_structure([point.configuration for point in few])[0]
+    losses, text = [], ""
+    for devices in (jax.devices()[:1], jax.devices()):
+        mesh, options = mesh_of(devices), Options(3, (5,), False, None, "loss", False, np.dtype("float32"), False)
+        group = grouped(alike, shared_by(mesh, DATA, None, jax.random.key(9), None), mesh, options, 2)
+        runs, count = start(*group[:-1]), np.int32([0, 3])
+        program = advance.lower(*group[:-2], runs, *count).compile()
+        runs, history = program(*group[2:-2], runs, *count)
+        losses.append(np.asarray(history.training.loss)[: group.count, :3].tolist())
+        text = program.as_text()
+    seen = {"devices": len(jax.devices()), "losses": losses, "collectives": collectives(text)}
+    print(json.dumps(seen | {"partitions": re.search(r"num_partitions=(\d+)", text)[1], "control": control()}))
 
 
-def sharing(folder, host="0", hosts="1"):
-    """One host's share, a line for every chunk, so that somebody can kill it in the middle."""
-    print("path", share(points(), DATA, folder=folder, host=int(host), hosts=int(hosts), chunk=1,
-                        **{**ARGUMENTS, "progress": True}))  # fmt: skip
+def collectives(text):
+    return sorted({*re.findall(COLLECTIVES, text)})
+
+
+def control():
+    """What `collectives` sees in a program that has one."""
+    mesh = mesh_of(None)
+    by_run, everywhere = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in (("runs",), ()))
+    x = jax.device_put(np.zeros(8, np.float32), by_run)
+    return collectives(jax.jit(lambda x: x.sum(), out_shardings=everywhere).lower(x).compile().as_text())
+
+
+def sweeping():
+    print(json.dumps(sweep(points(), DATA, **ARGUMENTS).figure("validation_loss").tolist()))
+
+
+def sharing(folder):
+    """Sixty chunks, a line for each, so that somebody can kill it in the middle."""
+    many = draw(BASE, {"optimizer.learning_rate": Between(0.01, 1.0, log=True)}, count=60, seed=1)
+    arguments = {**ARGUMENTS, "epochs": 40, "progress": True}
+    print("path", share(many, DATA, folder=folder, chunk=1, **arguments), flush=True)
 
 
 def distributed(port, process, folder):
@@ -64,5 +84,10 @@ def distributed(port, process, folder):
 
 
 if __name__ == "__main__":
-    commands = {"on_devices": on_devices, "sharing": sharing, "distributed": distributed}
+    commands = {
+        "on_devices": on_devices,
+        "sweeping": sweeping,
+        "sharing": sharing,
+        "distributed": distributed,
+    }
     commands[sys.argv[1]](*sys.argv[2:])

@@ -11,7 +11,8 @@ import pytest
 
 import fnnet
 from fnnet import Batch, sweeps
-from fnnet.sweeps import Between, Configuration, Point, draw, grid, put, stack, sweep
+from fnnet.sweeps import Between, Configuration, Point, chunks, collect, draw, grid, put, share, stack, sweep
+from fnnet.sweeps.points import by_structure
 from fnnet.sweeps.program import advance, start
 from fnnet.sweeps.running import Options, grouped, mesh_of, shared_by
 
@@ -64,29 +65,50 @@ def test_runs_of_two_programs_are_the_runs_of_train():
     assert table.trained.tolist() == table.epoch.tolist() == [3] * 10
 
 
-POISON = (0.05, 1e30)
+STOPPING = {**ARGUMENTS, "epochs": 12, "patience": 2}
 
 
 @pytest.fixture(scope="module")
-def poisoned():
-    """A point that learns beside one whose every run diverges."""
-    points = grid(BASE, {RATE: POISON})
-    return points, sweep(points, DATA, keep_params=True, **ARGUMENTS)
+def swept():
+    """Two points that learn beside one whose every run diverges, with early stopping."""
+    points = grid(BASE, {RATE: (0.3, 0.6, 1e30)})
+    return points, sweep(points, DATA, **STOPPING)
 
 
-def test_a_diverged_run_freezes_ranks_last_and_poisons_nothing(poisoned):
-    points, table = poisoned
-    healthy = table.point == 0
-    assert table.diverged.tolist() == [False, False, True, True]
-    assert_is_train(sweeps.join([_rows(table, healthy)]), points)
+def test_a_diverged_run_freezes_ranks_last_and_poisons_nothing(swept):
+    _, table = swept
+    assert table.diverged.tolist() == [False] * 4 + [True] * 2
     for name in table.curves:
         assert np.isnan(table.figure(name)).tolist() == table.diverged.tolist()
-    assert table.ranking().tolist() == [0, 1]
-    assert table.best() == 0
-    for row in (2, 3):
-        before = alone_until(points[1].configuration, table.seed[row], table.trained[row])
-        for kept, p in zip(*map(jax.tree.leaves, (table.params[row], before.params)), strict=True):
-            np.testing.assert_allclose(kept, p, rtol=1e-5)
+        assert np.isnan(table.curves[name][4:, table.trained[4:].max() :]).all()
+    assert table.ranking()[-1] == 2
+    assert table.best() != 2
+
+
+def stopped_by_hand(curve, patience):
+    """(epochs trained, best epoch) of early stopping, from 1."""
+    best, at = np.inf, 0
+    for epoch, value in enumerate(curve, 1):
+        if value < best:
+            best, at = value, epoch
+        elif epoch - at >= patience:
+            return epoch, at
+    return len(curve), at
+
+
+def test_every_run_is_the_run_of_train_stopped_as_a_loop_would_stop_it(swept):
+    """Dropout's noise and a ragged last batch included."""
+    points, table = swept
+    stops = set()
+    for row in np.flatnonzero(~table.diverged):
+        _, history = alone(points[table.point[row]].configuration, table.seed[row])
+        stop, best = stopped_by_hand(np.asarray(history.validation.loss), 2)
+        assert (table.trained[row], table.epoch[row]) == (stop, best)
+        for name, curve in curves_of(history).items():
+            np.testing.assert_allclose(table.curves[name][row, :stop], curve[:stop], rtol=1e-4, err_msg=name)
+            assert np.isnan(table.curves[name][row, stop:]).all()
+        stops.add(stop)
+    assert min(stops) < 12, "a test of early stopping in which nothing stops"
 
 
 def alone_until(configuration, seed, epochs):
@@ -94,6 +116,18 @@ def alone_until(configuration, seed, epochs):
     if epochs == 0:
         return fnnet.init_state(configuration.model, configuration.optimizer, jax.random.key(seed))
     return alone(configuration, seed, epochs=int(epochs))[0]
+
+
+@pytest.mark.slow
+def test_with_early_stopping_the_best_parameters_are_kept(swept):
+    points, table = swept
+    kept = sweep(points, DATA, keep_params=True, **STOPPING)
+    assert same(kept, table)
+    for row, params in enumerate(kept.params):
+        assert all(np.isfinite(p).all() for p in jax.tree.leaves(params))
+        if not table.diverged[row]:
+            loss = fnnet.evaluate(BASE.model, params, OTHER).loss
+            np.testing.assert_allclose(table.figure("validation_loss")[row], loss, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -117,39 +151,11 @@ def _rows(table, which):
     return dataclasses.replace(table, **fields, settings=settings, params=None)
 
 
-def stopped_by_hand(curve, patience):
-    """(epochs trained, best epoch) of early stopping, from 1."""
-    best, at = np.inf, 0
-    for epoch, value in enumerate(curve, 1):
-        if value < best:
-            best, at = value, epoch
-        elif epoch - at >= patience:
-            return epoch, at
-    return len(curve), at
-
-
-def test_early_stopping_is_what_a_loop_would_do():
-    points = grid(BASE, {RATE: (0.3, 0.6)})
-    table = sweep(points, DATA, patience=2, keep_params=True, **{**ARGUMENTS, "epochs": 12})
-    stops = set()
-    for row, (point, seed) in enumerate(zip(table.point, table.seed, strict=True)):
-        _, history = alone(points[point].configuration, seed)
-        stop, best = stopped_by_hand(np.asarray(history.validation.loss), 2)
-        assert (table.trained[row], table.epoch[row]) == (stop, best)
-        curve = table.curves["validation_loss"][row]
-        np.testing.assert_allclose(curve[:stop], history.validation.loss[:stop], rtol=1e-4)
-        assert np.isnan(curve[stop:]).all()
-        kept = fnnet.evaluate(BASE.model, table.params[row], OTHER).loss
-        np.testing.assert_allclose(table.figure("validation_loss")[row], kept, rtol=1e-4)
-        stops.add(stop)
-    assert min(stops) < 12, "a test of early stopping in which nothing stops"
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [1, 3])
-def test_side_by_side_or_one_after_another_is_the_same(width, poisoned):
-    points, table = poisoned
-    other = sweep(points, DATA, width=width, **ARGUMENTS)
+def test_side_by_side_or_one_after_another_is_the_same(width, swept):
+    points, table = swept
+    other = sweep(points, DATA, width=width, **STOPPING)
     for name, curve in table.curves.items():
         np.testing.assert_allclose(other.curves[name], curve, rtol=2e-5)
 
@@ -167,22 +173,22 @@ def test_shared_things_have_no_axis(own_order, axes):
     runs, mesh = 13, mesh_of(None)  # no other size in the program
     specs = [put(BASE, RATE, 0.01 * (i + 1)) for i in range(runs)]
     options = Options(1, (0,), own_order, None, "loss", False, jnp.dtype("float32"), False)
-    group = grouped(specs, shared_by(mesh, DATA, None, ORDER, None), mesh, options, runs)
+    group = grouped(by_structure(specs)[0], shared_by(mesh, DATA, None, ORDER, None), mesh, options, runs)
     assert [a.shape for a in group.swept] == [(runs,)]
     states = jax.eval_shape(start, *group[:-1])
-    lines = str(jax.make_jaxpr(advance, static_argnums=(0, 1))(*group[:-2], states, *map(jnp.int32, (0, 1)))).split("\n")
+    lines = str(jax.make_jaxpr(advance, static_argnums=(0, 1))(*group[:-2], states, *map(jnp.int32, (0, 1)))).split(
+        "\n"
+    )
     used = {name: [line for line in lines if f" {name}[" in line] for name in ("sort", "gather")}
     assert all(used.values())
     assert {name for name, found in used.items() if any(f"[{runs}," in line for line in found)} == axes
 
 
-def test_numbers_share_a_program():
+def test_new_numbers_use_the_same_program(swept):
     before = advance._cache_size()
-    points = grid(BASE, {RATE: (0.01, 0.02)})
-    sweep(points, DATA, **ARGUMENTS)
-    after = advance._cache_size()
-    sweep(grid(BASE, {RATE: (0.5, 0.7)}), DATA, **{**ARGUMENTS, "epochs": 5, "seeds": (3, 4)})
-    assert advance._cache_size() == after <= before + 1
+    other = {**STOPPING, "epochs": 5, "seeds": (3, 4), "patience": 4, "order": jax.random.key(2)}
+    sweep(grid(BASE, {RATE: (0.5, 0.7, 0.9)}), DATA, **other)
+    assert advance._cache_size() == before
 
 
 # Points
@@ -349,34 +355,126 @@ def same(a, b):
     )
 
 
-def test_tables_survive_files_to_the_bit_and_files_may_be_put_together(poisoned, tmp_path):
-    _, table = poisoned
+def test_tables_survive_files_to_the_bit_and_files_may_be_put_together(swept, tmp_path):
+    _, table = swept
     whole, parts = tmp_path / "whole.jsonl", [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
     table.to_jsonl(whole)
     assert same(sweeps.read(whole), table)
     for point, path in enumerate(parts):
-        _rows(table, table.point == point).to_jsonl(path)
+        _rows(table, table.point // 2 == point).to_jsonl(path)
     assert same(sweeps.read(parts[::-1]), table)
     assert b"".join(p.read_bytes() for p in parts) == whole.read_bytes()
-    assert same(sweeps.join([_rows(table, table.point == point) for point in (1, 0)]), table)
+    assert same(sweeps.join([_rows(table, table.point // 2 == half) for half in (1, 0)]), table)
     with pytest.raises(ValueError, match="each once"):
         sweeps.read([whole, parts[0]])
 
 
-def test_csv_has_a_line_a_run(poisoned, tmp_path):
-    _, table = poisoned
+def test_csv_has_a_line_a_run(swept, tmp_path):
+    _, table = swept
     table.to_csv(tmp_path / "t.csv")
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
-    assert [float(r[RATE]) for r in rows] == [0.05, 0.05, 1e30, 1e30]
-    assert [int(r["seed"]) for r in rows] == [0, 7, 0, 7]
+    assert [float(r[RATE]) for r in rows] == [0.3, 0.3, 0.6, 0.6, 1e30, 1e30]
+    assert [int(r["seed"]) for r in rows] == [0, 7] * 3
     np.testing.assert_array_equal([float(r["validation_loss"]) for r in rows], table.figure("validation_loss"))
     records = table.records()
-    assert records[0] == {**records[0], "point": 0, RATE: 0.05, "seed": 0, "diverged": False, "epoch": 3}
-    assert json.loads(table.lines().splitlines()[3])["curves"]["loss"][-1] is None
+    assert records[0] == {**records[0], "point": 0, RATE: 0.3, "seed": 0, "diverged": False, "epoch": table.epoch[0]}
+    assert json.loads(table.lines().splitlines()[5])["curves"]["loss"][-1] is None
 
 
-def test_a_printed_table_has_the_best_on_top(poisoned):
-    lines = str(poisoned[1]).splitlines()
-    assert lines[0] == "4 runs of 2 points, the best 2 by mean validation_loss"
-    assert lines[2].split()[:2] == ["0", "0.05"]
-    assert lines[3].endswith("2 of 2")
+def test_a_printed_table_has_the_best_on_top(swept):
+    lines = str(swept[1]).splitlines()
+    assert lines[0] == "6 runs of 3 points, the best 3 by mean validation_loss"
+    assert lines[2].split()[0] == str(swept[1].best())
+    assert lines[4].split()[:2] == ["2", "1e+30"]
+    assert lines[4].endswith("2 of 2")
+
+
+# Chunks in files
+
+FEW = grid(BASE, {RATE: (0.3, 0.6, 1e30, 0.2, 0.4, 1e38)})
+MIXED = grid(BASE, {"batch_size": (4, 5), RATE: (0.1, 0.2, 0.3)}) + grid(BASE, {RATE: (0.4,)})
+SHARED = {**STOPPING, "chunk": 3}
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A folder with two chunks of the same program."""
+    return share(FEW, DATA, folder=tmp_path_factory.mktemp("shared"), **SHARED)
+
+
+def test_chunks_put_together_are_the_sweep(shared):
+    """Equal to the bit to the sweeps of their points, which have the same shapes."""
+    assert sorted(f.name for f in shared.iterdir()) == ["00000-of-00002.jsonl", "00001-of-00002.jsonl"]
+    halves = [sweep(FEW[:3], DATA, **STOPPING), sweep(FEW[3:], DATA, **STOPPING)]
+    halves[1] = dataclasses.replace(halves[1], point=halves[1].point + 3)
+    assert same(collect(shared), sweeps.join(halves))
+
+
+def test_what_is_there_is_skipped_and_what_is_missing_is_made_again(shared, tmp_path, monkeypatch):
+    _, second = sorted(shared.iterdir())
+    made = []
+    monkeypatch.setattr(chunks, "chunk_lines", lambda points, rows, *_: made.append(rows.tolist()) or b"again\n")
+    assert share(FEW, DATA, folder=shared.parent, **SHARED) == shared
+    assert made == []
+    content = second.read_bytes()
+    second.unlink()
+    second.with_name(second.name + ".tmp").write_bytes(content[:100])  # killed while writing
+    with pytest.raises(ValueError, match=r"lacks 1 of 2 chunks: \[1\]"):
+        collect(shared)
+    share(FEW, DATA, folder=shared.parent, **SHARED)
+    assert made == [[3, 4, 5]]
+    assert second.read_bytes() == b"again\n"
+    second.write_bytes(content)
+    assert not second.with_name(second.name + ".tmp").exists()
+
+
+def test_hosts_share_the_chunks_between_them(tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(chunks, "chunk_lines", lambda points, rows, *_: made.append(rows.tolist()) or b"\n")
+    paths = []
+    for host in range(3):
+        paths.append(share(MIXED, DATA, folder=tmp_path / "a", host=host, hosts=3, chunk=2, **ARGUMENTS))
+        made.append("|")
+    assert made == [[0, 1], [5], "|", [2, 6], "|", [3, 4], "|"]
+    assert len({*paths}) == 1
+
+
+OTHERS = [
+    {"points": FEW[:5]},
+    {"points": (FEW[0]._replace(settings={"other": 1}), *FEW[1:])},
+    {"data": DATA._replace(y=1 - DATA.y)},
+    {"validation": DATA},
+    {"seeds": (0, 8)},
+    {"order": jax.random.key(8)},
+    {"epochs": 11},
+    {"chunk": 2},
+    {"patience": 3},
+    {"by": "accuracy"},
+    {"own_order": True},
+    {"version": "0f1e"},
+]
+
+
+def test_another_sweep_has_another_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(chunks, "chunk_lines", lambda *_: b"\n")
+
+    def folder(**changes):
+        arguments = {"points": FEW, "data": DATA, **SHARED, **changes}
+        return share(arguments.pop("points"), arguments.pop("data"), folder=tmp_path, **arguments)
+
+    paths = [folder(), *(folder(**change) for change in OTHERS)]
+    monkeypatch.setattr(jax, "__version__", "1.0")
+    paths.append(folder())
+    assert len({*paths}) == len(OTHERS) + 2
+    for same_result in ({"width": 2}, {"measure": True}, {"seeds": [0, 7]}):
+        assert folder(**same_result) == paths[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [({"host": 2, "hosts": 2}, "host"), ({"chunk": 0}, "chunk"), ({"keep_params": True}, "no parameters")],
+)
+def test_a_share_that_makes_no_sense_is_refused(changes, text, tmp_path):
+    with pytest.raises(ValueError, match=text):
+        share(FEW, DATA, folder=tmp_path, **{**SHARED, **changes})
+    assert not list(tmp_path.iterdir())

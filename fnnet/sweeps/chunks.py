@@ -51,9 +51,9 @@ def share(
     Raises ValueError for a host that is not in 0 .. hosts - 1, and what `sweep` raises.
     """
     if not 0 <= host < hosts or chunk < 1:
-        raise ValueError(f"share: expected 0 <= host < hosts and chunk above 0, got host {host} of {hosts}, {chunk}")
+        raise ValueError(f"share: expected 0 <= host < hosts and a chunk above 0, got {host}, {hosts}, {chunk}")
     if arguments.get("keep_params"):
-        raise ValueError("share: files keep figures, no parameters; use sweep(..., keep_params=True) on the best points")
+        raise ValueError("share: files keep no parameters; call sweep(..., keep_params=True) on the best points")
     arguments = {"seeds": tuple(arguments.pop("seeds")), "validation": validation, **arguments}
     chunks = _chunks(points, chunk)
     path = Path(folder) / _digest(points, data, chunk, version, arguments)[:16]
@@ -97,7 +97,7 @@ def _say(arguments: dict[str, Any], text: str) -> None:
 def _chunks(points: Sequence[Point], size: int) -> list[np.ndarray]:
     """Numbers of the points of every chunk: structure by structure, in the order of the points."""
     groups = by_structure([point.configuration for point in points])
-    return [rows[i : i + size] for rows in groups for i in range(0, len(rows), size)]
+    return [group.rows[i : i + size] for group in groups for i in range(0, len(group.rows), size)]
 
 
 def _digest(points: Sequence[Point], data: Batch, chunk: int, version: str, arguments: dict[str, Any]) -> str:

@@ -80,9 +80,7 @@ def grid(base: Any, values: Mapping[str, Iterable[Any]]) -> tuple[Point, ...]:
                  for combination in itertools.product(*named.values()))  # fmt: skip
 
 
-def draw(
-    base: Any, values: Mapping[str, Between | Iterable[Any]], *, count: int, seed: int
-) -> tuple[Point, ...]:
+def draw(base: Any, values: Mapping[str, Between | Iterable[Any]], *, count: int, seed: int) -> tuple[Point, ...]:
     """`count` points; at each path a number from its `Between`, or one of its values, each as likely.
 
     Paths draw from streams of their own, spawned from seed in their order, so a longer draw begins as a shorter one.
@@ -197,28 +195,35 @@ def stack(specs: Sequence[Any]) -> Stacked:
     if len(groups) != 1:
         raise ValueError(
             f"stack: expected specs that differ in numbers alone, got {len(groups)} structures, such as "
-            f"{' and '.join(repr(specs[rows[0]]) for rows in groups[:2]) or 'none'}"
+            f"{' and '.join(repr(specs[group.rows[0]]) for group in groups[:2]) or 'none'}"
         )
-    tree = jax.tree.structure(specs[0])
-    columns = leaf_columns(specs)
-    swept = [differ(column) for column in columns]
-    leaves = [column if differs else column[0] for column, differs in zip(columns, swept, strict=True)]
+    swept = [differ(column) for column in groups[0].columns]
+    leaves = [column if differs else column[0] for column, differs in zip(groups[0].columns, swept, strict=True)]
+    tree = groups[0].tree
     return Stacked(tree.unflatten(leaves), tree.unflatten([0 if differs else None for differs in swept]))
 
 
-def by_structure(specs: Sequence[Any]) -> list[np.ndarray]:
-    """Indices of the specs that share a program, group by group in the order in which they first appear."""
-    groups: dict[Any, list[int]] = {}
+class Alike(NamedTuple):
+    """Specs that share a program: their structure, their rows among all, every leaf's values (specs, ...)."""
+
+    tree: Any
+    rows: np.ndarray
+    columns: list[np.ndarray]
+
+
+def by_structure(specs: Sequence[Any]) -> list[Alike]:
+    """The specs by structure, in the order in which each structure first appears."""
+    groups: dict[Any, tuple[list[int], list[list]]] = {}
     for i, one in enumerate(specs):
         leaves, tree = jax.tree.flatten(one)
-        shapes = tuple(getattr(leaf, "shape", ()) for leaf in leaves)
-        groups.setdefault((tree, shapes), []).append(i)
-    return [np.array(rows) for rows in groups.values()]
-
-
-def leaf_columns(specs: Sequence[Any]) -> list[np.ndarray]:
-    """For every leaf of specs of one structure its values, (specs, ...)."""
-    return [np.array(column) for column in zip(*map(jax.tree.leaves, specs), strict=True)]
+        shapes = tuple(leaf.shape for leaf in leaves if hasattr(leaf, "shape"))
+        rows, numbers = groups.setdefault((tree, shapes), ([], []))
+        rows.append(i)
+        numbers.append(leaves)
+    return [
+        Alike(tree, np.array(rows), [np.array(column) for column in zip(*numbers, strict=True)])
+        for (tree, _), (rows, numbers) in groups.items()
+    ]
 
 
 def differ(column: np.ndarray) -> bool:

@@ -110,8 +110,8 @@ def advance(
 ) -> tuple[Run, History]:
     """`count` epochs further, from epoch `first` (0 to begin with); how many is no part of the program.
 
-    The History is (runs, buffer): NaN behind `count`, and from the epoch on in which a run diverged or after the one
-    in which it stopped.
+    The History is (runs, buffer), without weights. It is NaN behind `count`, from the epoch on in which a run
+    diverged, and behind the one in which it stopped.
     """
 
     def one(shared: Shared, own: tuple) -> tuple[Run, History]:
@@ -156,13 +156,13 @@ def _epochs(program: Program, shared: Shared, swept: tuple, run: Run, first: Any
         validation = None
         if shared.validation is not None:
             validation = evaluate(c.model, state.params, shared.validation, step=state.step)
-        measured = History(training, validation)
+        measured = History(*(m and m._replace(weight=None) for m in (training, validation)))
         good = run.running & _finite((state.params, measured))
         run = _after(program, shared.patience, run, state, measured, good)
         return run, jax.tree.map(lambda curve, now: curve.at[i].set(jnp.where(good, now, jnp.nan)), history, measured)
 
     unknown = jnp.full((program.buffer,), jnp.nan, at_least_float32(parameter_dtype(run.params)))
-    metrics = Metrics(unknown, unknown if hasattr(c.model.loss, "correct") else None, unknown)
+    metrics = Metrics(unknown, unknown if hasattr(c.model.loss, "correct") else None, None)
     nothing = History(metrics, None if shared.validation is None else metrics)
     return jax.lax.fori_loop(jnp.int32(0), count, epoch, (run, nothing))
 

@@ -11,7 +11,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PRNGKeyArray
 
 from fnnet.batch import Batch
-from fnnet.sweeps.points import Configuration, Point, by_structure, differ, leaf_columns
+from fnnet.sweeps.points import Alike, Configuration, Point, by_structure, differ
 from fnnet.sweeps.program import Program, Run, Shared, advance, start
 from fnnet.sweeps.table import Table, join
 from fnnet.sweeps.ways import Way, choose, fastest
@@ -100,14 +100,13 @@ def sweep(
     shared = shared_by(mesh, data, validation, order, patience)
     groups = by_structure([point.configuration for point in points])
     tables = []
-    for number, rows in enumerate(groups, 1):
-        specs = [points[i].configuration for i in rows]
-        way = _way(specs, shared, mesh, options, width, measure)
+    for number, alike in enumerate(groups, 1):
+        way = _way(alike, shared, mesh, options, width, measure)
         label = f"program {number} of {len(groups)}"
         if progress:
-            print(f"sweep, {label}: {_words(len(rows), options, mesh)}; {way.why}", flush=True)
-        group = grouped(specs, shared, mesh, options, way.width)
-        tables.append(_table(points, rows, *_run(group, options, label), options))
+            print(f"sweep, {label}: {_words(len(alike.rows), options, mesh)}; {way.why}", flush=True)
+        group = grouped(alike, shared, mesh, options, way.width)
+        tables.append(_table([points[i] for i in alike.rows], alike.rows, *_run(group, options, label), options))
     return join(tables)
 
 
@@ -143,7 +142,9 @@ def _check(points: Sequence[Point], validation: Batch | None, order: Any, option
         raise ValueError("sweep: patience watches the validation data; pass validation=")
     if by not in ("loss", "accuracy"):
         raise ValueError(f"sweep: expected by to be 'loss' or 'accuracy', got {by!r}")
-    without = next((p.configuration.model.loss for p in points if not hasattr(p.configuration.model.loss, "correct")), 0)
+    without = next(
+        (p.configuration.model.loss for p in points if not hasattr(p.configuration.model.loss, "correct")), 0
+    )
     if by == "accuracy" and without:
         raise ValueError(f"sweep: {without!r} knows no accuracy; rank by='loss'")
 
@@ -154,34 +155,33 @@ def _words(points: int, options: Options, mesh: Mesh) -> str:
     return f"{points:,} point{'s' * (points > 1)} x {len(options.seeds)} seed{'s' * (len(options.seeds) > 1)}{devices}"
 
 
-def _way(specs: list, shared: Shared, mesh: Mesh, options: Options, width: int | None, measure: bool) -> Way:
-    share = -(-len(specs) * len(options.seeds) // mesh.size)
+def _way(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: int | None, measure: bool) -> Way:
+    share = -(-len(alike.rows) * len(options.seeds) // mesh.size)
     if width is not None:
         return Way(min(width, share), f"{min(width, share)} side by side, as asked")
     if measure:
-        return fastest(share, lambda width: _seconds(grouped(specs, shared, mesh, options, width)))
-    c = specs[0]
+        return fastest(share, lambda width: _seconds(grouped(alike, shared, mesh, options, width)))
+    c = alike.tree.unflatten([column[0] for column in alike.columns])
     state = jax.eval_shape(lambda: init_state(c.model, c.optimizer, jax.random.key(0), options.dtype))
     size = sum(p.size * p.dtype.itemsize for p in jax.tree.leaves(state.params))
-    return choose(size, min(c.batch_size, len(shared.data.x)), share, mesh.devices.flat[0])
+    return choose(size, share, mesh.devices.flat[0])
 
 
-def grouped(specs: list, shared: Shared, mesh: Mesh, options: Options, width: int) -> Group:
+def grouped(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: int) -> Group:
     """Specs of one structure x seeds, dealt out over the devices in portions of `width` or, evenly, a little less."""
-    columns, seeds = leaf_columns(specs), np.array(options.seeds, np.uint32)
-    swept = tuple(differ(column) for column in columns)
-    count = len(specs) * len(seeds)
+    seeds, swept = np.array(options.seeds, np.uint32), tuple(map(differ, alike.columns))
+    count = len(alike.rows) * len(seeds)
     share = -(-count // mesh.size)
     portions = -(-share // width)
     width = -(-share // portions)
     rows = np.minimum(np.arange(mesh.size * portions * width), count - 1)
     keep = options.keep_params and options.patience is not None
-    tree = jax.tree.structure(specs[0])
-    program = Program(tree, swept, width, BUFFER, options.by, options.own_order, keep, options.dtype)
-    by_run = NamedSharding(mesh, PartitionSpec("runs"))
-    own = tuple(c[rows // len(seeds)] for c, differs in zip(columns, swept, strict=True) if differs)
-    fixed = tuple(leaf for leaf, differs in zip(jax.tree.leaves(specs[0]), swept, strict=True) if not differs)
-    own, seeds = jax.device_put((own, seeds[rows % len(seeds)]), by_run)
+    program = Program(alike.tree, swept, width, BUFFER, options.by, options.own_order, keep, options.dtype)
+    own = tuple(c[rows // len(seeds)] for c, differs in zip(alike.columns, swept, strict=True) if differs)
+    fixed = tuple(
+        c[:1].tolist()[0] if c.ndim == 1 else c[0] for c, own in zip(alike.columns, swept, strict=True) if not own
+    )
+    own, seeds = jax.device_put((own, seeds[rows % len(seeds)]), NamedSharding(mesh, PartitionSpec("runs")))
     return Group(program, mesh, shared._replace(fixed=fixed), own, seeds, count)
 
 
@@ -202,12 +202,15 @@ def _seconds(group: Group) -> float:
 def _run(group: Group, options: Options, label: str) -> tuple[Run, History]:
     """All epochs of a group, about a second of them a call; the History is (runs, epochs) in NumPy."""
     runs, count = start(*group[:-1]), group.count
-    parts, done, now = [], 0, 1
+    history, done, now = None, 0, 1
     with _bar(options.epochs, label, options.progress) as bar:
         while done < options.epochs:
             begin = time.perf_counter()
             runs, part = advance(*group[:-2], runs, jnp.int32(done), jnp.int32(now))
-            parts.append(jax.tree.map(lambda curve: np.asarray(curve, np.float64)[:count, :now], part))  # noqa: B023
+            if history is None:
+                history = jax.tree.map(lambda _: np.full((count, options.epochs), np.nan), part)
+            for curve, new in zip(*map(jax.tree.leaves, (history, part)), strict=True):
+                curve[:, done : done + now] = np.asarray(new)[:count, :now]
             done += now
             running, diverged = (np.asarray(flag)[:count].sum() for flag in (runs.running, runs.diverged))
             bar.set_postfix_str(f"{running:,} running, {diverged:,} diverged", refresh=False)
@@ -217,19 +220,17 @@ def _run(group: Group, options: Options, label: str) -> tuple[Run, History]:
             seconds = time.perf_counter() - begin
             now = max(1, now // 2) if seconds > 2 else min(2 * now, BUFFER) if seconds < 0.5 else now
             now = min(now, options.epochs - done)
-    history = jax.tree.map(lambda *parts: np.concatenate(parts, axis=1), *parts)
-    rest = options.epochs - done
-    return runs, jax.tree.map(lambda curve: np.pad(curve, ((0, 0), (0, rest)), constant_values=np.nan), history)
+    return runs, history
 
 
-def _table(points: Sequence[Point], rows: np.ndarray, runs: Run, history: History, options: Options) -> Table:
+def _table(points: list[Point], rows: np.ndarray, runs: Run, history: Any, options: Options) -> Table:
+    """The table of a group, whose points have the numbers `rows` among all."""
     curves = {"loss": history.training.loss, "accuracy": history.training.accuracy}
     if history.validation is not None:
         curves |= {"validation_loss": history.validation.loss, "validation_accuracy": history.validation.accuracy}
     curves = {name: curve for name, curve in curves.items() if curve is not None}
     score = options.by if history.validation is None else f"validation_{options.by}"
-    point = np.repeat(rows, len(options.seeds))
-    count = len(point)
+    count = len(curves["loss"])
     diverged = np.asarray(runs.diverged)[:count]
     trained = np.isfinite(curves["loss"]).sum(axis=1)
     epoch = trained
@@ -240,10 +241,10 @@ def _table(points: Sequence[Point], rows: np.ndarray, runs: Run, history: Histor
     if options.keep_params:
         best = jax.tree.map(np.asarray, runs.params if options.patience is None else runs.best.params)
         params = tuple(jax.tree.map(lambda p: p[i], best) for i in range(count))  # noqa: B023
-    names = dict.fromkeys(name for i in rows for name in points[i].settings)
+    names = dict.fromkeys(name for point in points for name in point.settings)
     return Table(
-        {name: tuple(points[i].settings.get(name) for i in point) for name in names},
-        point,
+        {name: tuple(p.settings.get(name) for p in points for _ in options.seeds) for name in names},
+        np.repeat(rows, len(options.seeds)),
         np.tile(np.array(options.seeds), len(rows)),
         diverged,
         trained,

@@ -169,6 +169,8 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> Ta
 def join(tables: Iterable[Table]) -> Table:
     """Tables of different runs of one sweep as one, runs in the order of their points."""
     tables = list(tables)
+    if len(tables) == 1:
+        return tables[0]
     order = np.argsort(np.concatenate([t.point for t in tables]), kind="stable")
     names = dict.fromkeys(name for t in tables for name in t.settings)
     columns = {n: [v for t in tables for v in t.settings.get(n, (None,) * len(t))] for n in names}
