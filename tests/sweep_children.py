@@ -20,8 +20,12 @@ RNG = np.random.default_rng(0)
 DATA = Batch(RNG.normal(size=(23, 3)).astype(np.float32), RNG.integers(0, 2, 23).astype(np.int32))
 OTHER = Batch(RNG.normal(size=(11, 3)).astype(np.float32), RNG.integers(0, 2, 11).astype(np.int32))
 BASE = Configuration(fnnet.mlp((3, 5, 2), dropout=0.2), fnnet.Sgd(0.1, 0.9), 4)
-ARGUMENTS = {"epochs": 3, "seeds": (0, 7), "order": jax.random.key(9), "validation": OTHER, "progress": False}
 COLLECTIVES = r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter|collective-broadcast| send\(| recv\("
+
+
+def arguments():
+    """Made late: nothing may be computed before processes know of each other."""
+    return {"epochs": 3, "seeds": (0, 7), "order": jax.random.key(9), "validation": OTHER, "progress": False}
 
 
 def points():
@@ -63,14 +67,14 @@ def control():
 
 
 def sweeping():
-    print(json.dumps(sweep(points(), DATA, **ARGUMENTS).figure("validation_loss").tolist()))
+    print(json.dumps(sweep(points(), DATA, **arguments()).figure("validation_loss").tolist()))
 
 
 def sharing(folder):
-    """Sixty chunks, a line for each, so that somebody can kill it in the middle."""
-    many = draw(BASE, {"optimizer.learning_rate": Between(0.01, 1.0, log=True)}, count=60, seed=1)
-    arguments = {**ARGUMENTS, "epochs": 40, "progress": True}
-    print("path", share(many, DATA, folder=folder, chunk=1, **arguments), flush=True)
+    """Forty chunks of a third of a second, a line for each, so that somebody can kill it in the middle."""
+    many = draw(BASE, {"optimizer.learning_rate": Between(0.01, 1.0, log=True)}, count=40, seed=1)
+    long = {**arguments(), "epochs": 3000, "progress": True}
+    print("path", share(many, DATA, folder=folder, chunk=1, **long), flush=True)
 
 
 def distributed(port, process, folder):
@@ -78,7 +82,7 @@ def distributed(port, process, folder):
     jax.distributed.initialize(f"127.0.0.1:{port}", 2, int(process))
     assert (len(jax.devices()), len(jax.local_devices())) == (2, 1)
     path = share(points(), DATA, folder=folder, host=jax.process_index(), hosts=jax.process_count(), chunk=4,
-                 **ARGUMENTS)  # fmt: skip
+                 **arguments())  # fmt: skip
     multihost_utils.sync_global_devices("all chunks are there")
     print(json.dumps(collect(path).figure("loss").tolist()))
 

@@ -1,7 +1,7 @@
 """Sweeps: one program, thousands of runs, any number of devices and hosts."""
 
 from fnnet.sweeps.chunks import collect, share
-from fnnet.sweeps.points import Between, Configuration, Point, Stacked, draw, grid, put, stack
+from fnnet.sweeps.points import Between, Configuration, Point, Stacked, draw, grid, pick, put, stack
 from fnnet.sweeps.running import sweep
 from fnnet.sweeps.table import Summary, Table, join, read
 
@@ -16,6 +16,7 @@ __all__ = [
     "draw",
     "grid",
     "join",
+    "pick",
     "put",
     "read",
     "share",

@@ -6,15 +6,15 @@
 
 A path is written as Python would read it, `"optimizer.learning_rate"`; an index goes into a spec's one tuple, so that
 `"model.network[2].rate"` is the rate of the third layer of a `Serial`, and `"optimizer[0].learning_rate"` that of the
-first link of a `Chain`. What a path leads to may be a number, a static field or a whole spec. Points are a tuple:
-slice it, filter it, add to it.
+first link of a `Chain`; `"model.network[1, 3]"` are two layers that get the same. What a path leads to may be a number,
+a static field or a whole spec. Points are a tuple: slice it, filter it, add to it.
 """
 
 import dataclasses
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -22,7 +22,7 @@ import numpy as np
 from fnnet.model import Model
 from fnnet.spec import is_built, spec, static
 
-_PART = re.compile(r"\.?([^\W\d]\w*)|\[(-?\d+)\]")
+_PART = re.compile(r"\.?([^\W\d]\w*)|\[(-?\d+(?:, ?-?\d+)*)\]")
 
 
 @spec
@@ -134,32 +134,34 @@ def put(base: Any, path: str, value: Any) -> Any:
 
     Raises ValueError for a path that leads nowhere, naming the part and what is there.
     """
-    parts, end = [], 0
+    parts: list[str | tuple[int, ...]] = []
+    end = 0
     while found := _PART.match(path, end):
-        parts.append(found[1] or int(found[2]))
+        parts.append(found[1] or tuple(map(int, found[2].split(","))))
         end = found.end()
     if end != len(path) or not parts:
         raise ValueError(f"expected a path such as 'optimizer.learning_rate' or 'model.network[2].rate', got {path!r}")
     return _put(base, parts, value, path)
 
 
-def _put(node: Any, parts: list[str | int], value: Any, path: str) -> Any:
+def _put(node: Any, parts: list[str | tuple[int, ...]], value: Any, path: str) -> Any:
     if not parts:
         return value
     part, *rest = parts
-    if isinstance(part, int) and dataclasses.is_dataclass(node):
+    if isinstance(part, tuple) and dataclasses.is_dataclass(node):
         part, rest = _only_tuple(node, path), parts
-    if isinstance(part, int):
-        if not isinstance(node, tuple) or not -len(node) <= part < len(node):
-            raise ValueError(f"{path!r} leads nowhere: there is no [{part}] in {node!r}")
-        entries = list(node)
-        entries[part] = _put(entries[part], rest, value, path)
+    if isinstance(part, tuple):
+        entries = list(node) if isinstance(node, tuple) else []
+        for i in part:
+            if not -len(entries) <= i < len(entries):
+                raise ValueError(f"{path!r} leads nowhere: there is no [{i}] in {node!r}")
+            entries[i] = _put(entries[i], rest, value, path)
         return tuple(entries)
     names = [f.name for f in dataclasses.fields(node)] if dataclasses.is_dataclass(node) else []
     if part not in names:
         there = f"it has {', '.join(names)}" if names else "it is no spec; give the whole spec as the value first"
         raise ValueError(f"{path!r} leads nowhere: there is no {part} in {node!r}; {there}")
-    return dataclasses.replace(node, **{part: _put(getattr(node, part), rest, value, path)})
+    return dataclasses.replace(cast(Any, node), **{part: _put(getattr(node, part), rest, value, path)})
 
 
 def _only_tuple(node: Any, path: str) -> str:
@@ -201,6 +203,15 @@ def stack(specs: Sequence[Any]) -> Stacked:
     leaves = [column if differs else column[0] for column, differs in zip(groups[0].columns, swept, strict=True)]
     tree = groups[0].tree
     return Stacked(tree.unflatten(leaves), tree.unflatten([0 if differs else None for differs in swept]))
+
+
+def pick(stacked: Stacked, rows: Any) -> Stacked:
+    """The specs of these rows, as an array of numbers or a mask."""
+
+    def chosen(axis: int | None, leaf: Any) -> Any:
+        return leaf if axis is None else leaf[rows]
+
+    return stacked._replace(spec=jax.tree.map(chosen, stacked.axes, stacked.spec, is_leaf=lambda a: a is None))
 
 
 class Alike(NamedTuple):

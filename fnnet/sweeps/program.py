@@ -115,7 +115,8 @@ def advance(
     """
 
     def one(shared: Shared, own: tuple) -> tuple[Run, History]:
-        return _epochs(program, shared, *own, first, count)
+        swept, run = own
+        return _epochs(program, shared, swept, run, first, count)
 
     return over_runs(one, mesh, program.width)(shared, (swept, runs))
 
@@ -147,7 +148,9 @@ def _epochs(program: Program, shared: Shared, swept: tuple, run: Run, first: Any
     c = configuration(program, shared.fixed, swept)
     rows = shared.data.x.shape[0]
     steps = -(-rows // min(c.batch_size, rows))
-    order = jax.random.fold_in(shared.order, run.seed) if program.own_order else shared.order
+    order = shared.order
+    if program.own_order and order is not None:
+        order = jax.random.fold_in(order, run.seed)
 
     def epoch(i: Any, carry: tuple[Run, History]) -> tuple[Run, History]:
         run, history = carry
@@ -156,7 +159,7 @@ def _epochs(program: Program, shared: Shared, swept: tuple, run: Run, first: Any
         validation = None
         if shared.validation is not None:
             validation = evaluate(c.model, state.params, shared.validation, step=state.step)
-        measured = History(*(m and m._replace(weight=None) for m in (training, validation)))
+        measured = History(training._replace(weight=None), validation and validation._replace(weight=None))
         good = run.running & _finite((state.params, measured))
         run = _after(program, shared.patience, run, state, measured, good)
         return run, jax.tree.map(lambda curve, now: curve.at[i].set(jnp.where(good, now, jnp.nan)), history, measured)

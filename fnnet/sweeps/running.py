@@ -202,7 +202,8 @@ def _seconds(group: Group) -> float:
 def _run(group: Group, options: Options, label: str) -> tuple[Run, History]:
     """All epochs of a group, about a second of them a call; the History is (runs, epochs) in NumPy."""
     runs, count = start(*group[:-1]), group.count
-    history, done, now = None, 0, 1
+    history: Any = None
+    done, now = 0, 1
     with _bar(options.epochs, label, options.progress) as bar:
         while done < options.epochs:
             begin = time.perf_counter()

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 FIGURES = ("loss", "accuracy", "validation_loss", "validation_accuracy")
+_COLUMNS: dict[str, Any] = {"point": int, "seed": int, "diverged": bool, "trained": int, "epoch": int}
 
 
 class Summary(NamedTuple):
@@ -90,8 +91,8 @@ class Table:
     def records(self) -> list[dict[str, Any]]:
         """A dict a run: point, settings, seed, diverged, trained, epoch, and the figures at that epoch."""
         figures = {name: self.figure(name).tolist() for name in self.curves}
-        known = {name: getattr(self, name).tolist() for name in ("seed", "diverged", "trained", "epoch")}
-        columns = {"point": self.point.tolist(), **self.settings, **known, **figures}
+        known = {name: getattr(self, name).tolist() for name in _COLUMNS}
+        columns = {"point": known["point"], **self.settings, **known, **figures}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def to_csv(self, path: str | os.PathLike[str]) -> None:
@@ -111,12 +112,8 @@ class Table:
         curves = {name: _without_nan(curve) for name, curve in self.curves.items()}
         objects = [
             {
-                "point": int(self.point[i]),
                 "settings": {name: values[i] for name, values in self.settings.items()},
-                "seed": int(self.seed[i]),
-                "diverged": bool(self.diverged[i]),
-                "trained": int(self.trained[i]),
-                "epoch": int(self.epoch[i]),
+                **{name: getattr(self, name)[i].item() for name in _COLUMNS},
                 "score": self.score,
                 "curves": {name: curve[i] for name, curve in curves.items()},
             }
@@ -132,7 +129,7 @@ class Table:
         for number in ranking[:10]:
             at = int(np.searchsorted(summary.point, number))
             shown = [_shown(values[first[int(number)]]) for values in self.settings.values()]
-            figures = [f"{summary.mean[n][at]:.4f} +- {summary.std[n][at]:.4f}" for n in self.curves]
+            figures = [_spread(summary.mean[n][at], summary.std[n][at]) for n in self.curves]
             rows.append([str(number), *shown, *figures, f"{summary.diverged[at]} of {summary.seeds[at]}"])
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -158,12 +155,11 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> Ta
     objects.sort(key=lambda o: (o["point"], rank[o["point"], o["seed"]]))
     names = dict.fromkeys(name for o in objects for name in o["settings"])
     return Table(
-        {name: tuple(o["settings"].get(name) for o in objects) for name in names},
-        *(np.array([o[name] for o in objects], kind) for name, kind in
-          (("point", np.int64), ("seed", np.int64), ("diverged", bool), ("trained", np.int64), ("epoch", np.int64))),
-        {name: np.array([o["curves"][name] for o in objects], np.float64) for name in objects[0]["curves"]},
-        objects[0]["score"],
-    )  # fmt: skip
+        settings={name: tuple(o["settings"].get(name) for o in objects) for name in names},
+        **_columns({name: [o[name] for o in objects] for name in _COLUMNS}),
+        curves={name: np.array([o["curves"][name] for o in objects], np.float64) for name in objects[0]["curves"]},
+        score=objects[0]["score"],
+    )
 
 
 def join(tables: Iterable[Table]) -> Table:
@@ -177,13 +173,16 @@ def join(tables: Iterable[Table]) -> Table:
     kept = None if tables[0].params is None else [p for t in tables for p in t.params or ()]
     figures = [f for f in FIGURES if any(f in t.curves for t in tables)]
     return Table(
-        {n: tuple(values[i] for i in order) for n, values in columns.items()},
-        *(np.concatenate([getattr(t, n) for t in tables])[order] for n in
-          ("point", "seed", "diverged", "trained", "epoch")),
-        {f: np.concatenate([_curve(t, f) for t in tables])[order] for f in figures},
-        tables[0].score,
-        None if kept is None else tuple(kept[i] for i in order),
-    )  # fmt: skip
+        settings={n: tuple(values[i] for i in order) for n, values in columns.items()},
+        **_columns({name: np.concatenate([getattr(t, name) for t in tables])[order] for name in _COLUMNS}),
+        curves={f: np.concatenate([_curve(t, f) for t in tables])[order] for f in figures},
+        score=tables[0].score,
+        params=None if kept is None else tuple(kept[i] for i in order),
+    )
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: np.array(values[name], kind) for name, kind in _COLUMNS.items()}
 
 
 def _curve(table: Table, name: str) -> np.ndarray:
@@ -202,6 +201,10 @@ def _moments(values: np.ndarray, of: np.ndarray, counted: np.ndarray, groups: in
 
 def _without_nan(curve: np.ndarray) -> list:
     return np.where(np.isfinite(curve), curve, np.array(None)).tolist()
+
+
+def _spread(mean: float | np.floating, std: float | np.floating) -> str:
+    return f"{mean:.4f}" if np.isnan(std) else f"{mean:.4f} +- {std:.4f}"
 
 
 def _shown(value: Any) -> str:

@@ -34,7 +34,7 @@ def choose(weights: int, share: int, device: Any) -> Way:
     """The width for `share` runs on a device, each with so many bytes of weights."""
     if device.platform == "cpu":
         width = min(share, max(1, CPU_WEIGHTS // weights))
-        limit = f"{CPU_WEIGHTS / 2**20:g} MiB of them stay in the cache of a core"
+        limit = f"up to {CPU_WEIGHTS / 2**20:g} MiB side by side stay in the cache"
     else:
         memory = (device.memory_stats() or {}).get("bytes_limit")
         width = share if memory is None else min(share, max(1, memory // 2 // (8 * weights)))
