@@ -55,7 +55,7 @@ def test_xor_networks_are_those_of_numpy(tmp_path):
 @pytest.mark.slow
 def test_learning_rates_on_two_hosts(tmp_path, capsys):
     config = sweep_learning_rate.Config(
-        data="digits", learning_rates=(1e-3, 1e-2, 1e30), activations=("relu", "tanh"), seeds=2, epochs=3,
+        data="digits", learning_rates=(1e-3, 1e-2, 1e38), activations=("relu", "tanh"), seeds=2, epochs=3,
         hidden=(8, 8), chunk=3, hosts=2, share=tmp_path / "share", runs=tmp_path / "runs", progress=False,
     )  # fmt: skip
     assert sweep_learning_rate.main(config) is None
@@ -108,11 +108,17 @@ def test_optuna_finds_better_points_from_round_to_round():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("script", ["sweep_xor", "sweep_learning_rate", "sweep_halving"])
-def test_help_explains_every_setting(script):
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("sweep_xor", "Standard deviation of the first weights"),
+        ("sweep_learning_rate", "How many machines share the work"),
+        ("sweep_halving", "halved after every rung"),
+    ],
+)
+def test_help_explains_settings(script, words):
     command = [sys.executable, "-m", f"experiments.{script}", "--help"]
-    text = subprocess.run(
-        command, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "120"}
-    ).stdout  # fmt: skip
-    assert "default" in text
-    assert "Settings of the" in text or "epochs" in text
+    environment = os.environ | {"COLUMNS": "120"}
+    text = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert words in text
+    assert "(default:" in text
