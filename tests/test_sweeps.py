@@ -65,7 +65,7 @@ def test_runs_of_two_programs_are_the_runs_of_train():
     assert table.trained.tolist() == table.epoch.tolist() == [3] * 10
 
 
-STOPPING = {**ARGUMENTS, "epochs": 12, "patience": 2}
+STOPPING = {**ARGUMENTS, "epochs": 12, "early_stopping": fnnet.EarlyStopping(2)}
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +85,15 @@ def test_a_diverged_run_freezes_ranks_last_and_poisons_nothing(swept):
     assert table.best() != 2
 
 
-def stopped_by_hand(curve, patience):
-    """(epochs trained, best epoch) of early stopping, from 1."""
-    best, at = np.inf, 0
-    for epoch, value in enumerate(curve, 1):
-        if value < best:
-            best, at = value, epoch
-        elif epoch - at >= patience:
-            return epoch, at
-    return len(curve), at
+def stopped_by_hand(state, validation, rule):
+    """(epochs trained, best epoch), from 1, of the loop in `fit`."""
+    memory, epochs = rule.start(state), len(validation.loss)
+    for epoch in range(1, epochs + 1):
+        measured = validation._replace(loss=validation.loss[epoch - 1], accuracy=validation.accuracy[epoch - 1])
+        memory = rule.after(memory, state, measured, epoch)
+        if rule.is_over(memory):
+            return epoch, int(memory.epoch)
+    return epochs, int(memory.epoch)
 
 
 def test_every_run_is_the_run_of_train_stopped_as_a_loop_would_stop_it(swept):
@@ -101,8 +101,8 @@ def test_every_run_is_the_run_of_train_stopped_as_a_loop_would_stop_it(swept):
     points, table = swept
     stops = set()
     for row in np.flatnonzero(~table.diverged):
-        _, history = alone(points[table.point[row]].configuration, table.seed[row])
-        stop, best = stopped_by_hand(np.asarray(history.validation.loss), 2)
+        state, history = alone(points[table.point[row]].configuration, table.seed[row])
+        stop, best = stopped_by_hand(state, history.validation, STOPPING["early_stopping"])
         assert (table.trained[row], table.epoch[row]) == (stop, best)
         for name, curve in curves_of(history).items():
             np.testing.assert_allclose(table.curves[name][row, :stop], curve[:stop], rtol=1e-4, err_msg=name)
@@ -185,7 +185,13 @@ def test_shared_things_have_no_axis(own_order, axes):
 
 def test_new_numbers_use_the_same_program(swept):
     before = advance._cache_size()
-    other = {**STOPPING, "epochs": 5, "seeds": (3, 4), "patience": 4, "order": jax.random.key(2)}
+    other = {
+        **STOPPING,
+        "epochs": 5,
+        "seeds": (3, 4),
+        "early_stopping": fnnet.EarlyStopping(4, 1e-3),
+        "order": jax.random.key(2),
+    }
     sweep(grid(BASE, {RATE: (0.5, 0.7, 0.9)}), DATA, **other)
     assert advance._cache_size() == before
 
@@ -270,7 +276,8 @@ def test_draws_fill_their_intervals_and_a_longer_one_begins_as_a_shorter():
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "epochs": 0}), "epochs"),
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "seeds": (1, 1)}), "each once"),
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "seeds": (-1,)}), "2\\*\\*32"),
-        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "validation": None}, patience=1), "validat"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**STOPPING, "validation": None}), "validation data"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA._replace(y=DATA.y + 1), **ARGUMENTS), "classes 0 to 1 in data"),
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "order": None}, own_order=True), "own_order"),
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **ARGUMENTS, by="f1"), "'loss' or 'accuracy'"),
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **ARGUMENTS, width=0), "width"),
@@ -452,7 +459,7 @@ OTHERS = [
     {"order": jax.random.key(8)},
     {"epochs": 11},
     {"chunk": 2},
-    {"patience": 3},
+    {"early_stopping": fnnet.EarlyStopping(3)},
     {"by": "accuracy"},
     {"own_order": True},
     {"version": "0f1e"},

@@ -14,6 +14,7 @@ import numpy as np
 from fnnet.batch import Batch
 from fnnet.checkpoints import data_digest
 from fnnet.checkpoints.files import write
+from fnnet.stopping import EarlyStopping
 from fnnet.sweeps.points import Point, by_structure
 from fnnet.sweeps.running import sweep
 from fnnet.sweeps.table import Table, read
@@ -123,4 +124,4 @@ def _written(value: Any) -> str:
         return data_digest(value)
     if isinstance(value, jax.Array):
         return f"{jax.random.key_impl(value)} {np.asarray(jax.random.key_data(value)).tolist()}"
-    return str(value if isinstance(value, str | int | tuple | None) else np.dtype(value))
+    return str(value if isinstance(value, str | int | tuple | EarlyStopping | None) else np.dtype(value))

@@ -18,6 +18,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
 from fnnet.batch import Batch
 from fnnet.spec import at_least_float32, parameter_dtype
+from fnnet.stopping import EarlyStopping
 from fnnet.sweeps.points import Configuration
 from fnnet.training import History, Metrics, TrainState, evaluate, init_state, train_epoch
 
@@ -29,7 +30,6 @@ class Program(NamedTuple):
     swept      for each of their leaves, whether it differs from run to run
     width      how many runs are computed side by side on a device: 1 is one after another
     buffer     epochs that one call can do at most
-    by         what early stopping looks at: "loss" or "accuracy" of the validation data
     own_order  every run shuffles the data its own way
     keep       the best parameters are kept while the run goes on (with early stopping)
     dtype      of the parameters
@@ -39,26 +39,29 @@ class Program(NamedTuple):
     swept: tuple[bool, ...]
     width: int
     buffer: int
-    by: str
     own_order: bool
     keep: bool
     dtype: Any
 
 
 class Shared(NamedTuple):
-    """What all runs share: leaves that are not swept, data, the order's key, epochs of patience (None: no end)."""
+    """What all runs share: leaves that are not swept, data, the order's key, when to stop early (None: never)."""
 
     fixed: tuple
     data: Batch
     validation: Batch | None
     order: PRNGKeyArray | None
-    patience: Any
+    early_stopping: EarlyStopping | None
 
 
 class Best(NamedTuple):
-    """What early stopping knows: the lowest score so far, epochs since, and the parameters then (None: not kept)."""
+    """What early stopping knows: the lowest score so far, its epoch (from 1; 0: none), epochs since, parameters then.
+
+    The parameters are None where they are not kept.
+    """
 
     score: Any
+    epoch: Any
     waited: Any
     params: Any
 
@@ -92,7 +95,8 @@ def start(program: Program, mesh: Any, shared: Shared, swept: tuple, seeds: UInt
         state = init_state(c.model, c.optimizer, jax.random.key(seed), program.dtype)
         wide = at_least_float32(parameter_dtype(state.params))
         params = state.params if program.keep else None
-        waiting = None if shared.patience is None else Best(jnp.full((), jnp.inf, wide), jnp.int32(0), params)
+        never = Best(jnp.full((), jnp.inf, wide), jnp.int32(0), jnp.int32(0), params)
+        waiting = None if shared.early_stopping is None else never
         return Run(state.params, state.opt_state, state.key, seed, jnp.bool_(True), jnp.bool_(False), waiting)
 
     return over_runs(one, mesh, program.width)(shared, (swept, seeds))
@@ -161,7 +165,9 @@ def _epochs(program: Program, shared: Shared, swept: tuple, run: Run, first: Any
             validation = evaluate(c.model, state.params, shared.validation, step=state.step)
         measured = History(training._replace(weight=None), validation and validation._replace(weight=None))
         good = run.running & _finite((state.params, measured))
-        run = _after(program, shared.patience, run, state, measured, good)
+        run = _after(run, state, good)
+        if shared.early_stopping is not None:
+            run = _judged(shared.early_stopping, run, validation, first + i + 1)
         return run, jax.tree.map(lambda curve, now: curve.at[i].set(jnp.where(good, now, jnp.nan)), history, measured)
 
     unknown = jnp.full((program.buffer,), jnp.nan, at_least_float32(parameter_dtype(run.params)))
@@ -176,24 +182,28 @@ def _finite(tree: Any) -> Array:
     return jnp.stack([jnp.isfinite(a).all() for a in floats]).all()
 
 
-def _after(program: Program, patience: Any, run: Run, state: TrainState, measured: History, good: Any) -> Run:
-    """The run behind an epoch; where that was not good, the run before it, stopped."""
+def _after(run: Run, state: TrainState, good: Any) -> Run:
+    """The run behind an epoch; where that was not good, the run before it, no longer running."""
 
     def chosen(new: Any, old: Any) -> Any:
         return jax.tree.map(partial(jnp.where, good), new, old)
 
-    diverged = run.diverged | (run.running & ~good)
-    run = run._replace(
+    return run._replace(
         params=chosen(state.params, run.params),
         opt_state=chosen(state.opt_state, run.opt_state),
         running=good,
-        diverged=diverged,
+        diverged=run.diverged | (run.running & ~good),
     )
-    if run.best is None:
-        return run
-    metrics = measured.validation
-    score = metrics.loss if program.by == "loss" else -metrics.accuracy  # pyright: ignore
-    better = good & (score < run.best.score)
-    kept = jax.tree.map(partial(jnp.where, better), (score, run.params if program.keep else None), run.best[::2])
-    waited = jnp.where(better, 0, run.best.waited + 1)
-    return run._replace(running=good & (waited < patience), best=Best(kept[0], waited, kept[1]))
+
+
+def _judged(rule: EarlyStopping, run: Run, validation: Any, epoch: Any) -> Run:
+    """The run with its best epoch so far, no longer running once patience has run out: `rule.after`, as a mask."""
+    best = run.best
+    score = validation.loss if rule.monitor == "loss" else -validation.accuracy
+    better = run.running & (score < best.score - jnp.asarray(rule.min_delta, score.dtype))
+    params = None if best.params is None else run.params
+    new, old = (score, epoch, params), (best.score, best.epoch, best.params)
+    score, epoch, params = jax.tree.map(partial(jnp.where, better), new, old)
+    waited = jnp.where(better, 0, best.waited + 1)
+    running = run.running & (waited.astype(score.dtype) < jnp.asarray(rule.patience, score.dtype))
+    return run._replace(running=running, best=Best(score, epoch, waited, params))

@@ -11,11 +11,14 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PRNGKeyArray
 
 from fnnet.batch import Batch
+from fnnet.model import init
+from fnnet.sources import check_classes
+from fnnet.stopping import EarlyStopping
 from fnnet.sweeps.points import Alike, Configuration, Point, by_structure, differ
 from fnnet.sweeps.program import Program, Run, Shared, advance, start
 from fnnet.sweeps.table import Table, join
 from fnnet.sweeps.ways import Way, choose, fastest
-from fnnet.training import History, init_state
+from fnnet.training import History, TrainState
 
 BUFFER = 64
 """Epochs that one call of the program does at most: how far Python may be from what happens."""
@@ -27,7 +30,7 @@ class Options(NamedTuple):
     epochs: int
     seeds: tuple[int, ...]
     own_order: bool
-    patience: int | None
+    early_stopping: EarlyStopping | None
     by: str
     keep_params: bool
     dtype: Any
@@ -58,7 +61,7 @@ def sweep(
     order: PRNGKeyArray | None,
     validation: Batch | None = None,
     own_order: bool = False,
-    patience: int | None = None,
+    early_stopping: EarlyStopping | None = None,
     by: str = "loss",
     width: int | None = None,
     measure: bool = False,
@@ -78,8 +81,8 @@ def sweep(
     seeds        a run starts as `init_state(model, optimizer, jax.random.key(seed))`
     order        as in `train`, shared by all runs, so that every batch is gathered once; with own_order a run's order
                  is fold_in(order, seed), which costs more
-    patience     stop a run after so many epochs without a better validation figure; its best epoch counts then
-    by           the figure for that and for the ranking: "loss" or "accuracy", of the validation data if there is some
+    early_stopping   stops each run by itself, as in `fit`; its best epoch counts then
+    by           the figure to rank by: "loss" or "accuracy", of the validation data if there is some
     width        how many runs to compute side by side on a device; None: chosen by a table (`ways`), or measured on
                  this machine with `measure`, which takes some compilations
     devices      None: all of this process. Runs are dealt out evenly; nothing passes between devices.
@@ -92,13 +95,15 @@ def sweep(
 
     Raises ValueError or TypeError, before anything is computed, for what cannot be swept.
     """
-    options = Options(epochs, tuple(seeds), own_order, patience, by, keep_params, jnp.dtype(dtype), progress)
+    options = Options(epochs, tuple(seeds), own_order, early_stopping, by, keep_params, jnp.dtype(dtype), progress)
     _check(points, validation, order, options)
     if width is not None and (width < 1 or measure):
         raise ValueError(f"sweep: expected a width of 1 or more, or measure=True, got width={width}, measure={measure}")
     mesh = mesh_of(devices)
-    shared = shared_by(mesh, data, validation, order, patience)
+    shared = shared_by(mesh, data, validation, order, early_stopping)
     groups = by_structure([point.configuration for point in points])
+    for alike in groups:
+        _check_classes(alike, data, validation, options)
     tables = []
     for number, alike in enumerate(groups, 1):
         way = _way(alike, shared, mesh, options, width, measure)
@@ -115,11 +120,11 @@ def mesh_of(devices: Sequence[Any] | None) -> Mesh:
     return Mesh(np.array(jax.local_devices() if devices is None else devices), ("runs",), axis_types=(AxisType.Auto,))
 
 
-def shared_by(mesh: Mesh, data: Batch, validation: Batch | None, order: Any, patience: int | None) -> Shared:
+def shared_by(
+    mesh: Mesh, data: Batch, validation: Batch | None, order: Any, early_stopping: EarlyStopping | None
+) -> Shared:
     """What all runs share, on every device; the leaves that are not swept are still missing."""
-    patience_ = None if patience is None else np.int32(patience)
-    everywhere = NamedSharding(mesh, PartitionSpec())
-    return Shared((), *jax.device_put((data, validation, order, patience_), everywhere))
+    return Shared((), *jax.device_put((data, validation, order), NamedSharding(mesh, PartitionSpec())), early_stopping)
 
 
 def _check(points: Sequence[Point], validation: Batch | None, order: Any, options: Options) -> None:
@@ -129,24 +134,36 @@ def _check(points: Sequence[Point], validation: Batch | None, order: Any, option
             f"sweep: expected points of Configurations, such as grid(Configuration(model, optimizer, batch_size=128), "
             f"{{...}}), got {wrong[0] if wrong else 'none'!r}"
         )
-    _, seeds, own_order, patience, by, *_ = options
-    for name, value in (("epochs", options.epochs), ("patience", 1 if patience is None else patience)):
-        if not isinstance(value, int) or value < 1:
-            raise ValueError(f"sweep: expected {name} to be an int of 1 or more, got {value!r}")
+    epochs, seeds, own_order, early_stopping, by, *_ = options
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"sweep: expected epochs to be an int of 1 or more, got {epochs!r}")
     whole = all(isinstance(seed, int | np.integer) and 0 <= seed < 2**32 for seed in seeds)
     if not seeds or not whole or len({*seeds}) != len(seeds):
         raise ValueError(f"sweep: expected seeds from 0 to 2**32 - 1, each once, got {seeds}")
     if own_order and order is None:
         raise ValueError("sweep: own_order needs an order to fold the seeds into, got order=None")
-    if patience is not None and validation is None:
-        raise ValueError("sweep: patience watches the validation data; pass validation=")
+    if early_stopping is not None and validation is None:
+        raise ValueError("sweep: early_stopping watches the validation data; pass validation=")
     if by not in ("loss", "accuracy"):
         raise ValueError(f"sweep: expected by to be 'loss' or 'accuracy', got {by!r}")
-    without = next(
-        (p.configuration.model.loss for p in points if not hasattr(p.configuration.model.loss, "correct")), 0
-    )
-    if by == "accuracy" and without:
-        raise ValueError(f"sweep: {without!r} knows no accuracy; rank by='loss'")
+    if by == "accuracy" or (early_stopping is not None and early_stopping.monitor == "accuracy"):
+        without = [p.configuration.model.loss for p in points if not hasattr(p.configuration.model.loss, "correct")]
+        if without:
+            raise ValueError(f"sweep: {without[0]!r} knows no accuracy; go by the loss")
+
+
+def _first(alike: Alike, options: Options) -> tuple[Configuration, Any]:
+    """The first configuration of a structure, and its parameters as shapes."""
+    c = alike.tree.unflatten([column[0] for column in alike.columns])
+    return c, jax.eval_shape(lambda: init(c.model, jax.random.key(0), options.dtype))
+
+
+def _check_classes(alike: Alike, data: Batch, validation: Batch | None, options: Options) -> None:
+    c, shapes = _first(alike, options)
+    params = jax.tree.map(lambda p: np.zeros(p.shape, p.dtype), shapes)
+    for name, rows in (("data", data), ("validation", validation)):
+        if rows is not None:
+            check_classes(c.model, TrainState(params, None, 0, None), rows, name)
 
 
 def _words(points: int, options: Options, mesh: Mesh) -> str:
@@ -161,9 +178,8 @@ def _way(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: int 
         return Way(min(width, share), f"{min(width, share)} side by side, as asked")
     if measure:
         return fastest(share, lambda width: _seconds(grouped(alike, shared, mesh, options, width)))
-    c = alike.tree.unflatten([column[0] for column in alike.columns])
-    state = jax.eval_shape(lambda: init_state(c.model, c.optimizer, jax.random.key(0), options.dtype))
-    size = sum(p.size * p.dtype.itemsize for p in jax.tree.leaves(state.params))
+    _, params = _first(alike, options)
+    size = sum(p.size * p.dtype.itemsize for p in jax.tree.leaves(params))
     return choose(size, share, mesh.devices.flat[0])
 
 
@@ -175,8 +191,8 @@ def grouped(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: i
     portions = -(-share // width)
     width = -(-share // portions)
     rows = np.minimum(np.arange(mesh.size * portions * width), count - 1)
-    keep = options.keep_params and options.patience is not None
-    program = Program(alike.tree, swept, width, BUFFER, options.by, options.own_order, keep, options.dtype)
+    keep = options.keep_params and options.early_stopping is not None
+    program = Program(alike.tree, swept, width, BUFFER, options.own_order, keep, options.dtype)
     own = tuple(c[rows // len(seeds)] for c, differs in zip(alike.columns, swept, strict=True) if differs)
     fixed = tuple(
         c[:1].tolist()[0] if c.ndim == 1 else c[0] for c, own in zip(alike.columns, swept, strict=True) if not own
@@ -189,7 +205,7 @@ def _seconds(group: Group) -> float:
     """How long a few batches take for all runs of a group, at best of three, without the compilation."""
     size = jax.tree.unflatten(group.program.tree, [0.0] * len(group.program.swept)).batch_size
     few = jax.tree.map(lambda a: a[: 8 * size], group.shared.data)
-    shared = group.shared._replace(data=few, validation=None, patience=None)
+    shared = group.shared._replace(data=few, validation=None, early_stopping=None)
     group = group._replace(program=group.program._replace(keep=False), shared=shared)
     runs, times = start(*group[:-1]), []
     for _ in range(4):
@@ -234,13 +250,10 @@ def _table(points: list[Point], rows: np.ndarray, runs: Run, history: Any, optio
     count = len(curves["loss"])
     diverged = np.asarray(runs.diverged)[:count]
     trained = np.isfinite(curves["loss"]).sum(axis=1)
-    epoch = trained
-    if options.patience is not None:
-        signed = curves[score] * (-1 if options.by == "accuracy" else 1)
-        epoch = np.where(np.isnan(signed), np.inf, signed).argmin(axis=1) + 1
+    epoch = trained if runs.best is None else np.asarray(runs.best.epoch)[:count]
     params = None
     if options.keep_params:
-        best = jax.tree.map(np.asarray, runs.params if options.patience is None else runs.best.params)
+        best = jax.tree.map(np.asarray, runs.params if runs.best is None else runs.best.params)
         params = tuple(jax.tree.map(lambda p: p[i], best) for i in range(count))  # noqa: B023
     names = dict.fromkeys(name for point in points for name in point.settings)
     return Table(
