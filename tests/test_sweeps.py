@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from fnnet.sweeps import Between, Configuration, Point, chunks, collect, draw, g
 from fnnet.sweeps.points import by_structure
 from fnnet.sweeps.program import advance, start
 from fnnet.sweeps.running import Options, grouped, mesh_of, shared_by
+from fnnet.sweeps.ways import choose, fastest
 
 RNG = np.random.default_rng(0)
 DATA = Batch(RNG.normal(size=(23, 3)).astype(np.float32), RNG.integers(0, 2, 23).astype(np.int32))
@@ -181,6 +183,77 @@ def test_shared_things_have_no_axis(own_order, axes):
     used = {name: [line for line in lines if f" {name}[" in line] for name in ("sort", "gather")}
     assert all(used.values())
     assert {name for name, found in used.items() if any(f"[{runs}," in line for line in found)} == axes
+
+
+@pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
+def test_a_sweep_lowers_for_every_platform(platform):
+    mesh, options = mesh_of(None), Options(1, (0,), False, None, "loss", False, jnp.dtype("float32"), False)
+    alike = by_structure([put(BASE, RATE, rate) for rate in (0.1, 0.2)])[0]
+    group = grouped(alike, shared_by(mesh, DATA, None, ORDER, None), mesh, options, 2)
+    traced = advance.trace(*group[:-2], jax.eval_shape(start, *group[:-1]), jnp.int32(0), jnp.int32(1))
+    assert "stablehlo" in traced.lower(lowering_platforms=(platform,)).as_text()
+
+
+class Device(NamedTuple):
+    """What `choose` asks a device for."""
+
+    platform: str
+    memory: int | None = None
+
+    def memory_stats(self):
+        return None if self.memory is None else {"bytes_limit": self.memory}
+
+
+MIB = 2**20
+
+
+@pytest.mark.parametrize(
+    ("weights", "share", "device", "width"),
+    [
+        (68, 10_000, Device("cpu"), 10_000),
+        (103_000, 32, Device("cpu"), 20),
+        (437_000, 32, Device("cpu"), 4),
+        (2 * MIB, 32, Device("cpu"), 1),
+        (7 * MIB, 32, Device("cpu"), 1),
+        (MIB, 1000, Device("gpu", 8000 * MIB), 500),
+        (MIB, 100, Device("gpu", 8000 * MIB), 100),
+        (MIB, 1000, Device("tpu"), 1000),
+        (2**40, 10, Device("gpu", 8000 * MIB), 1),
+    ],
+)
+def test_the_way_is_chosen_by_the_size_of_the_weights(weights, share, device, width):
+    way = choose(weights, share, device)
+    assert way.width == width
+    assert ("one after another" in way.why) == (width == 1)
+
+
+def test_the_fastest_measured_width_is_taken():
+    measured = {1: 3.0, 4: 1.0, 16: 2.0, 50: 2.5}
+    assert fastest(50, measured.__getitem__).width == 4
+    assert fastest(3, {1: 0.1, 3: 0.2}.__getitem__).width == 1
+
+
+@pytest.mark.slow
+def test_measuring_changes_the_way_and_not_the_figures(swept, capsys):
+    points, table = swept
+    measured = sweep(points, DATA, measure=True, **{**STOPPING, "progress": True})
+    assert "measured on a few batches (1: " in capsys.readouterr().out
+    for name, curve in table.curves.items():
+        np.testing.assert_allclose(measured.curves[name], curve, rtol=2e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float64", "bfloat16"])
+def test_other_dtypes(kind):
+    with jax.enable_x64(kind == "float64"):
+        points = grid(BASE, {RATE: (0.1, 0.3)})
+        table = sweep(points, DATA, keep_params=True, dtype=kind, **ARGUMENTS)
+        assert {str(p.dtype) for run in table.params for p in jax.tree.leaves(run)} == {kind}
+        state = fnnet.init_state(BASE.model, BASE.optimizer, jax.random.key(7), jnp.dtype(kind))
+        c = points[1].configuration
+        _, history = fnnet.train(c.model, c.optimizer, state, DATA, epochs=3, batch_size=4, order=ORDER)
+        rtol = 1e-10 if kind == "float64" else 0.05
+        np.testing.assert_allclose(table.curves["loss"][3], np.asarray(history.training.loss), rtol=rtol)
 
 
 def test_new_numbers_use_the_same_program(swept):

@@ -14,11 +14,10 @@ import itertools
 import json
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -42,7 +41,7 @@ class Config:
     steps: int = 40
     """Of one epoch, in the table."""
     alternations: int = 5
-    """Of loop and sweep; the median is reported."""
+    """Of loop and sweep; the fewest seconds of each are reported."""
     widths: tuple[int, ...] = ()
     """Also time these widths, for the rule in fnnet.sweeps.ways."""
     parts: tuple[str, ...] = ("table", "mnist", "xor")
@@ -51,18 +50,25 @@ class Config:
     """Where the figures are written; parts that are not measured stay as they are."""
 
 
-def seconds(f: Callable[[], Any]) -> float:
-    start = time.perf_counter()
+class Seconds(NamedTuple):
+    """Of a clock on the wall, and of all cores together."""
+
+    wall: float
+    cpu: float
+
+
+def timed(f: Callable[[], Any]) -> Seconds:
+    wall, cpu = time.perf_counter(), time.process_time()
     f()
-    return time.perf_counter() - start
+    return Seconds(time.perf_counter() - wall, time.process_time() - cpu)
 
 
-def alternating(sides: dict[str, Callable[[], Any]], times: int) -> dict[str, float]:
-    """Median seconds of each side, after one call each that compiles."""
+def alternating(sides: dict[str, Callable[[], Any]], times: int) -> dict[str, Seconds]:
+    """The fewest seconds of each side, after one call each that compiles."""
     for f in sides.values():
         f()
-    rounds = [{name: seconds(f) for name, f in sides.items()} for _ in range(times)]
-    return {name: statistics.median(r[name] for r in rounds) for name in sides}
+    rounds = [{name: timed(f) for name, f in sides.items()} for _ in range(times)]
+    return {name: Seconds(*(min(r[name][clock] for r in rounds) for clock in (0, 1))) for name in sides}
 
 
 def one_by_one(points: tuple[Point, ...], data: fnnet.Batch, epochs: int, order: Any) -> None:
@@ -85,10 +91,11 @@ def compared(points: tuple[Point, ...], data: fnnet.Batch, epochs: int, config: 
         "one_device": swept(devices=jax.devices()[:1]),
         "all_devices": swept(),
     } | {f"width_{width}": swept(devices=jax.devices()[:1], width=width) for width in config.widths}
-    median = alternating(sides, config.alternations)
-    median["one_by_one"] *= len(points) / loop
-    ratios = {f"{name}_ratio": median[name] / median["one_by_one"] for name in median if name != "one_by_one"}
-    return {f"{name}_seconds": s for name, s in median.items()} | ratios
+    fewest = alternating(sides, config.alternations)
+    scale = len(points) / loop
+    fewest["one_by_one"] = Seconds(fewest["one_by_one"].wall * scale, fewest["one_by_one"].cpu * scale)
+    figures = {f"{name}_{clock}": getattr(s, clock) for name, s in fewest.items() for clock in Seconds._fields}
+    return figures | {f"{name}_ratio": fewest[name].wall / fewest["one_by_one"].wall for name in list(fewest)[1:]}
 
 
 def mlp_points(network: str, batch: int, count: int) -> tuple[Point, ...]:
@@ -123,7 +130,7 @@ def table(config: Config, train: fnnet.Batch) -> list[dict[str, Any]]:
 
 
 def say(what: str, figures: dict[str, Any]) -> None:
-    seconds = [figures[f"{side}_seconds"] for side in ("all_devices", "one_device", "one_by_one")]
+    seconds = [figures[f"{side}_wall"] for side in ("all_devices", "one_device", "one_by_one")]
     print("{}: {:.2f} s, on one device {:.2f} s, one by one {:.2f} s".format(what, *seconds), flush=True)
 
 

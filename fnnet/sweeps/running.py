@@ -124,7 +124,8 @@ def shared_by(
     mesh: Mesh, data: Batch, validation: Batch | None, order: Any, early_stopping: EarlyStopping | None
 ) -> Shared:
     """What all runs share, on every device; the leaves that are not swept are still missing."""
-    return Shared((), *jax.device_put((data, validation, order), NamedSharding(mesh, PartitionSpec())), early_stopping)
+    data, validation, order = jax.device_put((data, validation, order), NamedSharding(mesh, PartitionSpec()))
+    return Shared((), data, validation, order, early_stopping)
 
 
 def _check(points: Sequence[Point], validation: Batch | None, order: Any, options: Options) -> None:
