@@ -138,9 +138,7 @@ def mnist(config: Config, train: fnnet.Batch) -> dict[str, Any]:
     """32 networks, two epochs of 60,000 images, one order."""
     settings = {"network": "784-32-16-10", "batch_size": 128, "runs": 32, "epochs": 2}
     figures = compared(mlp_points("784-32-16-10", 128, 32), train, 2, config, 8)
-    print(
-        f"32 MNIST networks  {figures['all_devices_seconds']:.2f} s, one by one {figures['one_by_one_seconds']:.2f} s"
-    )
+    say("32 MNIST networks", figures)
     return settings | figures
 
 
@@ -149,9 +147,7 @@ def xor(config: Config) -> dict[str, Any]:
     data = jax.device_put(fnnet.Batch(np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32),
                                       np.array([[0], [1], [1], [0]], np.float32)))  # fmt: skip
     figures = compared(xor_points(10_000), data, 500, config, 50)
-    print(
-        f"10,000 XOR networks  {figures['all_devices_seconds']:.2f} s, one by one {figures['one_by_one_seconds']:.0f} s"
-    )
+    say("10,000 XOR networks", figures)
     return {"network": "2-4-1", "runs": 10_000, "steps": 500, "one_by_one_measured_on": 50, **figures}
 
 
