@@ -1,6 +1,6 @@
 """fnnet: neural networks as pure functions in JAX, with every gradient derived by hand and proved."""
 
-from fnnet import datasets, initializers, layers, losses, metrics, optimizers, penalties, schedules
+from fnnet import datasets, initializers, layers, losses, metrics, optimizers, penalties, schedules, sweeps
 from fnnet.batch import Batch
 from fnnet.checkpoints import Checkpoint, CheckpointError, data_digest, keeping, latest, restore, save
 from fnnet.datasets import DataError
@@ -223,6 +223,7 @@ __all__ = [
     "schedules",
     "spec",
     "static",
+    "sweeps",
     "trace",
     "train",
     "train_epoch",

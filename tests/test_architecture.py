@@ -22,8 +22,9 @@ LEVELS = [
     {"explaining", "streaming", "stopping"},
     {"tracing"},
     {"replay", "sources"},
-    {"fitting", "sweeps"},
+    {"fitting"},
     {"gradients", "checkpoints", "plots", "augmentation", "landscapes", "statistics", "tensorboard"},
+    {"sweeps"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 
