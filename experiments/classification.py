@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 import fnnet
+from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet import plots
 from fnnet.fitting import describe
@@ -84,6 +85,11 @@ def train_one(
     return Trained(state, history, np.asarray(fnnet.predict(model, state.params, task.test.x)), seconds)
 
 
+def seeds_stacked(networks: list[Trained]) -> fnnet.History:
+    """The histories of several seeds as one, (seeds, epochs): what `plots.learning_curves` draws bands of."""
+    return jax.tree.map(lambda *parts: np.stack(parts), *(network.history for network in networks))
+
+
 def check_settings(config: Any) -> None:
     """Leave with one line that says what to write, before a run folder is made."""
     for name in ("seeds", "epochs", "batch_size"):
@@ -99,11 +105,16 @@ def say_sizes(task: Task) -> str:
     return f"{len(task.train.y):,} to learn from, {watched}{len(task.test.y):,} to be tested on"
 
 
+def accuracies(networks: list[Trained], test: fnnet.Batch) -> Result:
+    """Test accuracies in percent, one a seed."""
+    return Result([100 * (1 - n.errors(test) / len(test.y)) for n in networks], "%", range(len(networks)))
+
+
 def summary(networks: list[Trained], test: fnnet.Batch) -> str:
     """`98.12 % +- 0.10 over 5 seeds`: mean and standard deviation (n - 1) of the test accuracy."""
-    accuracies = np.array([100 * (1 - network.errors(test) / len(test.y)) for network in networks])
-    spread = f" +- {accuracies.std(ddof=1):.2f}" if len(accuracies) > 1 else ""
-    return f"{accuracies.mean():.2f} %{spread} over {len(accuracies)} seed{'s' if len(accuracies) > 1 else ''}"
+    values = np.array(accuracies(networks, test).values)
+    spread = f" +- {values.std(ddof=1):.2f}" if len(values) > 1 else ""
+    return f"{values.mean():.2f} %{spread} over {len(values)} seed{'s' if len(values) > 1 else ''}"
 
 
 def draw(network: Trained, task: Task, run: RunFolder) -> None:
