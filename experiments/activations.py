@@ -2,14 +2,17 @@
 
 A neuron is a linear part and an activation, y = f(w . x + b); a layer is all its neurons at once. An article's guided
 tour has an image in every column, Y = f(W X + b); here an image is a row, Y = f(X W + b), the same numbers turned
-round. The output is softmax, the error cross-entropy, and every step goes down the gradient of 128 images.
+round. The output is softmax, the error cross-entropy, and every step goes down the gradient of 128 images, the later
+the smaller (at a constant rate, the last steps decide which of five seeds looks bad).
 
 Sigmoid, tanh and ReLU are compared over five seeds. Each has the start (He's for ReLU, Glorot's for the others) and
-the rate that suit it, or one would only see which of them likes that rate. The rates were chosen on 10,000 training
-images held out; the test images are opened after the training. `experiments.mnist` trains the same network better.
+the rate that suit it, or one would only see which of them likes that rate. The rates were chosen at constant rates on
+10,000 training images held out; the test images are opened after the training. `experiments.mnist` trains the same
+network with Adam.
 """
 
 import dataclasses
+import shutil
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -44,8 +47,8 @@ class Config:
     """Images in one step."""
     hidden: tuple[int, ...] = (128, 64)
     """Neurons in the hidden layers."""
-    rate_sigmoid: float = 4.0
-    """Learning rate of gradient descent with sigmoid."""
+    rate_sigmoid: float = 2.0
+    """Learning rate with sigmoid at the first step; it falls to 0 along half a cosine."""
     rate_tanh: float = 0.4
     """The same with tanh."""
     rate_relu: float = 0.2
@@ -77,8 +80,8 @@ def neurons(config: Config) -> dict[str, Neuron]:
     }
 
 
-def build(neuron: Neuron, config: Config) -> tuple[fnnet.Model, fnnet.Sgd]:
-    """The network of such neurons, and plain gradient descent."""
+def build(neuron: Neuron, config: Config, rows: int) -> tuple[fnnet.Model, fnnet.Sgd]:
+    """The network of such neurons, and gradient descent whose schedule ends with the last step."""
     model = fnnet.mlp(
         (784, *config.hidden, 10),
         activation=neuron.activation,
@@ -86,7 +89,8 @@ def build(neuron: Neuron, config: Config) -> tuple[fnnet.Model, fnnet.Sgd]:
         input_shape=(28, 28),
         scale=1 / 255,
     )
-    return model, fnnet.Sgd(neuron.rate)
+    steps = config.epochs * -(-rows // config.batch_size)
+    return model, fnnet.Sgd(fnnet.CosineDecay(neuron.rate, steps))
 
 
 def main(config: Config) -> None:
@@ -102,7 +106,9 @@ def main(config: Config) -> None:
         found = {}
         for name, neuron in neurons(config).items():
             print(f"{name}, learning rate {neuron.rate:g}")
-            found[name] = train_seeds(*build(neuron, config), task, training, config.seeds, run, name)
+            found[name] = train_seeds(
+                *build(neuron, config, len(task.train.y)), task, training, config.seeds, run, name
+            )
         for name, networks in found.items():
             print(f"test accuracy, {name:7}  {summary(networks, task.test)}")
         picture = plots.learning_curves({name: seeds_stacked(networks) for name, networks in found.items()})
@@ -119,7 +125,7 @@ def main(config: Config) -> None:
                 folder=config.copy_to,
                 pictures={"activations.png": "Three activations, gradient descent; bands are the spread over seeds"},
             )
-            picture.savefig(path.with_name("activations.png"))
+            shutil.copy(run.path / "learning_curves.png", path.with_name("activations.png"))
             print(f"kept: {path}")
         print(f"in {time.perf_counter() - start:.1f} s; metrics and picture: {run.path}")
 

@@ -3,7 +3,8 @@
 Trains 784-128-64-10 with ReLU and softmax cross-entropy by Adam. The test images are opened once, after the
 training. The first network is kept in the run's folder as checkpoint.safetensors; `experiments.predict` reads digits
 of your own with it. The data files are looked for in FNNET_DATA and the usual caches, and downloaded (11 MB) if they
-are nowhere.
+are nowhere. Of the same network, `experiments.activations` compares activations and `experiments.video_digits`
+optimizers.
 """
 
 import dataclasses

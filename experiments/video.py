@@ -5,6 +5,7 @@ categorical cross-entropy, and steps that are big first and smaller later.
 """
 
 import dataclasses
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -225,17 +226,15 @@ def steps(task: Task, training: Training) -> int:
 
 
 def mistakes(network: Trained, task: Task, caption: str) -> dict[str, tuple[Any, str]]:
-    """Pictures of which class is taken for which, and of the answers that are most wrong."""
-    guesses = network.probabilities.argmax(1)
-    count = fnnet.metrics.confusion_matrix(jax.numpy.asarray(guesses), jax.numpy.asarray(task.test.y), 10)
-    worst = plots.worst_mistakes(task.test.x, network.probabilities, task.test.y, task.class_names)
-    return {
-        "confusion": (
-            plots.confusion_matrix(count, task.class_names),
-            f"{caption}: which test images it takes for what",
-        ),
-        "mistakes": (worst, f"{caption}: its worst mistakes on test images"),
-    }
+    """Pictures of which class is taken for which, and of the answers that are most wrong, where any is."""
+    classes, guesses = task.test.y, network.probabilities.argmax(1)
+    count = fnnet.metrics.confusion_matrix(jax.numpy.asarray(guesses), jax.numpy.asarray(classes), 10)
+    confusion = plots.confusion_matrix(count, task.class_names)
+    pictures = {"confusion": (confusion, f"{caption}: which test images it takes for what")}
+    if (guesses != classes).any():
+        worst = plots.worst_mistakes(task.test.x, network.probabilities, classes, task.class_names)
+        pictures["mistakes"] = worst, f"{caption}: its worst mistakes on test images"
+    return pictures
 
 
 def keep(
@@ -263,6 +262,6 @@ def keep(
         folder=config.copy_to,
         pictures={f"{name}_{kind}.png": caption for kind, (_, caption) in pictures.items()},
     )
-    for kind, (figure, _) in pictures.items():
-        figure.savefig(config.copy_to / f"{name}_{kind}.png")
+    for kind in pictures:
+        shutil.copy(run.path / f"{kind}.png", config.copy_to / f"{name}_{kind}.png")
     print(f"kept: {path}")

@@ -18,9 +18,9 @@ from experiments.video import Config, Recipe, Video, main
 
 CANDIDATES = (
     Recipe((800, 800)),
-    Recipe((800, 800), (0.1, 0.3)),
-    Recipe((800, 800), (0.1, 0.5)),
-    Recipe((800, 800), (0.1, 0.3), smoothing=0.1),
+    Recipe((800, 800), (None, 0.2)),
+    Recipe((800, 800), (None, 0.4)),
+    Recipe((800, 800), (None, 0.2), smoothing=0.1),
 )
 CLOTHES = Video(
     name="video_clothes",
