@@ -256,7 +256,7 @@ def keep(
         name,
         command=command_of(video.name, config),
         tutorial=tutorial,
-        author=video.author,
+        author="" if config.search else video.author,
         ours=ours,
         seconds=time.perf_counter() - start,
         folder=config.copy_to,
