@@ -90,9 +90,9 @@ def seeds_stacked(networks: list[Trained]) -> fnnet.History:
     return jax.tree.map(lambda *parts: np.stack(parts), *(network.history for network in networks))
 
 
-def check_settings(config: Any) -> None:
-    """Leave with one line that says what to write, before a run folder is made."""
-    for name in ("seeds", "epochs", "batch_size"):
+def check_settings(config: Any, *counts: str) -> None:
+    """Leave with one line that says what to write, before a run folder is made; counts: further ones of 1 or more."""
+    for name in ("seeds", "epochs", "batch_size", *counts):
         if getattr(config, name) < 1:
             raise SystemExit(f"--{name.replace('_', '-')}: expected a number of 1 or more, got {getattr(config, name)}")
     if not 0 <= config.validation_share < 1:

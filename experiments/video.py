@@ -139,7 +139,7 @@ def optimizers(rates: tuple[float, ...], steps: int) -> dict[str, Any]:
 
 def main(config: Config, video: Video) -> None:
     """Load, train what the settings ask for, and leave the files."""
-    check_settings(config)
+    check_settings(config, "search_epochs", "best_epochs", *(["rows"] if config.rows is not None else []))
     if config.best and config.search:
         raise SystemExit("--best --search: expected one of them; --search shows what --best was chosen from")
     start = time.perf_counter()

@@ -111,10 +111,26 @@ def test_steps_are_big_first_and_a_tenth_at_the_end():
         assert first / last == pytest.approx(1 if name == "AdaGrad" else 10), name
 
 
-def test_best_and_search_are_not_for_one_run(tmp_path):
-    with pytest.raises(SystemExit, match="--best --search"):
-        video.main(Config(best=True, search=True, runs=tmp_path), tiny())
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        ({"best": True, "search": True}, "--best --search"),
+        ({"best_epochs": 0}, "--best-epochs"),
+        ({"search_epochs": 0}, "--search-epochs"),
+        ({"rows": 0}, "--rows"),
+    ],
+    ids=str,
+)
+def test_settings_that_make_no_sense_are_refused_in_a_line(settings, text, tmp_path):
+    with pytest.raises(SystemExit, match=text):
+        video.main(Config(**settings, runs=tmp_path), tiny())
     assert not list(tmp_path.iterdir())
+
+
+def test_rows_are_the_first_ones():
+    task = video.load(Config(rows=100, search=True), tiny())
+    assert task.validation is not None
+    assert len(task.train.y) + len(task.validation.y) == 100
 
 
 @VIDEOS
