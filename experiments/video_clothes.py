@@ -10,7 +10,8 @@ The best network found without distorted images, and what it was chosen from, on
     python -m experiments.video_clothes --best --batch-size 256
     python -m experiments.video_clothes --search --batch-size 256 --search-epochs 25
 
-Dropout on the pixels was tried too, for 12 epochs: it cost a percent.
+Dropout on the pixels too (0.1, and 0.3 behind it) was tried for 12 epochs: 89.7 % of these images against 90.8 %
+without any dropout.
 
 `experiments.video_digits` does the same with MNIST.
 """
