@@ -7,6 +7,8 @@ import pytest
 
 import fnnet
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 # One row: x, f(x), f'(x). Numbers too small or too large for a float are written out all the same: rounding
 # them to 0 or inf is what the function has to do as well. At a kink f' is the derivative from the left.
 TABLES = {

@@ -106,7 +106,8 @@ def output(command, folder):
     return dict(line.split() for line in text.splitlines())
 
 
-@pytest.mark.parametrize("which", ["", pytest.param("-everything", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["", "-everything"])
 def test_a_new_process_goes_on_from_the_middle_of_an_epoch_with_the_same_bits(which, tmp_path):
     expected = output(f"never-stopping{which}", tmp_path)
     assert output(f"resuming{which}", tmp_path) == expected
@@ -678,6 +679,7 @@ def test_everything_is_on_the_disk_before_the_name_is_taken(tmp_path, monkeypatc
     assert done[2:] == [("fsync", str(temporary)), ("replace", temporary), ("fsync", str(path.parent))]
 
 
+@pytest.mark.slow
 def test_two_that_save_to_one_path_at_once_never_damage_it(tmp_path):
     path, states = tmp_path / "a", [fresh(seed=seed) for seed in range(2)]
     save(path, MODEL, OPTIMIZER, states[0])

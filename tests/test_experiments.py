@@ -13,6 +13,8 @@ import fnnet
 from experiments import digits, mnist
 from experiments.run_folder import RunFolder
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 HAS_MNIST = "FNNET_DATA" in os.environ and (Path(os.environ["FNNET_DATA"]) / "mnist").is_dir()
 
 

@@ -30,6 +30,7 @@ def assert_something_to_see(pixels):
     assert (blue - red > 60).mean() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_worked_example(tmp_path, capsys):
     (tmp_path / "results").mkdir()
     config = worked_example.Config(epochs=1, runs=tmp_path / "runs", copy_to=tmp_path / "results")

@@ -17,6 +17,8 @@ import fnnet
 from experiments import kaggle_digits, results_file, table, toys, xor
 from experiments.results_file import Result, command_of, record
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 HAS_MNIST = "FNNET_DATA" in os.environ and (Path(os.environ["FNNET_DATA"]) / "mnist").is_dir()
 RESULTS = Path(table.__file__).parent / "results"
 

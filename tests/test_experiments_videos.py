@@ -12,6 +12,8 @@ from experiments import activations, mnist, results_file, video, video_clothes, 
 from experiments.classification import Task, Trained
 from experiments.video import Config, Recipe
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 HAS_MNIST = "FNNET_DATA" in os.environ and (Path(os.environ["FNNET_DATA"]) / "mnist").is_dir()
 RESULTS = Path(video.__file__).parent / "results"
 VIDEOS = pytest.mark.parametrize("subject", [video_digits.DIGITS, video_clothes.CLOTHES], ids=lambda v: v.name)

@@ -10,6 +10,8 @@ import pytest
 
 import fnnet
 
+pytestmark = pytest.mark.usefixtures("optimized")
+
 INF, NAN = math.inf, math.nan
 
 # One row: output, target, loss, gradient of the output. Numbers too small or too large for a float are written

@@ -47,6 +47,7 @@ def assert_as_on_one_device(results, devices):
             np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_eight_devices_train_as_one(tmp_path):
     """Batches of 20 do not divide by 8: they are filled up to 24 with rows of weight 0."""
     assert_as_on_one_device(shared(tmp_path, devices=8), 8)

@@ -33,6 +33,7 @@ def said(process, wait=300):
     return out
 
 
+@pytest.mark.slow
 def test_eight_devices_give_what_one_gives_and_never_speak_to_each_other():
     """Nine runs, two a device with fillers; the compiled text of all has no collective where a control has one."""
     seen = json.loads(said(child("on_devices", devices=8)))

@@ -5,8 +5,8 @@
     table = sweep(points, train, epochs=5, seeds=range(5), order=jax.random.key(1), validation=validation)
     print(table)
 
-`points` says what is swept, `program` is what is compiled, `running` runs it, `ways` says how many at a time, `table` is
-what comes out, and `chunks` puts that into files, so that many hosts can share a sweep and none has to finish it.
+`points` says what is swept, `program` is what is compiled, `running` runs it, `ways` says how many at a time, `table`
+is what comes out, and `chunks` puts that into files, so that many hosts can share a sweep and none has to finish it.
 """
 
 from fnnet.sweeps.chunks import collect, share
