@@ -3,7 +3,8 @@
 Every system in a process of its own, five times over with five seeds: the interpreter starts, imports, reads the
 files, trains 784-128-64-10 with Adam whose rate falls to 0 along a line (scikit-learn's has to stay where it is), and
 classifies the 10,000 test images. The clock is the parent's, and the run counts only if all five processes reach
-97.42 %. The peak memory of the processes is kept too. JAX's compilation cache is empty, and then, in a second row, warm.
+97.42 %. The peak memory of the processes is kept too. JAX's compilation cache is empty, and then, in a second row,
+warm.
 
     python -m experiments.benchmarks.cold_start"""
 
@@ -61,9 +62,8 @@ def _row(name: str, config: Config, environment: dict | None = None) -> dict:
     runs = [_process(name, seed, config, environment or {}) for seed in range(config.processes)]
     seconds, mebibytes, shares = zip(*runs, strict=True)
     reached = min(shares) >= TARGET
-    print(
-        f"{name} {environment or ''}: {statistics.mean(seconds):.2f} s, {100 * min(shares):.2f} % and more", flush=True
-    )
+    least = f"{100 * min(shares):.2f} % and more"
+    print(f"{name} {environment or ''}: {statistics.mean(seconds):.2f} s, {least}", flush=True)
     return {
         "seconds": statistics.mean(seconds),
         "each": seconds,

@@ -6,6 +6,7 @@ these to the scan's carry, so that none can be left out. There are three writing
 floor is the fastest.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -33,7 +34,7 @@ def floors(weights: list, x: Any, batch_size: int) -> dict[str, Callable[[], Any
 
 def flops(sizes: tuple[int, ...], rows: int) -> int:
     """Multiplications and additions of these products: 6 for each weight and row, 4 in the first layer."""
-    pairs = [i * o for i, o in zip(sizes[:-1], sizes[1:], strict=True)]
+    pairs = [i * o for i, o in itertools.pairwise(sizes)]
     return rows * (6 * sum(pairs) - 2 * pairs[0])
 
 

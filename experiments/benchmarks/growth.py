@@ -19,6 +19,7 @@ from experiments.benchmarks import results, systems, task
 from experiments.benchmarks.timing import alternate, medians
 
 ROWS = 12_000
+SAMPLES = (3750, 7500, 15_000, 30_000, 60_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,7 +38,7 @@ def measure(config: Config) -> None:
     """Seconds of every point and the slopes, written down."""
     data = task.mnist()
     jobs: dict[str, dict[int, Callable[[], dict]]] = {
-        "samples": {n: lambda n=n: _systems((784, 128, 64, 10), 128, data, n) for n in (3750, 7500, 15_000, 30_000, 60_000)},
+        "samples": {n: lambda n=n: _systems((784, 128, 64, 10), 128, data, n) for n in SAMPLES},
         "width": {n: lambda n=n: _systems((784, n, 10), 128, data, ROWS) for n in (32, 64, 128, 256, 512, 1024)},
         "depth": {n: lambda n=n: _systems((784, *(128,) * n, 10), 128, data, ROWS) for n in (1, 2, 4, 8, 16)},
         "batch": {n: lambda n=n: _systems((784, 128, 64, 10), n, data, ROWS) for n in (8, 32, 128, 512, 2048)},

@@ -1,6 +1,7 @@
 """What every system is given: the same start, the same rows, the same settings. Imports nothing but NumPy."""
 
 import gzip
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,7 @@ class Trainer(NamedTuple):
 def initial_weights(sizes: tuple[int, ...], seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
     """He's normal weights and biases of 0, float32."""
     rng = np.random.default_rng(seed)
-    shapes = list(zip(sizes[:-1], sizes[1:], strict=True))
+    shapes = itertools.pairwise(sizes)
     return [
         ((rng.standard_normal((i, o)) * np.sqrt(2 / i)).astype(np.float32), np.zeros(o, np.float32)) for i, o in shapes
     ]

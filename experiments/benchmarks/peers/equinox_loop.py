@@ -20,10 +20,13 @@ class Network(eqx.Module):
         keys = jax.random.split(jax.random.key(0), len(task.weights))
         linear = [eqx.nn.Linear(*w.shape, key=key) for (w, _), key in zip(task.weights, keys, strict=True)]
         given = [(jnp.asarray(w.T), jnp.asarray(b)) for w, b in task.weights]
-        self.layers = [eqx.tree_at(lambda l: (l.weight, l.bias), l, wb) for l, wb in zip(linear, given, strict=True)]
+        self.layers = [
+            eqx.tree_at(lambda lin: (lin.weight, lin.bias), one, wb) for one, wb in zip(linear, given, strict=True)
+        ]
         self.activation = activation
 
     def __call__(self, x):
+        """(I,) -> (O,), one row."""
         for layer in self.layers[:-1]:
             x = self.activation(layer(x))
         return self.layers[-1](x)

@@ -49,7 +49,7 @@ def mnist(task: Task) -> Trainer:
             order = rng.permutation(len(x))
             for first in range(0, len(x), task.batch_size):
                 rows = order[first : first + task.batch_size]
-                params, opt_state, loss = step(params, opt_state, x[rows], y[rows])
+                params, opt_state, _ = step(params, opt_state, x[rows], y[rows])
         jax.block_until_ready(params)
 
     return Trainer(train, lambda x: np.asarray(classes(params, x)))
