@@ -281,14 +281,19 @@ def shuffled(key: PRNGKeyArray, n: int) -> Int[Array, "n"]:
     place_bits = max(1, (n - 1).bit_length())
     places = rows = jnp.arange(n, dtype=jnp.uint32)
     for done in range(0, 32, 32 - place_bits):
-        digits = bits[rows] >> done << place_bits  # what is above the digit falls out
-        rows = rows[jnp.sort(digits | places) & ((1 << place_bits) - 1)]
+        digits = _at(bits, rows) >> done << place_bits  # what is above the digit falls out
+        rows = _at(rows, jnp.sort(digits | places) & ((1 << place_bits) - 1))
     return rows.astype(jnp.int32)
+
+
+def _at(a: Array, rows: Array) -> Array:
+    """a[rows] without code for rows that are not there."""
+    return a.at[rows].get(mode="promise_in_bounds")
 
 
 def take(data: Batch, rows: Int[Array, "B"], real: Bool[Array, "B"] | None) -> Batch:
     """The batch of these rows; fillers weigh 0."""
-    x, y, weights = jax.tree.map(lambda a: jnp.asarray(a).at[rows].get(mode="promise_in_bounds"), data)
+    x, y, weights = jax.tree.map(lambda a: _at(jnp.asarray(a), rows), data)
     if real is None:
         return Batch(x, y, weights)
     return Batch(x, y, real if weights is None else jnp.where(real, weights, 0))
