@@ -1,0 +1,43 @@
+"""Everything that is measured about speed, and the report; about half an hour on two quiet cores.
+
+    python -m experiments.benchmarks                       # all axes, then the report
+    python -m experiments.benchmarks --axes epochs         # one axis, then the report
+    python -m experiments.benchmarks --axes                # only the report, from the figures that are there
+
+Every axis runs alone too, with settings of its own: `python -m experiments.benchmarks.epochs --help`. Figures gather
+in one JSON file an axis, in experiments/results/benchmarks; the report is experiments/results/benchmarks.md.
+"""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from experiments.benchmarks import report, results
+
+AXES = ("epochs", "compiling", "cold_start", "growth", "prediction")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Measure, then write the report."""
+
+    axes: tuple[Literal["epochs", "compiling", "cold_start", "growth", "prediction"], ...] = AXES
+    """Which axes, each in a process of its own."""
+    results: Path = results.FOLDER
+    """Folder of the figures; the report stands beside it."""
+
+
+def main(config: Config) -> None:
+    for axis in config.axes:
+        print(f"--- {axis}", flush=True)
+        command = [sys.executable, "-m", f"experiments.benchmarks.{axis}", "--results", str(config.results)]
+        subprocess.run(command, check=True)
+    print(report.write(config.results))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))

@@ -1,0 +1,90 @@
+"""jax.grad and optax in a Python loop: a jitted step, a batch of NumPy rows at a time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from experiments.benchmarks.task import Task, Trainer
+
+
+def logits(params, x):
+    for layer in params[:-1]:
+        x = jax.nn.relu(x @ layer["w"] + layer["b"])
+    return x @ params[-1]["w"] + params[-1]["b"]
+
+
+def start(task: Task):
+    """Parameters as a list of dicts, on the device."""
+    return jax.device_put([{"w": w, "b": b} for w, b in task.weights])
+
+
+def adam(task: Task):
+    steps = task.decay_steps
+    return optax.adam(task.learning_rate if steps is None else optax.linear_schedule(task.learning_rate, 0.0, steps))
+
+
+@jax.jit
+def classes(params, x):
+    return logits(params, x.astype(jnp.float32) / 255).argmax(-1)
+
+
+def mnist(task: Task) -> Trainer:
+    x, y = task.x.astype(np.float32) / 255, task.y
+    params, optimizer = start(task), adam(task)
+    opt_state, rng = optimizer.init(params), np.random.default_rng(task.seed)
+
+    def loss_fn(params, x, y):
+        return optax.softmax_cross_entropy_with_integer_labels(logits(params, x), y).mean()
+
+    @jax.jit
+    def step(params, opt_state, x, y):
+        loss, grads = jax.value_and_grad(loss_fn)(params, x, y)
+        updates, opt_state = optimizer.update(grads, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state, loss
+
+    def train(epochs: int) -> None:
+        nonlocal params, opt_state
+        for _ in range(epochs):
+            order = rng.permutation(len(x))
+            for first in range(0, len(x), task.batch_size):
+                rows = order[first : first + task.batch_size]
+                params, opt_state, _ = step(params, opt_state, x[rows], y[rows])
+        jax.block_until_ready(params)
+
+    return Trainer(train, lambda x: np.asarray(classes(params, x)))
+
+
+def xor_step(task: Task):
+    """Plain gradient descent on the mean binary cross-entropy of 2-4-1."""
+
+    def loss_fn(params):
+        h = jax.nn.sigmoid(task.x @ params[0]["w"] + params[0]["b"])
+        return optax.sigmoid_binary_cross_entropy(h @ params[1]["w"] + params[1]["b"], task.y).mean()
+
+    optimizer = optax.sgd(task.learning_rate)
+
+    def step(params, opt_state):
+        updates, opt_state = optimizer.update(jax.grad(loss_fn)(params), opt_state)
+        return optax.apply_updates(params, updates), opt_state
+
+    return optimizer, step
+
+
+def xor_predict(params, x):
+    h = jax.nn.sigmoid(x @ params[0]["w"] + params[0]["b"])
+    return np.asarray(jax.nn.sigmoid(h @ params[1]["w"] + params[1]["b"]))
+
+
+def xor(task: Task) -> Trainer:
+    optimizer, step = xor_step(task)
+    params, step = start(task), jax.jit(step)
+    opt_state = optimizer.init(params)
+
+    def train(epochs: int) -> None:
+        nonlocal params, opt_state
+        for _ in range(epochs):
+            params, opt_state = step(params, opt_state)
+        jax.block_until_ready(params)
+
+    return Trainer(train, lambda x: xor_predict(params, x))

@@ -1,0 +1,261 @@
+"""The report: tables and pictures from whatever figures are there; measures nothing.
+
+python -m experiments.benchmarks.report
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from experiments.benchmarks import results, systems
+
+NOTES = "notes.md"
+"""What is to be said about the figures, by hand, in the folder of the figures."""
+
+
+def write(folder: Path = results.FOLDER) -> Path:
+    """Write `<folder>.md` and the pictures; returns its path."""
+    axes = {a: results.read(folder, a) for a in ("epochs", "compiling", "cold_start", "growth", "prediction")}
+    found = [part for figures in axes.values() for part in figures.values()]
+    if not found:
+        raise SystemExit(f"{folder}: no figures yet; run python -m experiments.benchmarks")
+    sections = [_head(found), _notes(folder)]
+    sections += [f(axes[a], folder) for a, f in SECTIONS if axes[a]]
+    path = folder.with_suffix(".md")
+    path.write_text("\n\n".join(s for s in sections if s) + "\n")
+    return path
+
+
+def _head(found: list[dict]) -> str:
+    machines = list(dict.fromkeys(_machine(part) for part in found))
+    return "\n\n".join(
+        [
+            "# Speed, measured side by side",
+            "Every system trains the same network from the same start on the same rows, with as many threads as there "
+            "are cores. The systems take turns within a row of a table, and medians are shown, so compare along a row. "
+            "`python -m experiments.benchmarks` measures everything anew; every section names the command that "
+            "measures it alone.",
+            *machines,
+        ]
+    )
+
+
+def _machine(part: dict) -> str:
+    m = part["machine"]
+    versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
+    device = "" if m["backend"] == "cpu" else f", {m['backend']} {m['device']}"
+    return f"Measured on {part['day']}: {m['cpu']}, {m['cores']} cores{device}; Python {m['python']}, {versions}."
+
+
+def _notes(folder: Path) -> str:
+    path = folder / NOTES
+    return path.read_text().strip() if path.exists() else ""
+
+
+def _epochs(figures: dict, folder: Path) -> str:
+    rows = sorted(figures.items(), key=lambda item: _order(item[0]))
+    names = [n for n in systems.MODULES if any(n in part["seconds"] for part in figures.values())]
+    seconds = _table(
+        ["network, batch", *names],
+        ([key, *(_seconds(part["seconds"].get(n)) for n in names)] for key, part in rows),
+    )
+    ours = [(key, part) for key, part in rows if systems.OURS in part["over_fnnet"]]
+    others = [n for n in names if n != systems.OURS]
+    times = _table(
+        ["network, batch", "fnnet over the floor", "floor, GFLOP/s", *others],
+        (
+            [key, *_over_floor(part), *(_times(part["over_fnnet"].get(n)) for n in others)]
+            for key, part in ours
+        ),
+    )  # fmt: skip
+    return "\n\n".join(
+        [
+            "## Seconds of an epoch",
+            "`python -m experiments.benchmarks.epochs`. 60,000 MNIST rows, shuffled, Adam; XOR: one step of gradient "
+            "descent on its four rows. Networks with more than half a million weights go through 12,000 rows, times "
+            "five. Compilation is not counted.",
+            seconds,
+            "How many times as long as fnnet (above 1: fnnet is faster), and fnnet over the floor: the matrix products "
+            "of the step on float32 batches that lie ready, and nothing else, in the fastest of three writings.",
+            times,
+            _picture(folder, "epochs", _draw_epochs, rows),
+        ]
+    )
+
+
+def _order(key: str) -> tuple:
+    name, _, batch = key.rpartition(" ")
+    return (0, 0) if key.startswith("XOR") else (sum(map(int, name.split("-"))), int(batch))
+
+
+def _over_floor(part: dict) -> list[str]:
+    if "floor" not in part:
+        return ["", ""]
+    return [f"{part['over_floor'][systems.OURS]:.2f}", f"{part['floor_gflops']:.0f}"]
+
+
+def _compiling(figures: dict, folder: Path) -> str:
+    def row(name: str, part: dict) -> list[str]:
+        ours, theirs = part["fnnet"], part["jax.grad + optax, scan"]
+        return [
+            name,
+            f"{ours['seconds']:.2f} s",
+            f"{theirs['seconds']:.2f} s",
+            f"{part['seconds_ratio']:.2f}",
+            f"{ours['temporary_bytes'] / 1e6:.2f} MB",
+            f"{theirs['temporary_bytes'] / 1e6:.2f} MB",
+            f"{part['temporary_bytes_ratio']:.2f}",
+        ]
+
+    head = ["network", "fnnet compiles in", "jax.grad + optax", "ratio", "fnnet's temporary memory", "jax.grad + optax"]
+    return "\n\n".join(
+        [
+            "## Compilation, and the memory that the compiled epoch asks for",
+            "`python -m experiments.benchmarks.compiling`. One epoch as one program, traced and compiled from nothing; "
+            "layers of 128.",
+            _table([*head, "ratio"], (row(*item) for item in figures.items())),
+        ]
+    )
+
+
+def _cold_start(figures: dict, folder: Path) -> str:
+    rows = sorted(figures.items(), key=lambda item: item[1]["seconds"])
+    return "\n\n".join(
+        [
+            "## From the shell to 97.42 % on MNIST",
+            "`python -m experiments.benchmarks.cold_start`. 784-128-64-10 in a process of its own: imports, files, "
+            "training, the test images classified; mean of five processes with five seeds. The compilation cache is "
+            "empty unless the row says so.",
+            _table(
+                ["system", "seconds", "all reach 97.42 %", "least accuracy", "peak memory of the process"],
+                (
+                    [
+                        name,
+                        f"{part['seconds']:.2f}",
+                        "yes" if part["all_reached"] else "no",
+                        f"{100 * min(part['accuracies']):.2f} %",
+                        f"{part['peak_mebibytes']:.0f} MiB",
+                    ]
+                    for name, part in rows
+                ),
+            ),
+            _picture(folder, "cold_start", _draw_cold_start, rows),
+        ]
+    )
+
+
+def _growth(figures: dict, folder: Path) -> str:
+    rows = ([axis, *(f"{part['slopes'][n]:.2f}" if n in part["slopes"] else "" for n in GROWN)] for axis, part in figures.items())  # fmt: skip  # noqa: E501
+    return "\n\n".join(
+        [
+            "## As work grows",
+            "`python -m experiments.benchmarks.growth`. The slope of log seconds over log work in the larger half of "
+            "the points: 1 is proportional, 0 is free.",
+            _table(["what grows", *GROWN], rows),
+            _picture(folder, "growth", _draw_growth, figures),
+        ]
+    )
+
+
+GROWN = (systems.OURS, systems.GRAD_SCAN)
+
+
+def _prediction(figures: dict, folder: Path) -> str:
+    names = list(next(iter(figures.values()))["seconds"])
+    return "\n\n".join(
+        [
+            "## Prediction",
+            "`python -m experiments.benchmarks.prediction`. Bytes in, classes out, 784-128-64-10.",
+            _table(
+                ["images", *names],
+                ([n, *(_seconds(part["seconds"][name]) for name in names)] for n, part in figures.items()),
+            ),
+        ]
+    )
+
+
+SECTIONS = (
+    ("epochs", _epochs),
+    ("compiling", _compiling),
+    ("cold_start", _cold_start),
+    ("growth", _growth),
+    ("prediction", _prediction),
+)
+
+
+def _table(head: list[str], rows: Iterable[list[str]]) -> str:
+    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _seconds(value: float | None) -> str:
+    if value is None:
+        return ""
+    if value < 1e-3:
+        return f"{1e6 * value:.1f} µs"
+    return f"{1e3 * value:.1f} ms" if value < 0.1 else f"{value:.2f} s"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _picture(folder: Path, name: str, draw: Any, figures: Any) -> str:
+    import matplotlib.pyplot as plt
+
+    figure = draw(plt, figures)
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
+    plt.close(figure)
+    return f"![{name}]({folder.name}/{name}.png)"
+
+
+def _draw_epochs(plt: Any, rows: list) -> Any:
+    """Times as long as fnnet, a dot for each system and row; fnnet is the line at 1."""
+    figure, axes = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.4))
+    names = [n for n in systems.MODULES if n != systems.OURS]
+    for i, name in enumerate(names):
+        known = [(r, part["over_fnnet"][name]) for r, (_, part) in enumerate(rows) if name in part["over_fnnet"]]
+        if known:
+            at, times = zip(*known, strict=True)
+            axes.plot(times, at, "osD^vP*X<>"[i], label=name, markersize=6, alpha=0.85)
+    floors = [(r, 1 / part["over_floor"][systems.OURS]) for r, (_, part) in enumerate(rows) if "floor" in part]
+    if floors:
+        at, times = zip(*floors, strict=True)
+        axes.plot(times, at, "|", color="black", markersize=12, label="floor")
+    axes.axvline(1, color="black", linewidth=1)
+    axes.set(xscale="log", xlabel="times as long as fnnet (fnnet = 1)", yticks=range(len(rows)))
+    axes.set_yticklabels([key for key, _ in rows])
+    axes.invert_yaxis()
+    axes.grid(axis="x", alpha=0.3)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
+def _draw_cold_start(plt: Any, rows: list) -> Any:
+    figure, axes = plt.subplots(figsize=(8, 0.4 * len(rows) + 1))
+    names = [name if part["all_reached"] else f"{name} (not all reach it)" for name, part in rows]
+    colors = ["tab:blue" if name.startswith(systems.OURS) else "0.6" for name in names]
+    axes.barh(names, [part["seconds"] for _, part in rows], color=colors)
+    for i, (_, part) in enumerate(rows):
+        axes.plot(part["each"], [i] * len(part["each"]), "k.", markersize=3)
+    axes.set(xlabel="seconds from the shell to 97.42 % (dots: each process)")
+    axes.invert_yaxis()
+    return figure
+
+
+def _draw_growth(plt: Any, figures: dict) -> Any:
+    figure, panels = plt.subplots(1, len(figures), figsize=(3.2 * len(figures), 3), squeeze=False)
+    for axes, (axis, part) in zip(panels[0], figures.items(), strict=True):
+        for name, seconds in part["seconds"].items():
+            axes.loglog(part["at"], seconds, "o-", label=f"{name}: slope {part['slopes'][name]:.2f}")
+        axes.set(xlabel=axis, ylabel="seconds of an epoch" if axes is panels[0][0] else "")
+        axes.set_title(axis)
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=7)
+    figure.tight_layout()
+    return figure
+
+
+if __name__ == "__main__":
+    print(write())

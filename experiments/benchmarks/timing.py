@@ -1,0 +1,61 @@
+"""How things are timed: variants in turn, so that whatever else the machine does meets all of them alike."""
+
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+
+def seconds(f: Callable[[], Any]) -> float:
+    """Seconds of one call, until its result is there."""
+    start = time.perf_counter()
+    jax.block_until_ready(f())
+    return time.perf_counter() - start
+
+
+def alternate(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of every variant in every round; the variants go in turn, after a first call that is not counted."""
+    for f in variants.values():
+        jax.block_until_ready(f())
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, f in variants.items():
+            times[name].append(seconds(f))
+    return times
+
+
+def medians(times: Mapping[str, list[float]]) -> dict[str, float]:
+    """The median of every variant."""
+    return {name: statistics.median(ts) for name, ts in times.items()}
+
+
+def ratio(times: Mapping[str, list[float]], a: str, b: str) -> float:
+    """The median over the rounds of a's time over b's in the same round."""
+    return statistics.median(x / y for x, y in zip(times[a], times[b], strict=True))
+
+
+def machine() -> dict[str, Any]:
+    """Hardware and versions, for the figures to stand beside."""
+    packages = ("numpy", "jax", "optax", "equinox", "torch", "scikit-learn")
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "backend": jax.default_backend(),
+        "device": jax.devices()[0].device_kind,
+        "python": platform.python_version(),
+        "versions": {name: importlib.metadata.version(name) for name in packages},
+    }
+
+
+def _cpu() -> str:
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        if names:
+            return names[0]
+    return platform.processor() or platform.machine()
