@@ -224,3 +224,14 @@ def test_a_deviation_below_0_is_refused():
 def test_strings_and_bools_are_not_numbers(name, number):
     with pytest.raises(TypeError, match=f"^{name}: expected .* to be a number, got "):
         getattr(fnnet, name)(number)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 10), (2, 3, 5)])
+def test_numbers_drawn_as_one_row_are_those_drawn_in_shape(shape):
+    key = jax.random.key(0)
+    normal, uniform = (
+        fnnet.Normal(deviation=2.0, mean=1.0)(key, shape, "float32", 1, 1),
+        fnnet.Uniform(-1, 3)(key, shape, "float32", 1, 1),
+    )
+    np.testing.assert_allclose(normal, 1 + 2 * jax.random.normal(key, shape), rtol=1e-6)
+    np.testing.assert_allclose(uniform, -1 + 4 * jax.random.uniform(key, shape), rtol=1e-6, atol=1e-6)

@@ -80,6 +80,7 @@ TESTS = {
     "fnnet.optimizers.links:*": ("test_links",),
     "fnnet.optimizers.chain:*": ("test_optimizers chain|Chain|link",),
     "fnnet.optimizers:*": ("test_optimizers {cls}", "test_optimizer_references {cls}"),
+    "fnnet.initializers:_draw": ("test_initializers one_row",),
     "fnnet.initializers:_DrawNormal.*": ("test_initializers HeNormal|GlorotNormal",),
     "fnnet.initializers:_DrawUniform.*": ("test_initializers HeUniform|GlorotUniform",),
     "fnnet.initializers:Orthogonal.*": ("test_initializers Orthogonal|orthogonal",),
