@@ -17,6 +17,7 @@ from jaxtyping import Num, PRNGKeyArray
 
 from fnnet.batch import Batch
 from fnnet.model import Model
+from fnnet.progress import epochs_bar
 from fnnet.replay import Culprit, find_culprit, is_finite
 from fnnet.sources import check_classes, on_device, sources_of, with_class_weights
 from fnnet.spec import Number, at_least_float32, parameter_dtype
@@ -88,9 +89,9 @@ def fit(
     if mesh is not None and (mesh.devices.ndim != 1 or mesh.axis_types != (AxisType.Auto,)):
         raise ValueError(f"fit: expected a mesh of one automatic axis, such as fnnet.data_mesh(), got {mesh}")
     sources = sources_of(data, validation, order, measure_training)
-    check_classes(model, state, sources.training.data, "data")
+    check_classes("fit", model, state.params, sources.training.data, "data")
     if sources.validation is not None:
-        check_classes(model, state, sources.validation.data, "validation")
+        check_classes("fit", model, state.params, sources.validation.data, "validation")
     if class_weights is not None:
         sources = sources._replace(training=with_class_weights(sources.training, class_weights))
     watched = (None if source is None else on_device(source) for source in (sources.validation, sources.measured))
@@ -98,7 +99,7 @@ def fit(
     training = on_device(sources.training) if mesh is None else sources.training
     job = _Job(model, optimizer, mesh, *settings, training, *watched)
     run = start = _start(job, state, history)
-    with _bar(epochs, progress) as bar:
+    with epochs_bar("fit", epochs, progress) as bar:
         try:
             for _ in range(epochs):
                 if early_stopping is not None and early_stopping.is_over(run.history.stopping):
@@ -269,31 +270,3 @@ def describe(history: History) -> str:
 def _words(name: str, metrics: Metrics) -> str:
     loss = f"{name}loss {metrics.loss[-1]:.4f}"
     return loss if metrics.accuracy is None else f"{loss}, {name}accuracy {100 * metrics.accuracy[-1]:.2f} %"
-
-
-def _bar(epochs: int, visible: bool) -> Any:
-    if not visible:
-        return _NoBar()
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError(
-            "fit: the progress bar needs tqdm; pip install 'fnnet[experiments]', or pass progress=False"
-        ) from error
-    return tqdm(total=epochs, unit="epoch", dynamic_ncols=True)
-
-
-class _NoBar:
-    """The three calls that fit makes of a bar, unseen."""
-
-    def __enter__(self) -> "_NoBar":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def set_postfix_str(self, text: str, refresh: bool) -> None:
-        pass
-
-    def update(self) -> None:
-        pass

@@ -14,7 +14,6 @@ from fnnet.losses import SoftmaxCrossEntropy
 from fnnet.model import Model, forward
 from fnnet.spec import at_step, parameter_dtype
 from fnnet.streaming import Stream, is_mapped
-from fnnet.training import TrainState
 
 
 class Sources(NamedTuple):
@@ -72,18 +71,18 @@ def with_class_weights(source: Stream, class_weights: Any) -> Stream:
     return dataclasses.replace(source, data=source.data._replace(weights=weights))
 
 
-def check_classes(model: Model, state: TrainState, data: Batch, name: str) -> None:
+def check_classes(caller: str, model: Model, params: Any, data: Batch, name: str) -> None:
     """Raise ValueError where a class has no output: inside the compiled program it could only become NaN."""
     y = np.asarray(data.y)
     if not isinstance(model.loss, SoftmaxCrossEntropy) or not np.issubdtype(y.dtype, np.integer) or y.size == 0:
         return
     at_zero = jnp.zeros((1, *model.input_shape), jnp.asarray(data.x[:1]).dtype)
     network = dataclasses.replace(model, loss=SoftmaxCrossEntropy(), penalty=None)
-    dtype = parameter_dtype(state.params)
-    count = jax.eval_shape(lambda: forward(at_step(network, 0, dtype), state.params, at_zero)).shape[-1]
+    dtype = parameter_dtype(params)
+    count = jax.eval_shape(lambda: forward(at_step(network, 0, dtype), params, at_zero)).shape[-1]
     counted = y if data.weights is None else y[np.asarray(data.weights) != 0]
     if counted.size and not 0 <= counted.min() <= counted.max() < count:
         raise ValueError(
-            f"fit: expected classes 0 to {count - 1} in {name}, for the network's {count} outputs, "
+            f"{caller}: expected classes 0 to {count - 1} in {name}, for the network's {count} outputs, "
             f"got {counted.min()} to {counted.max()}"
         )

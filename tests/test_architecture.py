@@ -12,7 +12,7 @@ DIFFERENTIATES = {
     "custom_vjp", "custom_jvp", "custom_gradient", "checkpoint", "remat",
 }  # fmt: skip
 LEVELS = [
-    {"spec", "batch", "compiling"},
+    {"spec", "batch", "compiling", "progress"},
     {"differences"},
     {"initializers", "schedules", "penalties", "datasets"},
     {"layers"},

@@ -12,13 +12,14 @@ from jaxtyping import PRNGKeyArray
 
 from fnnet.batch import Batch
 from fnnet.model import init
+from fnnet.progress import epochs_bar
 from fnnet.sources import check_classes
 from fnnet.stopping import EarlyStopping
 from fnnet.sweeps.points import Alike, Configuration, Point, by_structure, differ
 from fnnet.sweeps.program import Program, Run, Shared, advance, start
 from fnnet.sweeps.table import Table, join
 from fnnet.sweeps.ways import Way, choose, fastest
-from fnnet.training import History, TrainState
+from fnnet.training import History
 
 BUFFER = 64
 """Epochs that one call of the program does at most: how far Python may be from what happens."""
@@ -164,7 +165,7 @@ def _check_classes(alike: Alike, data: Batch, validation: Batch | None, options:
     params = jax.tree.map(lambda p: np.zeros(p.shape, p.dtype), shapes)
     for name, rows in (("data", data), ("validation", validation)):
         if rows is not None:
-            check_classes(c.model, TrainState(params, None, 0, None), rows, name)
+            check_classes("sweep", c.model, params, rows, name)
 
 
 def _words(points: int, options: Options, mesh: Mesh) -> str:
@@ -221,7 +222,7 @@ def _run(group: Group, options: Options, label: str) -> tuple[Run, History]:
     runs, count = start(*group[:-1]), group.count
     history: Any = None
     done, now = 0, 1
-    with _bar(options.epochs, label, options.progress) as bar:
+    with epochs_bar("sweep", options.epochs, options.progress, label) as bar:
         while done < options.epochs:
             begin = time.perf_counter()
             runs, part = advance(*group[:-2], runs, jnp.int32(done), jnp.int32(now))
@@ -268,31 +269,3 @@ def _table(points: list[Point], rows: np.ndarray, runs: Run, history: Any, optio
         score,
         params,
     )
-
-
-def _bar(epochs: int, label: str, visible: bool) -> Any:
-    if not visible:
-        return _NoBar()
-    try:
-        from tqdm import tqdm
-    except ImportError as error:
-        raise ImportError(
-            "sweep: the progress bar needs tqdm; pip install 'fnnet[experiments]', or pass progress=False"
-        ) from error
-    return tqdm(total=epochs, desc=label, unit="epoch", dynamic_ncols=True)
-
-
-class _NoBar:
-    """The calls that `_run` makes of a bar, unseen."""
-
-    def __enter__(self) -> "_NoBar":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        pass
-
-    def set_postfix_str(self, text: str, refresh: bool) -> None:
-        pass
-
-    def update(self, count: int) -> None:
-        pass
