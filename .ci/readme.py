@@ -1,4 +1,7 @@
-"""Print the n-th fenced block of a language in README.md: `python3 .ci/readme.py sh 1`; `all` prints every one."""
+"""Print the n-th fenced block of a language in README.md: `python3 .ci/readme.py sh 1`; `all` prints every one.
+
+A block called `py` and not `python` is one that cannot run here: it needs a cluster.
+"""
 
 import re
 import sys
