@@ -19,6 +19,7 @@ from fnnet.batch import Batch
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial
 from fnnet.losses import SoftmaxCrossEntropy
+from fnnet.randomness import quick
 from fnnet.spec import Number, as_numbers, at_step, is_built, parameter_dtype, spec, static
 
 
@@ -116,7 +117,7 @@ def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
         raise ValueError(f"init: expected a floating dtype, got {dtype}")
     if jnp.dtype(dtype) == jnp.float64 and jnp.result_type(float) != jnp.float64:
         raise ValueError(f"init: {dtype} is switched off; call jax.config.update('jax_enable_x64', True) first")
-    params, _ = at_step(model.network, 0, jnp.result_type(float)).init(key, model.input_shape)
+    params, _ = at_step(model.network, 0, jnp.result_type(float)).init(quick(key), model.input_shape)
 
     def strongly_typed(p: Array) -> Array:
         return jnp.asarray(p, dtype if jnp.issubdtype(p.dtype, jnp.floating) else p.dtype)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 from fnnet.batch import Batch
 from fnnet.layers import absorb
 from fnnet.model import Model, init, masked, mean_weights, one_pass, prepare, value_of
+from fnnet.randomness import quick
 from fnnet.spec import as_numbers, at_least_float32, at_step, parameter_dtype
 
 
@@ -68,7 +69,8 @@ class History(NamedTuple):
 @partial(jax.jit, static_argnames="dtype")
 def init_state(model: Model, optimizer: Any, key: PRNGKeyArray, dtype: Any = jnp.float32) -> TrainState:
     """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise."""
-    params_key, noise_key = jax.random.split(key)
+    params_key, noise_key = jax.random.split(quick(key))
+    noise_key = jax.random.wrap_key_data(jax.random.key_data(noise_key), impl=jax.random.key_impl(key))
     params = init(model, params_key, dtype)
     return TrainState(params, optimizer.init(_optimized(params)), jnp.zeros((), jnp.int32), noise_key)
 
@@ -172,7 +174,7 @@ def _step(model: Model, optimizer: Any, state: TrainState, batch: Batch) -> tupl
     dtype = parameter_dtype(state.params, batch.x)
     model = at_step(model, state.step, dtype)
     optimizer = at_step(optimizer, state.step, at_least_float32(dtype))
-    pass_key, update_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+    pass_key, update_key = jax.random.split(jax.random.fold_in(quick(state.key), state.step))
     p = one_pass(model, state.params, batch, pass_key)
     grads, wide = _optimized((p.grads, state.params))
     updates, opt_state = optimizer.update(grads, state.opt_state, wide, key=update_key)
@@ -263,7 +265,7 @@ def plan(
     steps = -(-n // size)
     rows = jnp.arange(n, dtype=jnp.int32)
     if order is not None:
-        rows = shuffled(jax.random.fold_in(order, step // steps), n)
+        rows = shuffled(jax.random.fold_in(quick(order), step // steps), n)
     if steps * size == n:
         return rows.reshape(steps, size), None
     filled = jnp.concatenate([rows, rows[: steps * size - n]])

@@ -13,7 +13,7 @@ DIFFERENTIATES = {
 }  # fmt: skip
 LEVELS = [
     {"spec", "batch", "compiling", "progress"},
-    {"differences"},
+    {"differences", "randomness"},
     {"initializers", "schedules", "penalties", "datasets"},
     {"layers"},
     {"losses", "optimizers", "metrics"},
