@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+PACKAGES = ("numpy", "jax", "optax", "equinox", "torch", "scikit-learn")
+
 
 def seconds(f: Callable[[], Any]) -> float:
     """Seconds of one call, until its result is there."""
@@ -41,15 +43,22 @@ def ratio(times: Mapping[str, list[float]], a: str, b: str) -> float:
 
 def machine() -> dict[str, Any]:
     """Hardware and versions, for the figures to stand beside."""
-    packages = ("numpy", "jax", "optax", "equinox", "torch", "scikit-learn")
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "versions": {name: version for name in PACKAGES if (version := _version(name)) is not None},
     }
+
+
+def _version(name: str) -> str | None:
+    """None for what is not installed."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _cpu() -> str:

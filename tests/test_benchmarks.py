@@ -1,0 +1,58 @@
+"""What is timed side by side trains the same network; slopes, floors and the report are what they say."""
+
+import numpy as np
+import pytest
+
+from experiments.benchmarks import floor, growth, report, results, task
+from experiments.benchmarks.peers import fnnet_train, numpy_loop
+
+
+def test_numpy_and_fnnet_take_the_same_steps_on_xor():
+    x = task.xor().x
+    ours, theirs = fnnet_train.xor(task.xor()), numpy_loop.xor(task.xor())
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-6)
+    before = theirs.predict(x)
+    for trainer in (ours, theirs):
+        trainer.train(50)
+    np.testing.assert_allclose(ours.predict(x), theirs.predict(x), rtol=1e-4)
+    assert np.abs(theirs.predict(x) - before).max() > 1e-3
+
+
+def test_numpy_and_fnnet_take_the_same_steps_in_a_full_batch():
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (20, 6)).astype(np.uint8), rng.integers(0, 3, 20).astype(np.int32)
+    job = task.Task(task.initial_weights((6, 5, 3)), x, y, 20, 0.05, decay_steps=40)
+    answers = []
+    for system in (fnnet_train, numpy_loop):
+        trainer = system.mnist(job)
+        trainer.train(30)
+        answers.append(trainer.predict(x))
+    np.testing.assert_array_equal(*answers)
+    assert (answers[0] == y).mean() > 0.6
+
+
+def test_flops_of_the_floor_count_every_product():
+    assert floor.flops((3, 4, 5), 10) == 10 * 2 * (2 * 12 + 3 * 20)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_a_slope_is_the_power(power):
+    at = [1, 2, 4, 8, 16]
+    assert growth.slope(at, [3 * n**power for n in at]) == pytest.approx(power)
+
+
+def test_the_report_shows_the_figures_that_are_there(tmp_path):
+    folder = tmp_path / "benchmarks"
+    figures = {"seconds": {"fnnet": 0.125, "NumPy": 0.5}, "over_fnnet": {"fnnet": 1.0, "NumPy": 4.0}, "rounds": 3}
+    results.add(folder, "epochs", "XOR 2-4-1", figures)
+    results.add(folder, "prediction", "1", {"seconds": {"fnnet": 2e-5}})
+    text = report.write(folder).read_text()
+    assert "| XOR 2-4-1 | 0.12 s | 0.50 s |" in text
+    assert "20.0 µs" in text
+    assert "From the shell" not in text
+    assert (folder / "epochs.png").exists()
+
+
+def test_no_figures_are_no_report(tmp_path):
+    with pytest.raises(SystemExit, match="no figures yet"):
+        report.write(tmp_path)
