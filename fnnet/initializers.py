@@ -23,6 +23,14 @@ from fnnet.spec import Number, at_least_float32, check_range, spec
 Shape = tuple[int, ...]
 
 
+def _draw(distribution: Callable, key: PRNGKeyArray, shape: Shape, dtype: Any, **settings: Any) -> Array:
+    """`distribution(key, shape, dtype)`, the same numbers, drawn as one row: compiled in half the time.
+
+    Over two axes the compiler unrolls a short last one (10 classes), random rounds and all, for a second.
+    """
+    return distribution(key, (math.prod(shape),), dtype, **settings).reshape(shape)
+
+
 class _DrawNormal:
     """N(0, variance), where the spec's `variance` says how it follows from the fans."""
 
@@ -35,7 +43,7 @@ class _DrawNormal:
     def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
         """Array of `shape` and `dtype`."""
         deviation = jnp.sqrt(jnp.asarray(self.variance(fan_in, fan_out), dtype))
-        return deviation * jax.random.normal(key, shape, dtype)
+        return deviation * _draw(jax.random.normal, key, shape, dtype)
 
 
 class _DrawUniform(_DrawNormal):
@@ -44,7 +52,7 @@ class _DrawUniform(_DrawNormal):
     def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
         """Array of `shape` and `dtype`."""
         bound = jnp.sqrt(3 * jnp.asarray(self.variance(fan_in, fan_out), dtype))
-        return bound * jax.random.uniform(key, shape, dtype, minval=-1, maxval=1)
+        return bound * _draw(jax.random.uniform, key, shape, dtype, minval=-1, maxval=1)
 
 
 @spec
@@ -126,7 +134,7 @@ class Normal:
 
     def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
         """Array of `shape` and `dtype`."""
-        drawn = jax.random.normal(key, shape, dtype)
+        drawn = _draw(jax.random.normal, key, shape, dtype)
         return jnp.asarray(self.mean, dtype) + jnp.asarray(self.deviation, dtype) * drawn
 
 
@@ -140,7 +148,7 @@ class Uniform:
     def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
         """Array of `shape` and `dtype`."""
         low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
-        return low + (high - low) * jax.random.uniform(key, shape, dtype)
+        return low + (high - low) * _draw(jax.random.uniform, key, shape, dtype)
 
 
 @spec
