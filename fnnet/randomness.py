@@ -23,8 +23,8 @@ def quick(key: PRNGKeyArray) -> PRNGKeyArray:
     For use inside a program; what leaves it (a state's key) stays as it was. Keys of another generator than
     threefry, or with its old numbering (jax_threefry_partitionable=False), come back as they are.
     """
-    is_known = jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key) and str(jax.random.key_impl(key)) == "threefry2x32"
-    if not is_known or not jax.config.jax_threefry_partitionable:
+    is_known = jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and str(jax.random.key_impl(key)) == "threefry2x32"
+    if not is_known or not jax.config.jax_threefry_partitionable:  # pyright: ignore[reportAttributeAccessIssue]
         return key
     return jax.random.wrap_key_data(jax.random.key_data(key), impl=_IMPLEMENTATION)
 

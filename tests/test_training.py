@@ -48,6 +48,7 @@ def test_parameters_come_from_one_half_of_the_key_and_noise_from_the_other():
     params_key, noise_key = jax.random.split(jax.random.key(0))
     assert bits(fresh().params) == bits(fnnet.init(MODEL, params_key))
     assert bits(fresh().key) == bits(noise_key)
+    assert jax.random.key_impl(fresh().key) == jax.random.key_impl(noise_key)
     assert fresh().step == 0
 
 
@@ -217,6 +218,7 @@ def test_only_an_epoch_with_fillers_has_weights_for_them():
     assert (rows.tolist(), real) == ([[0, 1, 2], [3, 4, 5]], None)
     rows, real = plan(None, jnp.int32(0), 5, 3)
     assert (rows.tolist(), real.tolist()) == ([[0, 1, 2], [3, 4, 0]], [[True] * 3, [True, True, False]])
+    assert plan(ORDER, jnp.int32(0), 5, 8)[1] is None  # one batch of all rows, and full
 
 
 def test_a_filled_batch_has_the_weights_of_its_rows_and_none_of_its_fillers():

@@ -105,6 +105,7 @@ _BY_FUNCTION = {
             "data = Batch(*jax.tree.map(jnp.asarray, tuple(data))) -> pass",
         ): "all who call it are compiled, where data are arrays already",
     },
+    "training:_step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
     "training:_added": {
         ("name", "p -> update"): "where there is no parameter there is no update",
         ("drop", "p is None or update is None -> update is None"): "where there is no parameter there is no update",
