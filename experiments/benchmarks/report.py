@@ -250,9 +250,10 @@ def _draw_growth(plt: Any, figures: dict) -> Any:
         for name, seconds in part["seconds"].items():
             axes.loglog(part["at"], seconds, "o-", label=f"{name}: slope {part['slopes'][name]:.2f}")
         axes.set(xlabel=axis, ylabel="seconds of an epoch" if axes is panels[0][0] else "")
-        axes.set_title(axis)
-        axes.grid(alpha=0.3, which="both")
-        axes.legend(fontsize=7)
+        axes.set_xticks(part["at"], [f"{n:,}" for n in part["at"]], rotation=45)
+        axes.minorticks_off()
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     figure.tight_layout()
     return figure
 
