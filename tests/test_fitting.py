@@ -316,6 +316,12 @@ def test_chunks_of_any_size_give_the_same_bits(chunk_bytes, tmp_path):
     assert bits(streamed) == bits(fnnet.train_epoch(MODEL, ADAM, START, WEIGHTED, batch_size=8, order=ORDER))
 
 
+def test_chunks_of_another_dtype_become_that_of_the_parameters(tmp_path):
+    half = DATA._replace(x=DATA.x.astype(np.float16))
+    streamed = stream_epoch(MODEL, ADAM, START, Stream(mapped(half, tmp_path)), batch_size=8, order=ORDER)
+    assert bits(streamed) == bits(fnnet.train_epoch(MODEL, ADAM, START, half, batch_size=8, order=ORDER))
+
+
 @pytest.mark.parametrize("batch_size", [1, 7, 23, 100])
 def test_evaluation_can_be_streamed(batch_size, tmp_path):
     streamed = stream_evaluate(MODEL, START.params, Stream(mapped(WEIGHTED, tmp_path)), batch_size=batch_size)

@@ -226,6 +226,10 @@ def test_a_filled_batch_has_the_weights_of_its_rows_and_none_of_its_fillers():
     batch = take(data, jnp.asarray([5, 22, 0]), jnp.asarray([True, True, False]))
     np.testing.assert_array_equal(batch.weights, [5, 22, 0])
     np.testing.assert_array_equal(batch.y, DATA.y[[5, 22, 0]])
+    weighted = Batch(jnp.asarray(DATA.x), jnp.asarray(DATA.y), 1 + jnp.arange(23.0))
+    rows = jnp.array([2, 0, 5])
+    np.testing.assert_array_equal(take(weighted, rows, jnp.array([True, True, False])).weights, [3, 1, 0])
+    np.testing.assert_array_equal(take(weighted, rows, None).weights, [3, 1, 6])
 
 
 def test_data_are_measured_in_the_dtype_of_the_parameters(float64):
