@@ -85,9 +85,7 @@ def fit(
     and for classes that the network has no output for; NonFiniteError, which carries the state before the epoch,
     if the loss or a parameter is no number.
     """
-    _check_settings(epochs, validation, early_stopping, plateau, measure_training)
-    if mesh is not None and (mesh.devices.ndim != 1 or mesh.axis_types != (AxisType.Auto,)):
-        raise ValueError(f"fit: expected a mesh of one automatic axis, such as fnnet.data_mesh(), got {mesh}")
+    _check_settings(epochs, validation, early_stopping, plateau, measure_training, mesh)
     sources = sources_of(data, validation, order, measure_training)
     check_classes("fit", model, state.params, sources.training.data, "data")
     if sources.validation is not None:
@@ -96,7 +94,7 @@ def fit(
         sources = sources._replace(training=with_class_weights(sources.training, class_weights))
     watched = (None if source is None else on_device(source) for source in (sources.validation, sources.measured))
     settings = (batch_size, order, early_stopping, plateau)
-    training = on_device(sources.training) if mesh is None else sources.training
+    training = on_device(sources.training) if mesh is None else sources.training.on_host()
     job = _Job(model, optimizer, mesh, *settings, training, *watched)
     run = start = _start(job, state, history)
     with epochs_bar("fit", epochs, progress) as bar:
@@ -202,10 +200,10 @@ def _trained(job: _Job, run: _Run) -> tuple[TrainState, Metrics, Metrics | None]
     optimizer, settings = _optimizer(job, run), {"batch_size": job.batch_size, "order": job.order}
     if isinstance(job.training, Stream):
         return *stream_epoch(job.model, optimizer, run.state, job.training, mesh=job.mesh, **settings), None
-    validation = None if isinstance(job.validation, Stream) else job.validation
-    state, part = train(job.model, optimizer, run.state, job.training, epochs=1, validation=validation, **settings)
-    training, measured, *_ = jax.tree.map(lambda m: np.asarray(m)[0], part)
-    return state, training, measured
+    held_out = None if isinstance(job.validation, Stream) else job.validation
+    state, part = train(job.model, optimizer, run.state, job.training, epochs=1, validation=held_out, **settings)
+    training, validation, *_ = jax.tree.map(lambda m: np.asarray(m)[0], part)
+    return state, training, validation
 
 
 def _measure(model: Model, state: TrainState, source: Batch | Stream) -> Metrics:
@@ -223,11 +221,7 @@ def _checked(job: _Job, before: _Run, after: _Run) -> _Run:
     loss, epoch = after.history.training.loss[-1], len(after.history.training.loss)
     if np.isfinite(loss) and is_finite(after.state.params):
         return after
-    stream = (
-        job.training
-        if isinstance(job.training, Stream)
-        else Stream(Batch(*jax.tree.map(np.asarray, tuple(job.training))))
-    )
+    stream = job.training if isinstance(job.training, Stream) else Stream(job.training).on_host()
     settings = {"batch_size": job.batch_size, "order": job.order}
     culprit = find_culprit(job.model, _optimizer(job, before), before.state, stream, **settings)
     found = "replaying the epoch step by step did not show where" if culprit is None else culprit
@@ -247,6 +241,7 @@ def _check_settings(
     early_stopping: EarlyStopping | None,
     plateau: ReduceOnPlateau | None,
     measure_training: int | None,
+    mesh: Mesh | None,
 ) -> None:
     if not isinstance(epochs, int) or epochs < 1:
         raise ValueError(f"fit: expected epochs to be an int of 1 or more, got {epochs!r}")
@@ -257,6 +252,8 @@ def _check_settings(
             )
     if measure_training is not None and (type(measure_training) is not int or measure_training < 1):
         raise ValueError(f"fit: expected measure_training to be a number of rows, 1 or more, got {measure_training!r}")
+    if mesh is not None and (mesh.devices.ndim != 1 or mesh.axis_types != (AxisType.Auto,)):
+        raise ValueError(f"fit: expected a mesh of one automatic axis, such as fnnet.data_mesh(), got {mesh}")
 
 
 def describe(history: History) -> str:

@@ -6,7 +6,7 @@ before the work is done. Only what is in the two chunks is in memory.
 
 import dataclasses
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import jax
@@ -36,19 +36,25 @@ class Stream:
     def __len__(self) -> int:
         return len(self.data.y) if self.rows is None else len(self.rows)
 
+    def on_host(self) -> "Stream":
+        """The same rows as NumPy arrays; memory-mapped ones stay mapped."""
+        return dataclasses.replace(self, data=jax.tree.map(np.asanyarray, self.data))
+
     def take(self, numbers: np.ndarray) -> Batch:
         """The rows of these numbers, (B,), read in the order in which they lie on the disk."""
         rows = numbers if self.rows is None else self.rows[numbers]
         weights = None if self.data.weights is None else np.asarray(self.data.weights)[rows]
         if weights is not None:
-            rows = np.where(weights != 0, rows, self._stand_in())
+            rows = np.where(weights != 0, rows, self._stand_in)
         sorting = np.argsort(rows, kind="stable")
         back = np.empty_like(sorting)
         back[sorting] = np.arange(len(rows))
         x, y = (np.asarray(a[rows[sorting]])[back] for a in self.data[:2])
         return Batch(x, y, weights)
 
+    @cached_property
     def _stand_in(self) -> int:
+        """The first row that counts, looked for once."""
         weights = np.asarray(self.data.weights)
         counting = np.flatnonzero(weights if self.rows is None else weights[self.rows])
         if counting.size == 0:

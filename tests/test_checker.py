@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from log_layer import Log
 
 import fnnet
 from experiments import gradient_report, own_layer
@@ -285,20 +286,6 @@ def test_differences_of_a_smooth_function_are_its_slopes(float64):
     assert not found.kinked.any()
     np.testing.assert_allclose(found.measured, found.mine, rtol=0, atol=1e-9)
     assert found.places == ["[0]", "[1]", "[2]", "[3]", "[4]"]
-
-
-@fnnet.spec
-class Log:
-    """Defined for positive numbers only."""
-
-    def init(self, key, in_shape):
-        return (), in_shape
-
-    def forward(self, params, x, *, key=None):
-        return jnp.log(x), x
-
-    def backward(self, params, x, dy):
-        return (), dy / x
 
 
 @fnnet.spec

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from bits import bits
+from log_layer import Log
 
 import fnnet
 from fnnet import Batch
@@ -356,20 +357,6 @@ def test_a_batch_has_rows(batch_size):
         fnnet.train_epoch(
             MODEL, OPTIMIZERS[0], fresh(optimizer=OPTIMIZERS[0]), DATA, batch_size=batch_size, order=ORDER
         )
-
-
-@spec
-class Log:
-    """Not defined at 0: a row of weight 0 must not become one of zeros."""
-
-    def init(self, key, in_shape):
-        return (), in_shape
-
-    def forward(self, params, x, *, key=None):
-        return jnp.log(x), x
-
-    def backward(self, params, x, dy):
-        return (), dy / x
 
 
 def test_fillers_of_a_ragged_batch_are_rows_that_any_layer_can_digest():
