@@ -60,7 +60,7 @@ def collectives(text):
 
 def control():
     """What `collectives` sees in a program that has one."""
-    mesh = mesh_of(None)
+    mesh = mesh_of(jax.local_devices())
     by_run, everywhere = (NamedSharding(mesh, PartitionSpec(*axis)) for axis in (("runs",), ()))
     x = jax.device_put(np.zeros(8, np.float32), by_run)
     return collectives(jax.jit(lambda x: x.sum(), out_shardings=everywhere).lower(x).compile().as_text())

@@ -16,7 +16,7 @@ from fnnet.sweeps import Between, Configuration, Point, chunks, collect, draw, g
 from fnnet.sweeps.points import by_structure
 from fnnet.sweeps.program import advance, start
 from fnnet.sweeps.running import Options, grouped, mesh_of, shared_by
-from fnnet.sweeps.ways import choose, fastest
+from fnnet.sweeps.ways import choose, fastest, worthwhile
 
 RNG = np.random.default_rng(0)
 DATA = Batch(RNG.normal(size=(23, 3)).astype(np.float32), RNG.integers(0, 2, 23).astype(np.int32))
@@ -171,7 +171,7 @@ def test_an_order_of_ones_own():
 @pytest.mark.parametrize(("own_order", "axes"), [(False, set()), (True, {"sort", "gather"})])
 def test_shared_things_have_no_axis(own_order, axes):
     """The data is shuffled and gathered once for all runs, and a number that does not differ stays a number."""
-    runs, mesh = 13, mesh_of(None)  # no other size in the program
+    runs, mesh = 13, mesh_of(jax.local_devices())  # no other size in the program
     specs = [put(BASE, RATE, 0.01 * (i + 1)) for i in range(runs)]
     options = Options(1, (0,), own_order, None, "loss", False, jnp.dtype("float32"), False)
     group = grouped(by_structure(specs)[0], shared_by(mesh, DATA, None, ORDER, None), mesh, options, runs)
@@ -187,7 +187,8 @@ def test_shared_things_have_no_axis(own_order, axes):
 
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
 def test_a_sweep_lowers_for_every_platform(platform):
-    mesh, options = mesh_of(None), Options(1, (0,), False, None, "loss", False, jnp.dtype("float32"), False)
+    mesh = mesh_of(jax.local_devices())
+    options = Options(1, (0,), False, None, "loss", False, jnp.dtype("float32"), False)
     alike = by_structure([put(BASE, RATE, rate) for rate in (0.1, 0.2)])[0]
     group = grouped(alike, shared_by(mesh, DATA, None, ORDER, None), mesh, options, 2)
     traced = advance.trace(*group[:-2], jax.eval_shape(start, *group[:-1]), jnp.int32(0), jnp.int32(1))
@@ -225,6 +226,22 @@ def test_the_way_is_chosen_by_the_size_of_the_weights(weights, share, device, wi
     way = choose(weights, share, device)
     assert way.width == width
     assert ("one after another" in way.why) == (width == 1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "platform", "cores", "count"),
+    [
+        (68, "cpu", 8, 8),
+        (2 * MIB, "cpu", 8, 8),
+        (4 * MIB, "cpu", 8, 4),
+        (7 * MIB, "cpu", 2, 1),
+        (2**40, "cpu", 8, 1),
+        (2**40, "gpu", 2, 8),
+    ],
+)
+def test_large_networks_leave_devices_of_a_cpu_out(weights, platform, cores, count, monkeypatch):
+    monkeypatch.setattr("fnnet.sweeps.ways._cores", lambda: cores)
+    assert len(worthwhile(weights, [Device(platform)] * 8)) == count
 
 
 def test_the_fastest_measured_width_is_taken():

@@ -3,9 +3,10 @@
     runs = start(program, mesh, shared, swept, seeds)
     runs, history = advance(program, mesh, shared, swept, runs, first, count)     # again and again
 
-A run is `train_epoch` and `evaluate` as ever, with two masks: a run that diverged or stopped early is computed on but
-keeps what it was. Numbers in which the runs differ have an axis (runs, ...); everything else, the order of the data and
-the step included, has none, so that each batch is gathered once for all runs.
+A run is `train_epoch` and `evaluate` as ever. One that diverged or stopped early is computed on, but what it shows is
+masked: its curves from there on, and its parameters where somebody wants them. Numbers in which the runs differ have an
+axis (runs, ...); everything else, the order of the data and the step included, has none, so that each batch is gathered
+once for all runs.
 """
 
 from functools import partial
@@ -31,7 +32,7 @@ class Program(NamedTuple):
     width      how many runs are computed side by side on a device: 1 is one after another
     buffer     epochs that one call can do at most
     own_order  every run shuffles the data its own way
-    keep       the best parameters are kept while the run goes on (with early stopping)
+    keep       parameters are wanted in the end: those of the best epoch with early stopping, else of the last good one
     dtype      of the parameters
     """
 
@@ -72,7 +73,7 @@ class Run(NamedTuple):
     params, opt_state, key   as in a TrainState, whose step all runs share
     seed                     () uint32
     running                  () bool: neither diverged nor stopped early
-    diverged                 () bool: the loss or a parameter became NaN or infinite; the state is the one before
+    diverged                 () bool: the loss or a parameter became NaN or infinite
     best                     Best, or None without early stopping
     """
 
@@ -165,7 +166,7 @@ def _epochs(program: Program, shared: Shared, swept: tuple, run: Run, first: Any
             validation = evaluate(c.model, state.params, shared.validation, step=state.step)
         measured = History(training._replace(weight=None), validation and validation._replace(weight=None))
         good = run.running & _finite((state.params, measured))
-        run = _after(run, state, good)
+        run = _after(program, run, state, good)
         if shared.early_stopping is not None:
             run = _judged(shared.early_stopping, run, validation, first + i + 1)
         return run, jax.tree.map(lambda curve, now: curve.at[i].set(jnp.where(good, now, jnp.nan)), history, measured)
@@ -182,18 +183,17 @@ def _finite(tree: Any) -> Array:
     return jnp.stack([jnp.isfinite(a).all() for a in floats]).all()
 
 
-def _after(run: Run, state: TrainState, good: Any) -> Run:
-    """The run behind an epoch; where that was not good, the run before it, no longer running."""
+def _after(program: Program, run: Run, state: TrainState, good: Any) -> Run:
+    """The run behind an epoch, no longer running where that was not good.
 
-    def chosen(new: Any, old: Any) -> Any:
-        return jax.tree.map(partial(jnp.where, good), new, old)
-
-    return run._replace(
-        params=chosen(state.params, run.params),
-        opt_state=chosen(state.opt_state, run.opt_state),
-        running=good,
-        diverged=run.diverged | (run.running & ~good),
-    )
+    Its parameters are then those of the epoch before, where these are wanted. Elsewhere nobody will look at them, and
+    to choose would cost a copy of the old ones: for a large network alone a tenth of an epoch of 100 steps.
+    """
+    params = state.params
+    if program.keep and run.best is None:
+        params = jax.tree.map(partial(jnp.where, good), params, run.params)
+    diverged = run.diverged | (run.running & ~good)
+    return run._replace(params=params, opt_state=state.opt_state, running=good, diverged=diverged)
 
 
 def _judged(rule: EarlyStopping, run: Run, validation: Any, epoch: Any) -> Run:

@@ -18,7 +18,7 @@ from fnnet.stopping import EarlyStopping
 from fnnet.sweeps.points import Alike, Configuration, Point, by_structure, differ
 from fnnet.sweeps.program import Program, Run, Shared, advance, start
 from fnnet.sweeps.table import Table, join
-from fnnet.sweeps.ways import Way, choose, fastest
+from fnnet.sweeps.ways import Way, choose, fastest, worthwhile
 from fnnet.training import History
 
 BUFFER = 64
@@ -86,12 +86,13 @@ def sweep(
     by           the figure to rank by: "loss" or "accuracy", of the validation data if there is some
     width        how many runs to compute side by side on a device; None: chosen by a table (`ways`), or measured on
                  this machine with `measure`, which takes some compilations
-    devices      None: all of this process. Runs are dealt out evenly; nothing passes between devices.
+    devices      None: all of this process, or as many as `ways` says: networks too large for a CPU's cache take one.
+                 Runs are dealt out evenly; nothing passes between devices.
     keep_params  put the parameters of every run into the table, as they were at the epoch that counts
     progress     say what is chosen and show a bar; needs the extra `experiments`
 
     Points that differ in static fields are compiled apart. A run whose loss or parameters are no longer finite is
-    diverged: its state stays that of the epoch before, its figures are NaN, it ranks last, and no other run notices.
+    diverged: its figures are NaN, its parameters those of the epoch before, it ranks last, and no other run notices.
     Runs side by side give the figures of `train` up to rounding, not to the bit.
 
     Raises ValueError or TypeError, before anything is computed, for what cannot be swept.
@@ -100,13 +101,13 @@ def sweep(
     _check(points, validation, order, options)
     if width is not None and (width < 1 or measure):
         raise ValueError(f"sweep: expected a width of 1 or more, or measure=True, got width={width}, measure={measure}")
-    mesh = mesh_of(devices)
-    shared = shared_by(mesh, data, validation, order, early_stopping)
     groups = by_structure([point.configuration for point in points])
     for alike in groups:
         _check_classes(alike, data, validation, options)
     tables = []
     for number, alike in enumerate(groups, 1):
+        mesh = mesh_of(worthwhile(_weights(alike, options), jax.local_devices()) if devices is None else devices)
+        shared = shared_by(mesh, data, validation, order, early_stopping)
         way = _way(alike, shared, mesh, options, width, measure)
         label = f"program {number} of {len(groups)}"
         if progress:
@@ -116,9 +117,9 @@ def sweep(
     return join(tables)
 
 
-def mesh_of(devices: Sequence[Any] | None) -> Mesh:
-    """The devices (None: all of this process) in a row along the axis of runs."""
-    return Mesh(np.array(jax.local_devices() if devices is None else devices), ("runs",), axis_types=(AxisType.Auto,))
+def mesh_of(devices: Sequence[Any]) -> Mesh:
+    """The devices in a row along the axis of runs."""
+    return Mesh(np.array(devices), ("runs",), axis_types=(AxisType.Auto,))
 
 
 def shared_by(
@@ -160,6 +161,11 @@ def _first(alike: Alike, options: Options) -> tuple[Configuration, Any]:
     return c, jax.eval_shape(lambda: init(c.model, jax.random.key(0), options.dtype))
 
 
+def _weights(alike: Alike, options: Options) -> int:
+    """Bytes of one run's parameters."""
+    return sum(p.size * p.dtype.itemsize for p in jax.tree.leaves(_first(alike, options)[1]))
+
+
 def _check_classes(alike: Alike, data: Batch, validation: Batch | None, options: Options) -> None:
     c, shapes = _first(alike, options)
     params = jax.tree.map(lambda p: np.zeros(p.shape, p.dtype), shapes)
@@ -180,9 +186,7 @@ def _way(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: int 
         return Way(min(width, share), f"{min(width, share)} side by side, as asked")
     if measure:
         return fastest(share, lambda width: _seconds(grouped(alike, shared, mesh, options, width)))
-    _, params = _first(alike, options)
-    size = sum(p.size * p.dtype.itemsize for p in jax.tree.leaves(params))
-    return choose(size, share, mesh.devices.flat[0])
+    return choose(_weights(alike, options), share, mesh.devices.flat[0])
 
 
 def grouped(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: int) -> Group:
@@ -193,8 +197,7 @@ def grouped(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: i
     portions = -(-share // width)
     width = -(-share // portions)
     rows = np.minimum(np.arange(mesh.size * portions * width), count - 1)
-    keep = options.keep_params and options.early_stopping is not None
-    program = Program(alike.tree, swept, width, BUFFER, options.own_order, keep, options.dtype)
+    program = Program(alike.tree, swept, width, BUFFER, options.own_order, options.keep_params, options.dtype)
     own = tuple(c[rows // len(seeds)] for c, differs in zip(alike.columns, swept, strict=True) if differs)
     fixed = tuple(
         c[:1].tolist()[0] if c.ndim == 1 else c[0] for c, own in zip(alike.columns, swept, strict=True) if not own

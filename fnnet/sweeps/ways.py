@@ -1,28 +1,38 @@
-"""How many runs a device computes side by side: a small table, or a measurement.
+"""How many devices a sweep takes, and how many runs each computes side by side: a small table, or a measurement.
 
 Side by side, the products of small networks become large ones, and what each step costs beside arithmetic is paid once
 for all. But the weights of all these runs, their gradients and the optimizer's state pass through the cache in each
 step; once they no longer fit, a network alone, whose own weights stay in the cache, is faster. So:
 
-    device   runs side by side
+    device   runs side by side, on each device
     CPU      as many as have 2 MiB of weights together, at least 1
     others   all; but no more than fill half of the device's memory with 8 times their weights
 
-2 MiB is about where widths 1, 2, 4, 8, ... cross on cores with 1 MiB of second-level cache each. What the choice then
-comes to is measured for networks from 17 to 1.9 million weights and batches of 32 to 512 by
-`python -m experiments.benchmarks.sweeps`: small networks take 0.4 to 0.98 times as long as one by one. A network alone
-(width 1) pays for masks and copies once an epoch, so that with epochs of 25 to 400 steps it takes up to 1.2 times as
-long. The line for other devices is reasoned, not measured; there `measure=True` tells.
+The devices of a CPU are its cores by another name. A large network alone uses all cores for its products; two of them
+at a time, on two devices, only take the shared cache from each other. So:
+
+    device   how many of them
+    CPU      as many as have 8 MiB a core, of the whole CPU, for 4 times a run's weights (the weights themselves, their
+             gradients, the two averages of Adam), at least 1
+    others   all
+
+2 MiB is about where widths 1, 2, 4, 8, ... cross on cores with 1 MiB of second-level cache each, and 8 MiB a core is
+half of the third-level cache that two such cores share. What the choice then comes to is measured for networks from 17
+to 1.9 million weights and batches of 32 to 512 by `python -m experiments.benchmarks.sweeps`. The lines for other
+devices are reasoned, not measured; there `measure=True` tells.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 
 CPU_WEIGHTS = 2 * 2**20
 """Bytes of weights that a CPU core computes on at a time."""
+
+CPU_TRAINED = 8 * 2**20
+"""Bytes of weights, gradients and averages for each core of a CPU, in all networks that are trained at a time."""
 
 
 class Way(NamedTuple):
@@ -42,7 +52,14 @@ def choose(weights: int, share: int, device: Any) -> Way:
         width = share if memory is None else min(share, max(1, memory // 2 // (8 * weights)))
         limit = "as many as its memory takes"
     way = "one after another" if width == 1 else f"{width:,} side by side"
-    return Way(width, f"{way} ({_bytes(weights)} of weights a run; {limit}){_idle_cores(device)}")
+    return Way(width, f"{way} ({_bytes(weights)} of weights a run; {limit}){_idle_cores(weights, device)}")
+
+
+def worthwhile(weights: int, devices: Sequence[Any]) -> Sequence[Any]:
+    """Those of the devices that runs with so many bytes of weights should be dealt out over."""
+    if devices[0].platform != "cpu":
+        return devices
+    return devices[: max(1, _cores() * CPU_TRAINED // (4 * weights))]
 
 
 def fastest(share: int, seconds: Callable[[int], float]) -> Way:
@@ -59,10 +76,13 @@ def _bytes(count: int) -> str:
     )
 
 
-def _idle_cores(device: Any) -> str:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if device.platform != "cpu" or len(jax.local_devices()) >= cores:
+def _idle_cores(weights: int, device: Any) -> str:
+    """What would use more cores, where networks are too small to use them all and devices are fewer."""
+    devices = len(jax.local_devices())
+    if device.platform != "cpu" or devices >= _cores() or weights > CPU_WEIGHTS:
         return ""
-    return (
-        f"; {len(jax.local_devices())} of {cores} cores in use, JAX_NUM_CPU_DEVICES={cores} in the environment uses all"
-    )
+    return f"; {devices} of {_cores()} cores in use, JAX_NUM_CPU_DEVICES={_cores()} in the environment uses all"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

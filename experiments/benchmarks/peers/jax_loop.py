@@ -55,36 +55,33 @@ def mnist(task: Task) -> Trainer:
     return Trainer(train, lambda x: np.asarray(classes(params, x)))
 
 
-def xor_step(task: Task):
-    """Plain gradient descent on the mean binary cross-entropy of 2-4-1."""
-
-    def loss_fn(params):
-        h = jax.nn.sigmoid(task.x @ params[0]["w"] + params[0]["b"])
-        return optax.sigmoid_binary_cross_entropy(h @ params[1]["w"] + params[1]["b"], task.y).mean()
-
-    optimizer = optax.sgd(task.learning_rate)
-
-    def step(params, opt_state):
-        updates, opt_state = optimizer.update(jax.grad(loss_fn)(params), opt_state)
-        return optax.apply_updates(params, updates), opt_state
-
-    return optimizer, step
+def xor_logits(params, x):
+    h = jax.nn.sigmoid(x @ params[0]["w"] + params[0]["b"])
+    return h @ params[1]["w"] + params[1]["b"]
 
 
 def xor_predict(params, x):
-    h = jax.nn.sigmoid(x @ params[0]["w"] + params[0]["b"])
-    return np.asarray(jax.nn.sigmoid(h @ params[1]["w"] + params[1]["b"]))
+    return np.asarray(jax.nn.sigmoid(xor_logits(params, x)))
 
 
 def xor(task: Task) -> Trainer:
-    optimizer, step = xor_step(task)
-    params, step = start(task), jax.jit(step)
+    optimizer = optax.sgd(task.learning_rate)
+    params = start(task)
     opt_state = optimizer.init(params)
+
+    def loss_fn(params):
+        return optax.sigmoid_binary_cross_entropy(xor_logits(params, task.x), task.y).mean()
+
+    @jax.jit
+    def step(params, opt_state):
+        loss, grads = jax.value_and_grad(loss_fn)(params)
+        updates, opt_state = optimizer.update(grads, opt_state)
+        return optax.apply_updates(params, updates), opt_state, loss
 
     def train(epochs: int) -> None:
         nonlocal params, opt_state
         for _ in range(epochs):
-            params, opt_state = step(params, opt_state)
+            params, opt_state, _ = step(params, opt_state)
         jax.block_until_ready(params)
 
     return Trainer(train, lambda x: xor_predict(params, x))

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.benchmarks.peers.jax_loop import adam, classes, logits, start, xor_predict, xor_step
+from experiments.benchmarks.peers.jax_loop import adam, classes, logits, start, xor_logits, xor_predict
 from experiments.benchmarks.task import Task, Trainer
 
 
@@ -63,16 +63,27 @@ def mnist(task: Task) -> Trainer:
 
 
 def xor(task: Task) -> Trainer:
-    optimizer, step = xor_step(task)
+    optimizer = optax.sgd(task.learning_rate)
     params = start(task)
     opt_state = optimizer.init(params)
 
+    def loss_fn(params):
+        z = xor_logits(params, task.x)
+        correct = ((z > 0) == (task.y > 0.5)).all(-1)
+        return optax.sigmoid_binary_cross_entropy(z, task.y).mean(), correct.mean()
+
     @partial(jax.jit, static_argnums=2)
     def run(params, opt_state, epochs):
-        return jax.lax.scan(lambda carry, _: (step(*carry), None), (params, opt_state), None, length=epochs)[0]
+        def step(carry, _):
+            params, opt_state = carry
+            metrics, grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
+            updates, opt_state = optimizer.update(grads, opt_state)
+            return (optax.apply_updates(params, updates), opt_state), metrics
+
+        return jax.lax.scan(step, (params, opt_state), None, length=epochs)
 
     def train(epochs: int) -> None:
         nonlocal params, opt_state
-        params, opt_state = jax.block_until_ready(run(params, opt_state, epochs))
+        (params, opt_state), _ = jax.block_until_ready(run(params, opt_state, epochs))
 
     return Trainer(train, lambda x: xor_predict(params, x))
