@@ -35,7 +35,7 @@ class Config:
     """Training rows of networks with more than half a million weights; their seconds are scaled to 60,000."""
     only: tuple[str, ...] = ()
     """Names of systems; none: all of them."""
-    xor_epochs: int = 1000
+    xor_epochs: int = 10_000
     """Epochs of XOR in one timed run."""
     results: Path = results.FOLDER
     """Folder of the figures."""

@@ -38,8 +38,8 @@ class Config:
     """Of the table."""
     batches: tuple[int, ...] = (32, 128, 512)
     """Rows of a step, in the table."""
-    rows: int = 12_800
-    """Images of one epoch in the table, of 60,000; what an epoch costs once is a larger share of a short one."""
+    rows: int = 60_000
+    """Images of one epoch in the table; what an epoch costs once is a larger share of a short one."""
     alternations: int = 3
     """Of loop and sweep; the fewest seconds of each are reported."""
     widths: tuple[int, ...] = ()
@@ -111,12 +111,12 @@ def xor_points(count: int) -> tuple[Point, ...]:
 
 
 def table(config: Config, train: fnnet.Batch) -> list[dict[str, Any]]:
-    """Every network at every batch size: as many runs as there are MiB in 8, 4 at least and 32 at most."""
+    """Every network at every batch size: as many runs as there are MiB in 8, 2 at least and 32 at most."""
     rows = []
     for network in config.networks:
         sizes = tuple(map(int, network.split("-")))
         weights = 4 * sum((a + 1) * b for a, b in itertools.pairwise(sizes))
-        count = min(32, max(4, 8 * 2**20 // weights))
+        count = min(32, max(2, 8 * 2**20 // weights))
         for batch in config.batches:
             data = jax.device_put(fnnet.Batch(*(a[: config.rows] for a in train[:2])))
             figures = compared(mlp_points(network, batch, count), data, 1, config, min(count, 8))

@@ -3,12 +3,16 @@
 import importlib.metadata
 import os
 import platform
+import random
 import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+
+REST = 0.3
+"""Seconds between two timed calls."""
 
 PACKAGES = ("numpy", "jax", "optax", "equinox", "torch", "scikit-learn")
 
@@ -21,13 +25,18 @@ def seconds(f: Callable[[], Any]) -> float:
 
 
 def alternate(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every variant in every round; the variants go in turn, after a first call that is not counted."""
+    """Seconds of every variant in every round, after a first call that is not counted.
+
+    Each round has an order of its own (the same ones every time). Before each call is a rest: threads of PyTorch and
+    NumPy look out for more work for a while before they sleep, at the cost of whoever comes next.
+    """
     for f in variants.values():
         jax.block_until_ready(f())
     times: dict[str, list[float]] = {name: [] for name in variants}
-    for _ in range(rounds):
-        for name, f in variants.items():
-            times[name].append(seconds(f))
+    for number in range(rounds):
+        for name in random.Random(number).sample(list(variants), len(variants)):
+            time.sleep(REST)
+            times[name].append(seconds(variants[name]))
     return times
 
 

@@ -195,7 +195,7 @@ class Nadam:
         c = mu * state.c + (1 - mu)
         now, ahead = (1 - mu) / c, mu_next / (mu_next * c + (1 - mu_next))
         n = jax.tree.map(lambda g, m: now * g + ahead * m, grads, adam.m)
-        return jax.tree.map(lambda n, v: _step(self, adam.t, n, v), n, adam.v), NadamState(adam, c)
+        return _along(self, self.learning_rate, n, adam), NadamState(adam, c)
 
     def _momentum(self, t: Any, dtype: Any) -> Any:
         """mu_t."""
@@ -248,7 +248,8 @@ class AdaMax:
         b1, b2, t = self.beta1, self.beta2, state.t + 1
         m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.m, grads)
         u = jax.tree.map(lambda u, g: jnp.maximum(b2 * u, jnp.abs(g) + self.epsilon), state.u, grads)
-        updates = jax.tree.map(lambda m, u: -self.learning_rate * (m / _forgotten(b1, t, m.dtype)) / u, m, u)
+        rate = self.learning_rate / _forgotten(b1, t, m)
+        updates = jax.tree.map(lambda m, u: -rate * m / u, m, u)
         return updates, AdaMaxState(t, m, u)
 
 
@@ -273,18 +274,22 @@ def _averages(owner: Any, grads: Any, state: AdamState) -> AdamState:
 
 
 def _steps(owner: Any, state: AdamState) -> Any:
-    """-eta m' / (sqrt(v') + e), like params."""
-    t, b1 = state.t, owner.beta1
-    return jax.tree.map(lambda m, v: _step(owner, t, m / _forgotten(b1, t, m.dtype), v), state.m, state.v)
+    """-eta m' / (sqrt(v') + e), like params, with eta m' = eta / (1 - b1^t) m."""
+    return _along(owner, owner.learning_rate / _forgotten(owner.beta1, state.t, state.m), state.m, state)
 
 
-def _step(owner: Any, t: Any, direction: Any, v: Any) -> Any:
-    """-eta direction / (sqrt(v') + e), of one array."""
-    root = jnp.sqrt(v / _forgotten(owner.beta2, t, v.dtype))
-    return -owner.learning_rate * direction / (root + owner.epsilon)
+def _along(owner: Any, rate: Any, directions: Any, state: AdamState) -> Any:
+    """-rate direction / (sqrt(v') + e), like params."""
+    share = _forgotten(owner.beta2, state.t, state.v)
+
+    def step(direction: Any, v: Any) -> Any:
+        return -rate * direction / (jnp.sqrt(v / share) + owner.epsilon)
+
+    return jax.tree.map(step, directions, state.v)
 
 
-def _forgotten(beta: Number, t: Any, dtype: Any) -> Any:
-    """1 - beta^t, the share of a running average that is not its start; in float32 or better."""
+def _forgotten(beta: Number, t: Any, average: Any) -> Any:
+    """1 - beta^t, (): the share of a running average that is not its start; computed in float32 or better."""
+    dtype = parameter_dtype(average)
     wide = at_least_float32(dtype)
     return (1 - jnp.asarray(beta, wide) ** t.astype(wide)).astype(dtype)
