@@ -187,23 +187,30 @@ def compare(config: Config, video: Video, task: Task, run: RunFolder, start: flo
 
 
 def search(config: Config, video: Video, task: Task, run: RunFolder, start: float) -> None:
-    """Every candidate for the best network, once; the test images stay closed."""
+    """Every candidate for the best network, from every seed; the test images stay closed."""
     assert task.validation is not None
     training = Training(config.search_epochs, config.batch_size, config.progress)
     ours: dict[str, Result | str] = {}
     for recipe in video.candidates:
-        init_key, order = jax.random.split(jax.random.key(0))
-        model, optimizer = recipe.model(), recipe.optimizer(steps(task, training))
-        state, _ = fnnet.fit(
-            model, optimizer, fnnet.init_state(model, optimizer, init_key), task.train, epochs=training.epochs,
-            batch_size=training.batch_size, order=order, validation=task.validation, progress=training.progress,
-        )  # fmt: skip
-        accuracy = 100 * float(fnnet.evaluate(model, state.params, task.validation).accuracy)
-        run.log(recipe=str(recipe), validation_accuracy=accuracy / 100)
-        ours[f"validation accuracy, {recipe}"] = Result((accuracy,), "%", (0,))
-        print(f"{accuracy:.2f} % of {len(task.validation.y):,} validation images right: {recipe}")
+        seeds = tuple(range(config.seeds))
+        result = Result(tuple(_validation_accuracy(recipe, task, training, seed) for seed in seeds), "%", seeds)
+        for seed, accuracy in zip(seeds, result.values, strict=True):
+            run.log(recipe=str(recipe), seed=seed, validation_accuracy=accuracy / 100)
+        ours[f"validation accuracy, {recipe}"] = result
+        print(f"{result} of {len(task.validation.y):,} validation images right: {recipe}")
     tutorial = f"candidates for the best network without distortions, {training.epochs} epochs each"
     keep(f"{video.name}_search", config, video, run, {}, tutorial, ours, start)
+
+
+def _validation_accuracy(recipe: Recipe, task: Task, training: Training, seed: int) -> float:
+    """Percent of the validation images that a candidate gets right in the end."""
+    init_key, order = jax.random.split(jax.random.key(seed))
+    model, optimizer = recipe.model(), recipe.optimizer(steps(task, training))
+    state, _ = fnnet.fit(
+        model, optimizer, fnnet.init_state(model, optimizer, init_key), task.train, epochs=training.epochs,
+        batch_size=training.batch_size, order=order, validation=task.validation, progress=training.progress,
+    )  # fmt: skip
+    return 100 * float(fnnet.evaluate(model, state.params, task.validation).accuracy)
 
 
 def best(config: Config, video: Video, task: Task, run: RunFolder, start: float) -> None:
