@@ -27,7 +27,7 @@ class Config:
     """Inputs, hidden layers, outputs; none: the four networks of the table, and XOR."""
     batches: tuple[int, ...] = (32, 128, 512)
     """Batch sizes."""
-    rounds: int = 5
+    rounds: int = 7
     """Epochs of every system, in turn."""
     rows: int = 60_000
     """Training rows of the two small networks."""
