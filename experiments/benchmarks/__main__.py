@@ -18,14 +18,14 @@ import tyro
 
 from experiments.benchmarks import report, results
 
-AXES = ("epochs", "compiling", "cold_start", "growth", "prediction")
+AXES = ("epochs", "closest", "compiling", "cold_start", "growth", "prediction")
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Measure, then write the report."""
 
-    axes: tuple[Literal["epochs", "compiling", "cold_start", "growth", "prediction"], ...] = AXES
+    axes: tuple[Literal["epochs", "closest", "compiling", "cold_start", "growth", "prediction"], ...] = AXES
     """Which axes, each in a process of its own."""
     results: Path = results.FOLDER
     """Folder of the figures; the report stands beside it."""

@@ -1,7 +1,8 @@
-"""Axes (a) and (b): seconds of an MNIST epoch in every system, and the floor that no system can go under.
+"""Axis (a): seconds of an MNIST epoch in every system.
 
 Every system starts at the same weights, goes through the same rows, shuffled, with the same optimizer, and uses as
 many threads as there are cores. They take turns. What the first call costs (compilation) is not counted here.
+`experiments.benchmarks.closest` measures the floor that no system can go under, and the nearest rival once more.
 
     python -m experiments.benchmarks.epochs --sizes 784 128 64 10 --batches 128
 """
@@ -13,7 +14,7 @@ import numpy as np
 import tyro
 
 from experiments.benchmarks import floor, results, systems, task
-from experiments.benchmarks.timing import alternate, medians, ratio
+from experiments.benchmarks.timing import REST, alternate, medians, ratio
 
 SIZES = ((784, 32, 16, 10), (784, 128, 64, 10), (784, 800, 10), (784, 1024, 1024, 10))
 FLOOR = "floor"
@@ -37,6 +38,8 @@ class Config:
     """Names of systems; none: all of them."""
     xor_epochs: int = 10_000
     """Epochs of XOR in one timed run."""
+    rest: float = REST
+    """Seconds before each timed call."""
     results: Path = results.FOLDER
     """Folder of the figures."""
 
@@ -44,16 +47,21 @@ class Config:
 def measure(config: Config) -> None:
     """Every network at every batch size, written down one by one."""
     if config.sizes is None:
-        measure_xor(config)
+        _keep("XOR 2-4-1", xor_figures(config), config)
     data = task.mnist()
     for sizes in SIZES if config.sizes is None else (config.sizes,):
         for batch_size in config.batches:
-            key, figures = f"{'-'.join(map(str, sizes))} {batch_size}", epoch_figures(sizes, batch_size, data, config)
-            results.add(config.results, "epochs", key, figures)
-            print(f"{key}: {', '.join(f'{n} {s:.3f} s' for n, s in figures['seconds'].items())}", flush=True)
+            _keep(f"{'-'.join(map(str, sizes))} {batch_size}", epoch_figures(sizes, batch_size, data, config), config)
 
 
-def epoch_figures(sizes: tuple[int, ...], batch_size: int, data: tuple, config: Config) -> dict:
+def _keep(key: str, figures: dict, config: Config) -> None:
+    results.add(config.results, "epochs", key, figures)
+    print(f"{key}: {', '.join(f'{n} {1e3 * s:.4g} ms' for n, s in figures['seconds'].items())}", flush=True)
+
+
+def epoch_figures(
+    sizes: tuple[int, ...], batch_size: int, data: tuple, config: Config, *, with_floor: bool = False
+) -> dict:
     """Seconds of an epoch by system, and those of the floor, all from the same rounds."""
     weights = task.initial_weights(sizes)
     rows = config.rows if sum(w.size for w, _ in weights) < 500_000 else config.rows_of_large
@@ -61,21 +69,25 @@ def epoch_figures(sizes: tuple[int, ...], batch_size: int, data: tuple, config: 
     job = task.Task(weights, x, y, batch_size, 1e-3)
     trainers = {name: systems.mnist(name)(job) for name in config.only or systems.MODULES}
     variants = {name: (lambda t=t: t.train(1)) for name, t in trainers.items()}
-    floors = floor.floors([w for w, _ in weights], x, batch_size)
-    times = alternate({**variants, **{f"{FLOOR}: {name}": f for name, f in floors.items()}}, config.rounds)
+    floors = floor.floors([w for w, _ in weights], x, batch_size) if with_floor else {}
+    times = alternate({**variants, **{f"{FLOOR}: {name}": f for name, f in floors.items()}}, config.rounds, config.rest)
     check_trained(trainers, x, y)
     middle = medians(times)
-    fastest = min((name for name in middle if name.startswith(FLOOR)), key=lambda name: middle[name])
     scale = len(data[0]) / rows
-    return {
+    figures = {
         "seconds": {name: scale * middle[name] for name in variants},
+        "over_fnnet": {name: ratio(times, name, systems.OURS) for name in variants if systems.OURS in variants},
+        "rows": rows,
+        "rounds": config.rounds,
+    }
+    if not with_floor:
+        return figures
+    fastest = min((name for name in middle if name.startswith(FLOOR)), key=lambda name: middle[name])
+    return figures | {
         "floor": scale * middle[fastest],
         "floor_writing": fastest.removeprefix(f"{FLOOR}: "),
         "floor_gflops": floor.flops(sizes, rows) / middle[fastest] / 1e9,
         "over_floor": {name: ratio(times, name, fastest) for name in variants},
-        "over_fnnet": {name: ratio(times, name, systems.OURS) for name in variants if systems.OURS in variants},
-        "rows": rows,
-        "rounds": config.rounds,
     }
 
 
@@ -86,20 +98,19 @@ def check_trained(trainers: dict, x: np.ndarray, y: np.ndarray) -> None:
         raise RuntimeError(f"expected every system to read 60 % of the training rows by now, got {shares}")
 
 
-def measure_xor(config: Config) -> None:
+def xor_figures(config: Config) -> dict:
     """2-4-1 on the four rows of XOR: what an epoch costs when there is next to nothing to compute."""
     job = task.xor()
     makers = {name: systems.xor(name) for name in config.only or systems.MODULES}
     trainers = {name: make(job) for name, make in makers.items() if make is not None}
-    times = alternate({n: (lambda t=t: t.train(config.xor_epochs)) for n, t in trainers.items()}, config.rounds)
+    variants = {n: (lambda t=t: t.train(config.xor_epochs)) for n, t in trainers.items()}
+    times = alternate(variants, config.rounds, config.rest)
     middle = medians(times)
-    figures = {
+    return {
         "seconds": {name: middle[name] / config.xor_epochs for name in trainers},
         "over_fnnet": {name: ratio(times, name, systems.OURS) for name in trainers if systems.OURS in trainers},
         "rounds": config.rounds,
     }
-    results.add(config.results, "epochs", "XOR 2-4-1", figures)
-    print(f"XOR: {', '.join(f'{n} {1e6 * s:.2f} us' for n, s in figures['seconds'].items())}", flush=True)
 
 
 if __name__ == "__main__":

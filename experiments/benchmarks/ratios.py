@@ -32,7 +32,8 @@ SHOWN = (systems.OURS, systems.GRAD_SCAN, systems.GRAD_LOOP, systems.MEMORY, sys
 
 def main(config: Config) -> None:
     sizes = (784, 128, 64, 10)
-    figures = epoch_figures(sizes, config.batch_size, task.mnist(), EpochConfig(rounds=config.rounds, only=SHOWN))
+    settings = EpochConfig(rounds=config.rounds, only=SHOWN)
+    figures = epoch_figures(sizes, config.batch_size, task.mnist(), settings, with_floor=True)
     ours = figures["seconds"][systems.OURS]
     print(f"fnnet {ours:.4f} s an epoch of 784-128-64-10 at batch {config.batch_size}")
     print(f"  over the floor of matrix products  {figures['over_floor'][systems.OURS]:.3f}")

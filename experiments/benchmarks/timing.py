@@ -24,7 +24,7 @@ def seconds(f: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def alternate(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+def alternate(variants: Mapping[str, Callable[[], Any]], rounds: int, rest: float = REST) -> dict[str, list[float]]:
     """Seconds of every variant in every round, after a first call that is not counted.
 
     Each round has an order of its own (the same ones every time). Before each call is a rest: threads of PyTorch and
@@ -35,7 +35,7 @@ def alternate(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[st
     times: dict[str, list[float]] = {name: [] for name in variants}
     for number in range(rounds):
         for name in random.Random(number).sample(list(variants), len(variants)):
-            time.sleep(REST)
+            time.sleep(rest)
             times[name].append(seconds(variants[name]))
     return times
 
