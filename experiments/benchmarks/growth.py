@@ -45,7 +45,7 @@ def measure(config: Config) -> None:
         "networks": {n: lambda n=n: _networks(n, data) for n in (1, 2, 4, 8, 16, 32)},
     }  # fmt: skip
     for axis in config.axes:
-        points = {n: medians(alternate(make(), config.rounds)) for n, make in jobs[axis].items()}
+        points = {n: medians(alternate(make(), config.rounds, rest=0)) for n, make in jobs[axis].items()}
         names = next(iter(points.values()))
         curves = {name: [at[name] for at in points.values()] for name in names}
         slopes = {name: slope(list(points), seconds) for name, seconds in curves.items()}

@@ -140,8 +140,7 @@ _BY_FUNCTION = {
     },
     "optimizers.links:MaxNorm.update": {("name", "w -> new"): _NDIM, ("name", "w -> u #2"): _NDIM},
     "optimizers.adam:_no_updates": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
-    "optimizers.adam:_steps": {("name", "m -> v #2"): _DTYPE},
-    "optimizers.adam:_step": {("name", "v -> direction #2"): _DTYPE},
+    "optimizers.adam:AdaMax.update": {("name", "m -> u"): _DTYPE},
     "optimizers.adam:AmsGrad.update": {
         (
             "order",
