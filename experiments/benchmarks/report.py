@@ -90,7 +90,9 @@ def _closest(figures: dict, folder: Path) -> str:
     rivals = closest.NAMES[1:]
 
     def row(key: str, part: dict) -> list[str]:
-        floor = [f"{part['over_floor'][systems.OURS]:.2f}", f"{part['floor_gflops']:.0f}"] if "floor" in part else ["", ""]
+        floor = ["", ""]
+        if "floor" in part:
+            floor = [f"{part['over_floor'][systems.OURS]:.2f}", f"{part['floor_gflops']:.0f}"]
         return [key, _seconds(part["seconds"][systems.OURS]), *(_times(part["over_fnnet"][n]) for n in rivals), *floor]
 
     return "\n\n".join(
