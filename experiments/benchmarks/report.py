@@ -76,9 +76,16 @@ def _epochs(figures: dict, folder: Path) -> str:
             seconds,
             "How many times as long as fnnet (above 1: fnnet is faster):",
             times,
-            _picture(folder, "epochs", _draw_epochs, rows),
+            _picture(folder, "epochs", _draw_epochs, [(key, _nearest(part, key, folder)) for key, part in rows]),
         ]
     )
+
+
+def _nearest(part: dict, key: str, folder: Path) -> dict:
+    """Times over fnnet and the floor as `closest` measured them, where it did; the others as they are."""
+    near = results.read(folder, "closest").get(key, {})
+    over = part["over_fnnet"] | near.get("over_fnnet", {})
+    return {"over_fnnet": over} | {name: near[name] for name in ("floor", "over_floor") if name in near}
 
 
 def _order(key: str) -> tuple:
