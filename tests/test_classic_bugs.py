@@ -67,8 +67,8 @@ def test_softmax_gradient_of_the_diagonal_only(is_noticed):
 
 
 def test_adam_without_the_time_step(is_noticed):
-    def forgotten(beta, t, dtype):
-        return jnp.asarray(1 - beta, dtype)
+    def forgotten(beta, t, average):
+        return jnp.asarray(1 - beta, jnp.float32)
 
     test = optimizers.test_two_steps_are_those_worked_out_by_hand
     home = sys.modules[fnnet.Adam.__module__]
