@@ -44,9 +44,11 @@ def test_xor_networks_are_those_of_numpy(tmp_path):
     config = sweep_xor.Config(configurations=60, steps=300, progress=False, runs=tmp_path)
     table = sweep_xor.main(config)
     points = sweep_xor.points(config)
-    by_hand = [solved_by_hand(points[i], 0, 299) for i in range(0, 60, 3)]  # the last figure is before the last step
+    calm = [i for i in range(60) if points[i].settings["optimizer.learning_rate"] < 10][::2]  # beyond, rounding decides
+    by_hand = [solved_by_hand(points[i], 0, 299) for i in calm]  # the last figure is before the last step
+    assert len(calm) >= 15
     assert 0 < np.mean(table.figure("accuracy") == 1) < 1
-    np.testing.assert_allclose(table.figure("accuracy")[::3], by_hand)
+    np.testing.assert_allclose(table.figure("accuracy")[calm], by_hand)
     (run,) = (tmp_path / "sweep_xor").iterdir()
     assert len(list(csv.DictReader((run / "table.csv").read_text().splitlines()))) == 60
     assert (run / "solved.png").read_bytes().startswith(b"\x89PNG")
