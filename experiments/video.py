@@ -206,11 +206,12 @@ def _validation_accuracy(recipe: Recipe, task: Task, training: Training, seed: i
     """Percent of the validation images that a candidate gets right in the end."""
     init_key, order = jax.random.split(jax.random.key(seed))
     model, optimizer = recipe.model(), recipe.optimizer(steps(task, training))
-    state, _ = fnnet.fit(
+    _, history = fnnet.fit(
         model, optimizer, fnnet.init_state(model, optimizer, init_key), task.train, epochs=training.epochs,
         batch_size=training.batch_size, order=order, validation=task.validation, progress=training.progress,
     )  # fmt: skip
-    return 100 * float(fnnet.evaluate(model, state.params, task.validation).accuracy)
+    assert history.validation is not None
+    return 100 * float(history.validation.accuracy[-1])
 
 
 def best(config: Config, video: Video, task: Task, run: RunFolder, start: float) -> None:

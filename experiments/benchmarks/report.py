@@ -15,9 +15,7 @@ NOTES = "notes.md"
 
 def write(folder: Path = results.FOLDER) -> Path:
     """Write `<folder>.md` and the pictures; returns its path."""
-    axes = {
-        a: results.read(folder, a) for a in ("epochs", "closest", "compiling", "cold_start", "growth", "prediction")
-    }
+    axes = {axis: results.read(folder, axis) for axis, _ in SECTIONS}
     found = [part for figures in axes.values() for part in figures.values()]
     if not found:
         raise SystemExit(f"{folder}: no figures yet; run python -m experiments.benchmarks")
@@ -55,7 +53,7 @@ def _notes(folder: Path) -> str:
 
 
 def _epochs(figures: dict, folder: Path) -> str:
-    rows = sorted(figures.items(), key=lambda item: _order(item[0]))
+    rows, near = sorted(figures.items(), key=lambda item: _order(item[0])), results.read(folder, "closest")
     names = [n for n in systems.MODULES if any(n in part["seconds"] for part in figures.values())]
     seconds = _table(
         ["network, batch", *names],
@@ -76,14 +74,13 @@ def _epochs(figures: dict, folder: Path) -> str:
             seconds,
             "How many times as long as fnnet (above 1: fnnet is faster):",
             times,
-            _picture(folder, "epochs", _draw_epochs, [(key, _nearest(part, key, folder)) for key, part in rows]),
+            _picture(folder, "epochs", _draw_epochs, [(key, _nearest(part, near.get(key, {}))) for key, part in rows]),
         ]
     )
 
 
-def _nearest(part: dict, key: str, folder: Path) -> dict:
+def _nearest(part: dict, near: dict) -> dict:
     """Times over fnnet and the floor as `closest` measured them, where it did; the others as they are."""
-    near = results.read(folder, "closest").get(key, {})
     over = part["over_fnnet"] | near.get("over_fnnet", {})
     return {"over_fnnet": over} | {name: near[name] for name in ("floor", "over_floor") if name in near}
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -105,10 +106,12 @@ def sweep(
     for alike in groups:
         _check_classes(alike, data, validation, options)
     tables = []
+    shared_on = cache(lambda mesh: shared_by(mesh, data, validation, order, early_stopping))  # carried there once
     for number, alike in enumerate(groups, 1):
-        mesh = mesh_of(worthwhile(_weights(alike, options), jax.local_devices()) if devices is None else devices)
-        shared = shared_by(mesh, data, validation, order, early_stopping)
-        way = _way(alike, shared, mesh, options, width, measure)
+        weights = _weights(alike, options)
+        mesh = mesh_of(worthwhile(weights, jax.local_devices()) if devices is None else devices)
+        shared = shared_on(mesh)
+        way = _way(alike, shared, mesh, options, width, measure, weights)
         label = f"program {number} of {len(groups)}"
         if progress:
             print(f"sweep, {label}: {_words(len(alike.rows), options, mesh)}; {way.why}", flush=True)
@@ -180,13 +183,15 @@ def _words(points: int, options: Options, mesh: Mesh) -> str:
     return f"{points:,} point{'s' * (points > 1)} x {len(options.seeds)} seed{'s' * (len(options.seeds) > 1)}{devices}"
 
 
-def _way(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: int | None, measure: bool) -> Way:
+def _way(
+    alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: int | None, measure: bool, weights: int
+) -> Way:
     share = -(-len(alike.rows) * len(options.seeds) // mesh.size)
     if width is not None:
         return Way(min(width, share), f"{min(width, share)} side by side, as asked")
     if measure:
         return fastest(share, lambda width: _seconds(grouped(alike, shared, mesh, options, width)))
-    return choose(_weights(alike, options), share, mesh.devices.flat[0])
+    return choose(weights, share, mesh.devices.flat[0])
 
 
 def grouped(alike: Alike, shared: Shared, mesh: Mesh, options: Options, width: int) -> Group:
