@@ -1,5 +1,6 @@
 """Training: pure, compiled once, cut anywhere with the same bits, exact over every row."""
 
+import re
 from typing import Any, NamedTuple
 
 import jax
@@ -96,6 +97,35 @@ SAME_SETTING = [0.1, np.float32(0.1), np.float64(0.1), jnp.float32(0.1), jnp.asa
 def counted_model(rate):
     network = fnnet.Serial((fnnet.Dense(4), Counted(), fnnet.Dropout(rate), fnnet.Dense(2)))
     return fnnet.Model(network, fnnet.SoftmaxCrossEntropy(), (3,))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="reads the program of a CPU")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS[::3], ids=repr)
+def test_weights_are_overwritten_without_a_copy(optimizer, monkeypatch):
+    given = (fnnet.mlp((3, 37, 41, 2)), optimizer)
+
+    def copies_in_the_loop():
+        epoch = jax.jit(lambda state: fnnet.train_epoch.__wrapped__(*given, state, DATA, batch_size=4, order=None)[0])
+        text = epoch.lower(fresh(*given)).compile().as_text()
+        return re.findall(r"f32\[37,41\]\S* copy\(%get-tuple-element", text)
+
+    assert not copies_in_the_loop()
+    monkeypatch.setattr(fnnet.training, "_after_the_way_back", lambda updates, grads: updates)
+    assert copies_in_the_loop()
+
+
+@pytest.mark.parametrize("gradient", [-2.0, -0.5, 0.0, 0.5, 2.0, np.inf, np.nan])
+def test_updates_do_not_hang_on_the_gradient_they_wait_for(gradient):
+    updates = (jnp.array([1.0, 2.0]), jnp.array([[np.nan]]))
+    waited = fnnet.training._after_the_way_back(updates, (jnp.array([gradient, 0.0]), jnp.ones((1, 1))))
+    assert bits(waited) == bits(updates)
+
+
+def test_a_network_without_parameters_goes_through_its_steps():
+    model = fnnet.Model(fnnet.Serial((fnnet.Relu(),)), fnnet.SoftmaxCrossEntropy(), (3,))
+    end, metrics = fnnet.train_step(model, OPTIMIZERS[0], fresh(model, OPTIMIZERS[0]), DATA)
+    assert end.step == 1
+    assert metrics.weight == 23
 
 
 def test_one_trace_and_one_compilation_for_every_way_to_write_a_setting():

@@ -106,6 +106,16 @@ _BY_FUNCTION = {
         ): "all who call it are compiled, where data are arrays already",
     },
     "training:_step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
+    "training:_after_the_way_back": {
+        ("name", "grads -> updates"): "where there is no gradient there is no update",
+        ("name", "grads -> updates #2"): "an update hangs on its gradient",
+        (
+            "sign",
+            "jax.tree.leaves(grads)[0].ravel()[0] -> -jax.tree.leaves(grads)[0].ravel()[0]",
+        ): "no number is below and above 0, and none of opposite sign",
+        ("constant", "0 -> 1 #2"): "any number of the first gradient comes as late",
+        ("constant", "0 -> 1 #4"): "no number is below 0 and above 1 either",
+    },
     "training:_added": {
         ("name", "p -> update"): "where there is no parameter there is no update",
         ("drop", "p is None or update is None -> update is None"): "where there is no parameter there is no update",

@@ -104,6 +104,7 @@ TESTS = {
         "test_training schedules|dtype|cut Adam",
         "test_optimizers bfloat16",
     ),
+    "fnnet.training:_after_the_way_back": ("test_training without|wait_for",),
     "fnnet.training:init_state": ("test_training half|start", "test_training pure Sgd", "test_training dtype"),
     "fnnet.training:*": ("test_model xor", "test_training history|accuracy|dtype"),
 }
