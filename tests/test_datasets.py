@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 import hypothesis.extra.numpy as hnp
+import jax
 import numpy as np
 import pooch
 import pytest
@@ -197,6 +198,24 @@ def test_a_member_that_ends_where_a_block_ends_is_read_on(scratch, monkeypatch):
         assert_same(read_bytes(scratch, PACKED), SMALL)
         assert read_or_fault(scratch, PACKED + PACKED) is None
         assert read_or_fault(scratch, PACKED[:-1]) is None
+
+
+@pytest.mark.parametrize("shape", [(24,), (4, 6), (2, 3, 4), (1, 2, 3, 4)])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["raw", "gzip"])
+def test_an_array_lies_where_jax_can_use_it_without_a_copy(scratch, pack, shape):
+    array = read_bytes(scratch, pack(idx_bytes(SMALL.reshape(shape))))
+    if jax.default_backend() == "cpu":
+        assert jax.device_put(array).unsafe_buffer_pointer() == array.ctypes.data
+    assert array.ctypes.data % 64 == 0
+    with pytest.raises(ValueError, match="WRITEABLE"):  # what JAX uses must never change
+        array.setflags(write=True)
+
+
+def test_what_gzip_packs_best_is_read_whole(scratch):
+    nothing = np.zeros((20, 2**20), np.uint8)
+    packed = gzip.compress(idx_bytes(nothing))
+    assert len(packed) < nothing.size / 1000
+    assert_same(read_bytes(scratch, packed), nothing)
 
 
 def test_what_is_not_a_file_is_a_data_error(tmp_path):

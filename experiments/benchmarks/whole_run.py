@@ -7,29 +7,37 @@ import jax.numpy as jnp
 import numpy as np
 
 import fnnet
+from experiments.benchmarks import task
 
 TRAIN, TEST = 60_000, 10_000
+SIZES = (784, 128, 64, 10)
 
 
-def main(seed: int, epochs: int, learning_rate: float, batch_size: int = 128) -> float:
-    """Accuracy on the test images."""
+def main(seed: int, epochs: int, learning_rate: float, batch_size: int = 128, *, draws: bool = False) -> float:
+    """Accuracy on the test images; from the weights that everybody starts from, or, with `draws`, from its own."""
     with ThreadPoolExecutor(1) as pool:
         files = pool.submit(fnnet.datasets.mnist)
-        program = compiled(epochs, learning_rate, batch_size)
+        weights = None if draws else [fnnet.layers.DenseParams(*w) for w in task.initial_weights(SIZES, seed)]
+        program = compiled(weights, epochs, learning_rate, batch_size)
         train, test = files.result()
-    return float((np.asarray(program(np.int32(seed), train.x, train.y, test.x)) == test.y).mean())
+    answers = program(np.int32(seed), weights, train.x, train.y, test.x)
+    return float((np.asarray(answers) == test.y).mean())
 
 
-def compiled(epochs: int, learning_rate: float, batch_size: int):
-    """The program (seed, x, y, test x) -> classes of test x; nothing but shapes is needed to compile it."""
-    model = fnnet.mlp((784, 128, 64, 10), input_shape=(28, 28), scale=1 / 255)
+def compiled(weights: list | None, epochs: int, learning_rate: float, batch_size: int):
+    """The program (seed, weights, x, y, test x) -> classes of test x; nothing but shapes is needed to compile it."""
+    model = fnnet.mlp(SIZES, input_shape=(28, 28), scale=1 / 255)
     steps = epochs * -(-TRAIN // batch_size)
     optimizer = fnnet.Adam(fnnet.LinearSchedule(learning_rate, 0.0, steps))
 
     @jax.jit
-    def run(seed, x, y, test_x):
-        key, order = jax.random.split(jax.random.key(seed))
-        state = fnnet.init_state(model, optimizer, key)
+    def run(seed, weights, x, y, test_x):
+        start, order = jax.random.key(-1 - seed), jax.random.key(seed)
+        state = fnnet.init_state(model, optimizer, start)
+        if weights is not None:
+            given = iter(weights)
+            params = tuple(p if p == () else next(given) for p in state.params)
+            state = state._replace(params=params)
         state, _ = fnnet.train(
             model, optimizer, state, fnnet.Batch(x, y), epochs=epochs, batch_size=batch_size, order=order
         )
@@ -37,4 +45,4 @@ def compiled(epochs: int, learning_rate: float, batch_size: int):
 
     images = [jax.ShapeDtypeStruct((n, 28, 28), jnp.uint8) for n in (TRAIN, TEST)]
     seeds, labels = jax.ShapeDtypeStruct((), jnp.int32), jax.ShapeDtypeStruct((TRAIN,), jnp.int32)
-    return run.lower(seeds, images[0], labels, images[1]).compile()
+    return run.lower(seeds, weights, images[0], labels, images[1]).compile()

@@ -22,7 +22,9 @@ from fnnet.datasets.errors import DataError
 
 MAX_BYTES = 2**31
 _MAX_RANK = 64  # what NumPy can hold
-_BLOCK = 2**20
+_BLOCK = 2**18
+_ALIGNMENT = 64
+_MOST_INFLATED = 1032
 _GZIP = b"\x1f\x8b"
 _TYPES = {
     0x08: np.dtype("u1"),
@@ -45,8 +47,8 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     return decode(read_content(path))
 
 
-def read_content(path: str | os.PathLike[str]) -> bytes:
-    """Return the decompressed bytes of an IDX file, header included, after every check of `read_idx`."""
+def read_content(path: str | os.PathLike[str]) -> memoryview:
+    """Return the decompressed bytes of an IDX file, header included, read-only, after every check of `read_idx`."""
     try:
         if not os.path.isfile(path):
             raise _Fault("is not a file" if os.path.exists(path) else "no such file")
@@ -62,7 +64,7 @@ def read_content(path: str | os.PathLike[str]) -> bytes:
         raise DataError(path, f"cannot be read ({error.strerror or error})") from error
 
 
-def decode(content: bytes) -> np.ndarray:
+def decode(content: bytes | memoryview) -> np.ndarray:
     """Return the array in `content`, which `read_content` or `encode` made; read-only, native byte order."""
     dtype, rank = _TYPES[content[2]], content[3]
     shape = struct.unpack_from(f">{rank}I", content, 4)
@@ -85,14 +87,23 @@ class _Fault(Exception):
     """What is wrong, before the file's name is put to it."""
 
 
-def _content(file: BinaryIO) -> bytes:
+def _content(file: BinaryIO) -> memoryview:
     is_gzip = file.read(2) == _GZIP
     file.seek(0)
     stream = _Gzip(file) if is_gzip else _Raw(file)
     header, size = _header(stream)
-    body = _exactly(stream, size, "the body")
+    content = _allocated(len(header), min(size, stream.most()))
+    content[: len(header)] = header
+    _check_complete(stream.read_into(content[len(header) :]), size, "the body")
     stream.finish()
-    return header + body
+    return content.toreadonly()
+
+
+def _allocated(header: int, body: int) -> memoryview:
+    """Return room for both, with the body where JAX can use it as it lies: elsewhere than at 64 bytes it copies."""
+    room = np.empty(header + body + _ALIGNMENT, np.uint8)
+    start = -(room.ctypes.data + header) % _ALIGNMENT
+    return memoryview(room)[start : start + header + body]
 
 
 def _header(stream: "_Raw | _Gzip") -> tuple[bytes, int]:
@@ -121,10 +132,14 @@ def _check_magic(magic: bytes) -> None:
 
 
 def _exactly(stream: "_Raw | _Gzip", size: int, part: str) -> bytes:
-    data = stream.read(size)
-    if len(data) < size:
-        raise _Fault(f"{part} is cut short: {len(data)} of {size} bytes")
-    return data
+    data = bytearray(size)
+    _check_complete(stream.read_into(memoryview(data)), size, part)
+    return bytes(data)
+
+
+def _check_complete(found: int, size: int, part: str) -> None:
+    if found < size:
+        raise _Fault(f"{part} is cut short: {found} of {size} bytes")
 
 
 class _Raw:
@@ -134,11 +149,14 @@ class _Raw:
         self._file = file
         self._left = os.fstat(file.fileno()).st_size
 
-    def read(self, size: int) -> bytes:
-        # A file object allocates what it is asked for, so it is never asked for more than there is.
-        data = self._file.read(min(size, self._left))
-        self._left -= len(data)
-        return data
+    def most(self) -> int:
+        """At most so many bytes can follow: nothing is allocated because a header says so."""
+        return self._left
+
+    def read_into(self, room: memoryview) -> int:
+        found = self._file.readinto(room)
+        self._left -= found
+        return found
 
     def finish(self) -> None:
         if self._left:
@@ -156,19 +174,23 @@ class _Gzip:
         self._file = file
         self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
-    def read(self, size: int) -> bytes:
-        parts = []
-        while size and not self._inflate.eof:
+    def most(self) -> int:
+        """As in `_Raw`: two bits are the least that stands for 258 bytes (RFC 1951)."""
+        return _MOST_INFLATED * os.fstat(self._file.fileno()).st_size
+
+    def read_into(self, room: memoryview) -> int:
+        found = 0
+        while found < len(room) and not self._inflate.eof:
             block = self._inflate.unconsumed_tail or self._file.read(_BLOCK)
-            part = self._inflate.decompress(block, size)
+            part = self._inflate.decompress(block, len(room) - found)
             if not block and not part:
                 break  # the file ends before the member does
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+            room[found : found + len(part)] = part
+            found += len(part)
+        return found
 
     def finish(self) -> None:
-        if self.read(1):
+        if self.read_into(memoryview(bytearray(1))):
             raise _Fault("trailing bytes: the content goes on after the array that the header declares")
         if not self._inflate.eof:
             raise _Fault("gzip is cut short: its checksum is missing")

@@ -17,7 +17,7 @@ def read_verified(path: str | os.PathLike[str], sha256: str) -> np.ndarray:
     return decode(verified(read_content(path), path, sha256))
 
 
-def verified(content: bytes, path: str | os.PathLike[str], sha256: str) -> bytes:
+def verified(content: bytes | memoryview, path: str | os.PathLike[str], sha256: str) -> bytes | memoryview:
     """Return `content` if its SHA-256 is `sha256`; raise `DataError` that names `path` otherwise."""
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
