@@ -14,7 +14,7 @@ import math
 import os
 import struct
 import zlib
-from typing import BinaryIO
+from io import BufferedReader
 
 import numpy as np
 
@@ -87,23 +87,27 @@ class _Fault(Exception):
     """What is wrong, before the file's name is put to it."""
 
 
-def _content(file: BinaryIO) -> memoryview:
+def _content(file: BufferedReader) -> memoryview:
     is_gzip = file.read(2) == _GZIP
     file.seek(0)
     stream = _Gzip(file) if is_gzip else _Raw(file)
     header, size = _header(stream)
-    content = _allocated(len(header), min(size, stream.most()))
+    room, content = _allocated(len(header), min(size, stream.most()))
     content[: len(header)] = header
     _check_complete(stream.read_into(content[len(header) :]), size, "the body")
     stream.finish()
+    room.setflags(write=False)  # and so are the arrays in it, for ever
     return content.toreadonly()
 
 
-def _allocated(header: int, body: int) -> memoryview:
-    """Return room for both, with the body where JAX can use it as it lies: elsewhere than at 64 bytes it copies."""
+def _allocated(header: int, body: int) -> tuple[np.ndarray, memoryview]:
+    """Return memory, and the part of it for header and body; the body begins at a multiple of 64 bytes.
+
+    JAX uses such an array as it lies; any other it copies to where it likes.
+    """
     room = np.empty(header + body + _ALIGNMENT, np.uint8)
     start = -(room.ctypes.data + header) % _ALIGNMENT
-    return memoryview(room)[start : start + header + body]
+    return room, room.data[start : start + header + body]
 
 
 def _header(stream: "_Raw | _Gzip") -> tuple[bytes, int]:
@@ -145,7 +149,7 @@ def _check_complete(found: int, size: int, part: str) -> None:
 class _Raw:
     """An uncompressed file."""
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BufferedReader):
         self._file = file
         self._left = os.fstat(file.fileno()).st_size
 
@@ -170,7 +174,7 @@ class _Gzip:
     the member ends, and hands back what follows. The `gzip` module reads on over further members.
     """
 
-    def __init__(self, file: BinaryIO):
+    def __init__(self, file: BufferedReader):
         self._file = file
         self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
