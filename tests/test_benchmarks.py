@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from experiments.benchmarks import floor, growth, report, results, task
+from experiments.benchmarks import closest, floor, growth, report, results, systems, task
 from experiments.benchmarks.peers import fnnet_train, numpy_loop
 
 
@@ -51,6 +51,22 @@ def test_the_report_shows_the_figures_that_are_there(tmp_path):
     assert "20.0 µs" in text
     assert "From the shell" not in text
     assert (folder / "epochs.png").exists()
+
+
+def test_figures_of_processes_become_their_middle_and_their_extremes(tmp_path):
+    parts = [
+        {"seconds": {"fnnet": 0.1}, "over_fnnet": {name: r for name in closest.NAMES}, "writing": w}
+        for r, w in [(0.5, "a"), (1.25, "b"), (1.0, "b")]
+    ]
+    closest._keep("784-2-10 32", parts, closest.Config(results=tmp_path / "benchmarks"))
+    figures = results.read(tmp_path / "benchmarks", "closest")["784-2-10 32"]
+    assert figures["over_fnnet"][systems.GRAD_SCAN] == 1
+    assert figures["writing"] == "b"
+    assert closest.extremes(figures, systems.GRAD_SCAN) == (0.5, 1.25)
+    assert (
+        "| 784-2-10 32 | 0.10 s | 1.00 | 0.50 to 1.25 | 1.00 | 1.00 |"
+        in report.write(tmp_path / "benchmarks").read_text()
+    )
 
 
 def test_no_figures_are_no_report(tmp_path):

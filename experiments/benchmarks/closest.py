@@ -1,19 +1,31 @@
 """Axis (b), and the nearest rivals: the floor and everything that runs on XLA, with nobody else around.
 
 These are programs of one compiler that run for about the same time, so that small differences count: they take turns
-in a process of their own, without a rest between. (In `epochs` there are threads of PyTorch and NumPy in the process,
+in processes of their own, without a rest between. (In `epochs` there are threads of PyTorch and NumPy in the process,
 which look out for work while they wait, so that calls follow a rest, and what comes after a rest is slower.)
+
+Where the memory of a process happens to lie makes one of two equal programs a few per cent faster, for as long as the
+process lives. So every figure is the median of several processes, and the least and the largest stand beside it.
 
     python -m experiments.benchmarks.closest --sizes 784 128 64 10 --batches 128
 """
 
+import contextlib
 import dataclasses
+import multiprocessing
+import os
+import statistics
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from experiments.benchmarks import epochs, results, systems, task
 
+ONE_KERNEL = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=65536"
+"""Lets XLA compile a loop that touches so few bytes a step into one kernel; by itself it does so up to 1024 bytes."""
 NAMES = (systems.OURS, systems.GRAD_SCAN, systems.GRAD_LOOP, systems.EQUINOX)
 
 
@@ -25,35 +37,75 @@ class Config:
     """Inputs, hidden layers, outputs; none: the four networks of the table, and XOR."""
     batches: tuple[int, ...] = (32, 128, 512)
     """Batch sizes."""
-    rounds: int = 7
-    """Epochs of each, in turn."""
+    processes: int = 5
+    """Processes for every row, one after the other."""
+    rounds: int = 5
+    """Epochs of each system in each process, in turn; XOR: three times as many."""
     results: Path = results.FOLDER
     """Folder of the figures."""
 
 
 def measure(config: Config) -> None:
     """Every network at every batch size, written down one by one."""
-    settings = epochs.Config(rounds=config.rounds, only=NAMES, rest=0)
     if config.sizes is None:
-        measure_xor(config)
-    data = task.mnist()
+        _keep("XOR 2-4-1", [_apart(_xor, config.rounds) for _ in range(config.processes)], config)
+        with _flag(ONE_KERNEL):
+            parts = [_apart(_xor, config.rounds) for _ in range(config.processes)]
+        _keep("XOR 2-4-1, loop in one kernel", parts, config)
     for sizes in epochs.SIZES if config.sizes is None else (config.sizes,):
         for batch_size in config.batches:
-            figures = epochs.epoch_figures(sizes, batch_size, data, settings, with_floor=True)
-            _keep(f"{'-'.join(map(str, sizes))} {batch_size}", figures, config)
+            parts = [_apart(_mnist, sizes, batch_size, config.rounds) for _ in range(config.processes)]
+            _keep(f"{'-'.join(map(str, sizes))} {batch_size}", parts, config)
 
 
-def measure_xor(config: Config) -> None:
-    """XOR in three times as many rounds: a run of it is over in no time, and the next one already another."""
-    settings = epochs.Config(rounds=3 * config.rounds, only=NAMES, rest=0)
-    _keep("XOR 2-4-1", epochs.xor_figures(settings), config)
+def _apart(f: Any, *args: Any) -> dict:
+    """f(*args) in a fresh process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(f, *args).result()
 
 
-def _keep(key: str, figures: dict, config: Config) -> None:
+@contextlib.contextmanager
+def _flag(flag: str) -> Iterator[None]:
+    """XLA_FLAGS of processes that start meanwhile."""
+    before = os.environ.get("XLA_FLAGS")
+    os.environ["XLA_FLAGS"] = f"{before or ''} {flag}"
+    try:
+        yield
+    finally:
+        del os.environ["XLA_FLAGS"]
+        os.environ |= {} if before is None else {"XLA_FLAGS": before}
+
+
+def _mnist(sizes: tuple[int, ...], batch_size: int, rounds: int) -> dict:
+    settings = epochs.Config(rounds=rounds, only=NAMES, rest=0)
+    return epochs.epoch_figures(sizes, batch_size, task.mnist(), settings, with_floor=True)
+
+
+def _xor(rounds: int) -> dict:
+    """Three times the rounds: a run is over in no time, and the next one already another."""
+    return epochs.xor_figures(epochs.Config(rounds=3 * rounds, only=NAMES, rest=0))
+
+
+def _keep(key: str, parts: list[dict], config: Config) -> None:
+    figures = middle(parts) | {"processes": [part["over_fnnet"] for part in parts]}
     results.add(config.results, "closest", key, figures)
     over = ", ".join(f"{name} {figures['over_fnnet'][name]:.3f}" for name in NAMES[1:])
+    least, most = extremes(figures, systems.GRAD_SCAN)
     floor = f"; fnnet over the floor {figures['over_floor'][systems.OURS]:.3f}" if "floor" in figures else ""
-    print(f"{key}: times our time: {over}{floor}", flush=True)
+    print(f"{key}: times our time: {over} (scan {least:.3f} to {most:.3f}){floor}", flush=True)
+
+
+def middle(parts: list[Any]) -> Any:
+    """Dicts of the same keys as one: the median of every number, the most common of every word."""
+    if isinstance(parts[0], dict):
+        return {key: middle([part[key] for part in parts]) for key in parts[0]}
+    return statistics.mode(parts) if isinstance(parts[0], str) else statistics.median(parts)
+
+
+def extremes(figures: dict, name: str) -> tuple[float, float]:
+    """The least and the largest of the processes' figures of a system, over fnnet."""
+    each = [part[name] for part in figures["processes"]]
+    return min(each), max(each)
 
 
 if __name__ == "__main__":

@@ -87,7 +87,7 @@ def _nearest(part: dict, near: dict) -> dict:
 
 def _order(key: str) -> tuple:
     name, _, batch = key.rpartition(" ")
-    return (0, 0) if key.startswith("XOR") else (sum(map(int, name.split("-"))), int(batch))
+    return (0, len(key)) if key.startswith("XOR") else (sum(map(int, name.split("-"))), int(batch))
 
 
 def _closest(figures: dict, folder: Path) -> str:
@@ -97,17 +97,29 @@ def _closest(figures: dict, folder: Path) -> str:
         floor = ["", ""]
         if "floor" in part:
             floor = [f"{part['over_floor'][systems.OURS]:.2f}", f"{part['floor_gflops']:.0f}"]
-        return [key, _seconds(part["seconds"][systems.OURS]), *(_times(part["over_fnnet"][n]) for n in rivals), *floor]
+        spread = "{:.2f} to {:.2f}".format(*closest.extremes(part, systems.GRAD_SCAN))
+        scan, *others = (_times(part["over_fnnet"][n]) for n in rivals)
+        return [key, _seconds(part["seconds"][systems.OURS]), scan, spread, *others, *floor]
 
     return "\n\n".join(
         [
             "## Beside the nearest rivals, and beside the floor",
             "`python -m experiments.benchmarks.closest`. How many times as long as fnnet takes whatever else runs on "
             "XLA, and fnnet over the floor: the matrix products of the step on float32 batches that lie ready, and "
-            "nothing else, in the fastest of three writings. They take turns without a rest in a process of their own: "
-            "seconds are fewer than above, and nearer to the truth.",
+            "nothing else, in the fastest of three writings. They take turns without a rest in processes of their own: "
+            "seconds are fewer than above, and nearer to the truth. Medians of five processes; beside the scan, which "
+            "is all but the same program, the least and the largest of the five: the chance by which memory is laid "
+            "out.",
             _table(
-                ["network, batch", "fnnet", *rivals, "fnnet over the floor", "floor, GFLOP/s"],
+                [
+                    "network, batch",
+                    "fnnet",
+                    rivals[0],
+                    "least to largest",
+                    *rivals[1:],
+                    "fnnet over the floor",
+                    "floor, GFLOP/s",
+                ],
                 (row(*item) for item in sorted(figures.items(), key=lambda item: _order(item[0]))),
             ),
         ]
