@@ -152,7 +152,8 @@ def digit_picture(t: Trace) -> Any:
     signed(outputs, np.asarray(last.grads.w).T, "dw3 = h2$^T$ da3: a row for each class", ("hidden neuron", "class"))
     outputs.set_yticks(range(10))
     outputs.tick_params(length=0, labelsize=7)
-    picture.suptitle("One pass of back-propagation. Red is positive, blue negative, white zero.", fontsize=12)
+    colors = "In images red is positive, blue negative; among bars blue is the true class."
+    picture.suptitle(f"One pass of back-propagation. {colors}", fontsize=12)
     return picture
 
 

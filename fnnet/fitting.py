@@ -23,7 +23,7 @@ from fnnet.sources import check_classes, on_device, sources_of, with_class_weigh
 from fnnet.spec import Number, at_least_float32, parameter_dtype
 from fnnet.stopping import EarlyStopping, ReduceOnPlateau, scaled
 from fnnet.streaming import Stream, replicated, stream_epoch, stream_evaluate
-from fnnet.training import History, Metrics, TrainState, evaluate, train
+from fnnet.training import History, Metrics, TrainState, check_rows, evaluate, train
 
 
 class NonFiniteError(ArithmeticError):
@@ -82,9 +82,10 @@ def fit(
     the data may be larger than memory; the bits are the same.
 
     Raises ImportError if a bar is asked for and tqdm is missing; ValueError for settings that do not fit together,
-    and for classes that the network has no output for; NonFiniteError, which carries the state before the epoch,
-    if the loss or a parameter is no number.
+    and for classes that the network has no output for; TypeError for parameters in place of a state, or data that
+    are no Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is no number.
     """
+    _check_kinds(state, data, validation)
     _check_settings(epochs, validation, early_stopping, plateau, measure_training, mesh)
     sources = sources_of(data, validation, order, measure_training)
     check_classes("fit", model, state.params, sources.training.data, "data")
@@ -233,6 +234,19 @@ def _checked(job: _Job, before: _Run, after: _Run) -> _Run:
         before.history if epoch > 1 else None,
         culprit,
     )
+
+
+def _check_kinds(state: Any, data: Any, validation: Any) -> None:
+    if not isinstance(state, TrainState):
+        raise TypeError(
+            f"fit: expected state to be a TrainState, got {type(state).__name__}; start with "
+            f"fnnet.init_state(model, optimizer, key)"
+        )
+    if not isinstance(data, Batch):
+        raise TypeError(f"fit: expected data to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
+    for batch in (data, validation):
+        if isinstance(batch, Batch):
+            check_rows(batch)
 
 
 def _check_settings(

@@ -21,8 +21,11 @@ def quick(key: PRNGKeyArray) -> PRNGKeyArray:
     """A key from which `jax.random` draws what it draws from `key`, by a program that compiles faster.
 
     For use inside a program; what leaves it (a state's key) stays as it was. Keys of another generator than
-    threefry, or with its old numbering (jax_threefry_partitionable=False), come back as they are.
+    threefry, or with its old numbering (jax_threefry_partitionable=False), come back as they are. Raises TypeError for
+    a number.
     """
+    if jnp.ndim(key) == 0 and not jnp.issubdtype(jnp.result_type(key), jax.dtypes.prng_key):
+        raise TypeError(f"expected a key such as jax.random.key(0), got {jnp.result_type(key)}")
     is_known = jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and str(jax.random.key_impl(key)) == "threefry2x32"
     if not is_known or not jax.config.jax_threefry_partitionable:  # pyright: ignore[reportAttributeAccessIssue]
         return key

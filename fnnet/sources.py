@@ -55,7 +55,12 @@ def on_device(source: Stream) -> Batch | Stream:
     if is_mapped(source.data):
         return source
     data, rows = source.data, source.rows
-    return jax.device_put(data if rows is None else jax.tree.map(lambda a: np.asarray(a)[rows], data))
+    return jax.tree.map(_owned, data if rows is None else jax.tree.map(lambda a: np.asarray(a)[rows], data))
+
+
+def _owned(a: Any) -> jax.Array:
+    """a on the device; copied where its owner could write to it, since a CPU may use memory where it lies."""
+    return jnp.array(a) if isinstance(a, np.ndarray) and a.flags.writeable else jax.device_put(a)
 
 
 def with_class_weights(source: Stream, class_weights: Any) -> Stream:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from fnnet.batch import Batch
@@ -203,9 +204,10 @@ def _after_the_way_back(updates: Any, grads: Any) -> Any:
     first, it copies every w before the step. The first layer's gradient hangs on every dx, and so do updates that
     look at it. No number is below and above 0, which the compiler does not know before it has placed the copies.
     """
-    if not jax.tree.leaves(grads):
+    first_layer = next((g for g in jax.tree.leaves(grads) if g.size), None)
+    if first_layer is None:
         return updates
-    last = jax.tree.leaves(grads)[0].ravel()[0]
+    last = first_layer.ravel()[0]
     never = (last < 0) & (last > 0)
     return jax.tree.map(lambda u: jnp.where(never, 0, u), updates)
 
@@ -264,10 +266,15 @@ def _whole(data: Batch) -> Batch:
     Raises ValueError unless x, y and weights have as many rows as each other.
     """
     data = Batch(*jax.tree.map(jnp.asarray, tuple(data)))
-    rows = {name: a.shape[:1] for name, a in data._asdict().items() if a is not None}
+    check_rows(data)
+    return masked(data)
+
+
+def check_rows(data: Batch) -> None:
+    """Raise ValueError unless x, y and weights have as many rows as each other."""
+    rows = {name: np.shape(a)[:1] for name, a in data._asdict().items() if a is not None}
     if len(set(rows.values())) > 1:
         raise ValueError(f"expected as many targets (and weights) as rows of x, got {rows}")
-    return masked(data)
 
 
 def plan(

@@ -67,6 +67,36 @@ def test_fit_reports_every_epoch(capsys):
     assert "3/3" in text
 
 
+@pytest.mark.parametrize(
+    "how", [{}, {"validation": 0.2}, {"mesh": fnnet.data_mesh()}, {"measure_training": 2}], ids=str
+)
+@pytest.mark.parametrize("name", ["x", "y", "weights"])
+def test_fit_refuses_columns_of_other_lengths(how, name, tmp_path):
+    data = WEIGHTED._replace(**{name: getattr(WEIGHTED, name)[:-1]})
+    for part in (data, mapped(data, tmp_path)):
+        with pytest.raises(ValueError, match="as many targets"):
+            run(data=part, **{"validation": None} | how)
+    with pytest.raises(ValueError, match="as many targets"):
+        run(validation=data)
+
+
+def test_fit_says_what_it_wants_in_place_of_parameters_and_of_a_pair(untyped):
+    with pytest.raises(TypeError, match=r"a TrainState, got tuple; start with fnnet.init_state"):
+        run(state=START.params)
+    with pytest.raises(TypeError, match=r"a Batch, got tuple; write fnnet.Batch\(x, y\)"):
+        run(data=(DATA.x, DATA.y))
+
+
+def test_what_is_written_to_the_callers_array_does_not_change_the_training():
+    room = np.zeros(DATA.x.nbytes + 64, np.uint8)
+    start = -room.ctypes.data % 64  # where a CPU would use it as it lies
+    x = room[start : start + DATA.x.nbytes].view(np.float32).reshape(DATA.x.shape)
+    x[:] = DATA.x
+    _, expected = run()
+    _, history = run(data=DATA._replace(x=x), on_epoch=lambda state, history: x.fill(0))
+    assert bits(history.training) == bits(expected.training)
+
+
 @pytest.mark.parametrize("epochs", [0, 1.5])
 def test_fit_wants_an_epoch(epochs, untyped):
     with pytest.raises(ValueError, match="an int of 1 or more"):

@@ -259,7 +259,7 @@ def test_every_layer_draws_from_its_own_key(count):
 
 def test_as_many_parameters_and_residuals_as_layers():
     layers = fnnet.Serial((fnnet.Relu(), fnnet.Tanh()))
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="parameters of 2 layers, got 1"):
         layers.forward(((),), jnp.asarray(X))
     with pytest.raises(ValueError, match="zip"):
         layers.backward(((), ()), (jnp.asarray(X),), jnp.asarray(X))
@@ -344,6 +344,10 @@ ERRORS = {
     "activations": (lambda: fnnet.mlp((3, 4, 2), activation=(fnnet.Relu(),) * 2), ValueError, "1 activations"),
     "features": (lambda: fnnet.Dense(0), ValueError, "Dense: expected features"),
     "features as float": (lambda: fnnet.Dense(2.0), ValueError, "Dense: expected features"),
+    "inputs and outputs": (lambda: fnnet.Dense(64, 128), TypeError, r"told its outputs only: Dense\(64\)"),
+    "biases as a number": (lambda: fnnet.Dense(64, biases=0), TypeError, "biases to be an initialiser"),
+    "another depth": (lambda: fnnet.forward(MODEL, PARAMS[:-1], X), ValueError, "parameters of .* layers, got"),
+    "a number for a key": (lambda: fnnet.init(MODEL, 0), TypeError, r"a key such as jax.random.key\(0\), got int32"),
     "class for a layer": (lambda: fnnet.Serial((fnnet.Dense(3), fnnet.Relu)), TypeError, "layer 1"),
     "class for a network": (lambda: fnnet.Model(fnnet.Relu, fnnet.SquaredError(), (3,)), TypeError, "network"),
     "class for a loss": (lambda: fnnet.Model(fnnet.Relu(), fnnet.SquaredError, (3,)), TypeError, "loss"),

@@ -511,6 +511,25 @@ def test_chunks_put_together_are_the_sweep(shared):
     assert same(collect(shared), sweeps.join(halves))
 
 
+def test_chunks_that_were_cut_are_no_table(shared, tmp_path):
+    first, second = (f.read_bytes() for f in sorted(shared.iterdir()))
+    whole = {f.name: f.read_bytes() for f in shared.iterdir()}
+    name, last = sorted(whole)
+
+    def collected(**contents):
+        for file, content in (whole | contents).items():
+            (tmp_path / file).write_bytes(content)
+        return collect(tmp_path)
+
+    assert same(collected(), collect(shared))
+    with pytest.raises(ValueError, match="3 points lack runs, the first is point 0"):
+        collected(**{name: first.splitlines(keepends=True)[0]})
+    with pytest.raises(ValueError, match=r"chunks without runs: .*00001"):
+        collected(**{last: b""})
+    with pytest.raises(ValueError, match=r"line 3 of .*00001-of-00002.jsonl is no run .*cut off"):
+        collected(**{last: second[:-20]})
+
+
 def test_what_is_there_is_skipped_and_what_is_missing_is_made_again(shared, tmp_path, monkeypatch):
     _, second = sorted(shared.iterdir())
     made = []

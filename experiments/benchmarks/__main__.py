@@ -1,4 +1,4 @@
-"""Everything that is measured about speed, and the report; about half an hour on two quiet cores.
+"""Everything that is measured about speed, and the report; about three quarters of an hour on two quiet cores.
 
     python -m experiments.benchmarks                       # all axes, then the report
     python -m experiments.benchmarks --axes epochs         # one axis, then the report
@@ -12,20 +12,20 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import tyro
 
 from experiments.benchmarks import report, results
 
-AXES = ("epochs", "closest", "compiling", "cold_start", "growth", "prediction")
+Axis = Literal["epochs", "closest", "compiling", "cold_start", "growth", "prediction"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """Measure, then write the report."""
 
-    axes: tuple[Literal["epochs", "closest", "compiling", "cold_start", "growth", "prediction"], ...] = AXES
+    axes: tuple[Axis, ...] = get_args(Axis)
     """Which axes, each in a process of its own."""
     results: Path = results.FOLDER
     """Folder of the figures; the report stands beside it."""

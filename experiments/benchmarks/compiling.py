@@ -15,12 +15,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 import tyro
 
 import fnnet
-from experiments.benchmarks import results
-from experiments.benchmarks.peers.jax_scan import epochs_of
+from experiments.benchmarks import results, systems
+
+try:
+    import optax
+
+    from experiments.benchmarks.peers.jax_scan import epochs_of
+except ModuleNotFoundError as error:
+    raise SystemExit(systems.missing(error)) from None
 
 NETWORKS = {
     "784-128-64-10": (784, 128, 64, 10),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.benchmarks import closest, results, systems
+from fnnet.plots.theme import logarithmic
 
 NOTES = "notes.md"
 """What is to be said about the figures, by hand, in the folder of the figures."""
@@ -245,6 +246,8 @@ def _picture(folder: Path, name: str, draw: Any, figures: Any) -> str:
 
 def _draw_epochs(plt: Any, rows: list) -> Any:
     """Times as long as fnnet, a dot for each system and row; fnnet is the line at 1."""
+    from matplotlib.ticker import LogLocator
+
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.4))
     names = [n for n in systems.MODULES if n != systems.OURS]
     for i, name in enumerate(names):
@@ -258,7 +261,9 @@ def _draw_epochs(plt: Any, rows: list) -> Any:
         axes.plot(times, at, "|", color="black", markersize=12, label="floor")
     axes.axvline(1, color="black", linewidth=1)
     axes.set(xscale="log", xlabel="times as long as fnnet (fnnet = 1)", yticks=range(len(rows)))
-    axes.set_yticklabels([key for key, _ in rows])
+    axes.set_yticklabels([key if key.startswith("XOR") else key.replace(" ", ", batch ") for key, _ in rows])
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
@@ -285,6 +290,7 @@ def _draw_growth(plt: Any, figures: dict) -> Any:
         axes.set(xlabel=axis, ylabel="seconds of an epoch" if axes is panels[0][0] else "")
         axes.set_xticks(part["at"], [f"{n:,}" for n in part["at"]], rotation=45)
         axes.minorticks_off()
+        logarithmic(axes)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     figure.tight_layout()

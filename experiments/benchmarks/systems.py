@@ -39,5 +39,13 @@ def xor(name: str) -> Callable[[Task], Trainer] | None:
     return getattr(_module(name), "xor", None)
 
 
+def missing(error: ModuleNotFoundError) -> str:
+    """What to do where a rival is not installed."""
+    return f"{error.name} is not installed, and the benchmarks compare with it: pip install -e '.[benchmarks]'"
+
+
 def _module(name: str):
-    return importlib.import_module(f"experiments.benchmarks.peers.{MODULES[name]}")
+    try:
+        return importlib.import_module(f"experiments.benchmarks.peers.{MODULES[name]}")
+    except ModuleNotFoundError as error:
+        raise SystemExit(missing(error)) from None

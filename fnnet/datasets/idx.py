@@ -22,7 +22,7 @@ from fnnet.datasets.errors import DataError
 
 MAX_BYTES = 2**31
 _MAX_RANK = 64  # what NumPy can hold
-_BLOCK = 2**18
+_BLOCK = 2**20
 _ALIGNMENT = 64
 _MOST_INFLATED = 1032
 _GZIP = b"\x1f\x8b"
@@ -96,7 +96,7 @@ def _content(file: BufferedReader) -> memoryview:
     content[: len(header)] = header
     _check_complete(stream.read_into(content[len(header) :]), size, "the body")
     stream.finish()
-    room.setflags(write=False)  # and so are the arrays in it, for ever
+    room.setflags(write=False)  # and so are the arrays in it
     return content.toreadonly()
 
 
@@ -186,7 +186,7 @@ class _Gzip:
         found = 0
         while found < len(room) and not self._inflate.eof:
             block = self._inflate.unconsumed_tail or self._file.read(_BLOCK)
-            part = self._inflate.decompress(block, len(room) - found)
+            part = self._inflate.decompress(block, min(len(room) - found, _BLOCK))
             if not block and not part:
                 break  # the file ends before the member does
             room[found : found + len(part)] = part

@@ -31,9 +31,16 @@ class Dense:
     biases: Any = Zeros()
 
     def check(self) -> None:
-        """A width is a whole number above 0."""
+        """A width is a whole number above 0, and parameters start by an initialiser."""
         if isinstance(self.features, bool) or not isinstance(self.features, int) or self.features < 1:
             raise ValueError(f"Dense: expected features to be an int above 0, got {self.features!r}")
+        for name in ("weights", "biases"):
+            start = getattr(self, name)
+            if not callable(start) and not (name == "biases" and start is None):
+                raise TypeError(
+                    f"Dense: expected {name} to be an initialiser such as HeNormal(), got {start!r}; "
+                    f"a layer is told its outputs only: Dense({self.features})"
+                )
 
     def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[DenseParams, tuple[int, ...]]:
         """(DenseParams, out_shape); in_shape (..., I) without the batch axis, out_shape (..., O)."""

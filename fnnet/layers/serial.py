@@ -48,6 +48,11 @@ class Serial:
 
     def forward(self, params: tuple, x: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, tuple]:
         """(B, ...) -> (B, ...), and each layer's residuals."""
+        if len(params) != len(self.layers):
+            raise ValueError(
+                f"Serial.forward: expected parameters of {len(self.layers)} layers, got {len(params)}; "
+                f"are they from another network?"
+            )
         residuals = []
         for layer, p, k in zip(self.layers, params, _keys(key, len(self.layers)), strict=True):
             x, r = layer.forward(p, x, key=k)

@@ -35,12 +35,14 @@ def empty_figure(width: float | int, height: float | int) -> "Figure":
 
 
 def logarithmic(axis: Any) -> None:
-    """A logarithmic y axis with numbers that people read: 0.02, not 2 x 10^-2; at 1, 2, 5 unless it is long."""
-    from matplotlib.ticker import LogLocator
+    """A logarithmic y axis with numbers that people read: 0.02, not 2 x 10^-2; enough of them on a short axis."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
 
     axis.set_yscale("log")
     low, high = axis.get_ylim()
-    if high < 300 * low:
+    if high < 10 * low:
+        axis.yaxis.set_major_locator(MaxNLocator(5))
+    elif high < 300 * low:
         axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.yaxis.set_major_formatter("{x:.4g}")
     axis.yaxis.set_minor_formatter("")

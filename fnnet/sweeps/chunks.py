@@ -87,7 +87,17 @@ def collect(path: str | os.PathLike[str]) -> Table:
     missing = sorted({*range(*counts)} - {int(f.stem.partition("-")[0]) for f in files})
     if missing:
         raise ValueError(f"collect: {path} lacks {len(missing)} of {counts.pop()} chunks: {missing}; run them again")
-    return read(files)
+    table = read(files)
+    if empty := [f.name for f in files if f.stat().st_size == 0]:
+        raise ValueError(f"collect: {path} holds chunks without runs: {empty}; delete them and run them again")
+    seeds = np.bincount(table.point)
+    if len({*seeds}) > 1:
+        short = np.flatnonzero(seeds < seeds.max()).tolist()
+        raise ValueError(
+            f"collect: chunks in {path} are cut off: {len(short)} points lack runs, the first is point {short[0]}; "
+            f"delete the chunks that hold them and run them again"
+        )
+    return table
 
 
 def _say(arguments: dict[str, Any], text: str) -> None:

@@ -4,7 +4,7 @@ import csv
 import dataclasses
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -143,7 +143,7 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> Ta
     Raises ValueError for files without runs, for one run that stands in them twice, and where sweeps are mixed.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    objects = [json.loads(line) for path in paths for line in Path(path).read_text().splitlines()]
+    objects = [o for path in paths for o in _objects(Path(path))]
     keys = [(o["point"], o["seed"]) for o in objects]
     shapes = {(o["score"], tuple((n, len(c)) for n, c in o["curves"].items())) for o in objects}
     if not objects or len({*keys}) != len(keys) or len(shapes) != 1:
@@ -160,6 +160,14 @@ def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> Ta
         curves={name: np.array([o["curves"][name] for o in objects], np.float64) for name in objects[0]["curves"]},
         score=objects[0]["score"],
     )
+
+
+def _objects(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(path.read_text().splitlines(), 1):
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"read: line {number} of {path} is no run ({error}); is the file cut off?") from None
 
 
 def join(tables: Iterable[Table]) -> Table:

@@ -107,14 +107,11 @@ _BY_FUNCTION = {
     },
     "training:_step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
     "training:_after_the_way_back": {
-        ("name", "grads -> updates"): "where there is no gradient there is no update",
-        ("name", "grads -> updates #2"): "an update hangs on its gradient",
-        (
-            "sign",
-            "jax.tree.leaves(grads)[0].ravel()[0] -> -jax.tree.leaves(grads)[0].ravel()[0]",
-        ): "no number is below and above 0, and none of opposite sign",
-        ("constant", "0 -> 1 #2"): "any number of the first gradient comes as late",
-        ("constant", "0 -> 1 #4"): "no number is below 0 and above 1 either",
+        ("name", "updates -> grads"): "where no gradient has a number no update has one",
+        ("sign", "first_layer.ravel()[0] -> -first_layer.ravel()[0]"): "no number is below and above 0",
+        ("constant", "0 -> 1"): "any number of the first gradient comes as late",
+        ("compare", "last < 0 -> last <= 0"): "no number is 0 and above",
+        ("compare", "last > 0 -> last >= 0"): "no number is 0 and below",
     },
     "training:_added": {
         ("name", "p -> update"): "where there is no parameter there is no update",
