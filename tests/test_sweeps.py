@@ -526,7 +526,7 @@ def test_chunks_that_were_cut_are_no_table(shared, tmp_path):
         collected(**{name: first.splitlines(keepends=True)[0]})
     with pytest.raises(ValueError, match=r"chunks without runs: .*00001"):
         collected(**{last: b""})
-    with pytest.raises(ValueError, match=r"line 3 of .*00001-of-00002.jsonl is no run .*cut off"):
+    with pytest.raises(ValueError, match=r"line 6 of .*00001-of-00002.jsonl is no run .*cut off"):
         collected(**{last: second[:-20]})
 
 
