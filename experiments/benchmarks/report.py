@@ -72,8 +72,8 @@ def _epochs(figures: dict, folder: Path) -> str:
             "## Seconds of an epoch",
             "`python -m experiments.benchmarks.epochs`. 60,000 MNIST rows, shuffled, Adam; XOR: one step of gradient "
             "descent on its four rows. Networks with more than half a million weights go through 12,000 rows, times "
-            "five. Compilation is not counted. What runs on XLA like fnnet is in the next section, where nobody disturbs "
-            "it.",
+            "five. Compilation is not counted. What runs on XLA like fnnet is in the next section, where nobody "
+            "disturbs it.",
             seconds,
             "How many times as long as fnnet (above 1: fnnet is faster):",
             times,
