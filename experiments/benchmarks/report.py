@@ -101,7 +101,7 @@ def _closest(figures: dict, folder: Path) -> str:
         if "floor" in part:
             floor = [f"{part['over_floor'][systems.OURS]:.2f}", f"{part['floor_gflops']:.0f}"]
         spread = "{:.2f} to {:.2f}".format(*closest.extremes(part, systems.GRAD_SCAN))
-        scan, *others = (_times(part["over_fnnet"][n]) for n in rivals)
+        scan, *others = (_times(part["over_fnnet"].get(n)) for n in rivals)
         return [key, _seconds(part["seconds"][systems.OURS]), scan, spread, *others, *floor]
 
     return "\n\n".join(
