@@ -227,6 +227,8 @@ def _table(head: list[str], rows: Iterable[list[str]]) -> str:
 def _seconds(value: float | None) -> str:
     if value is None:
         return ""
+    if value < 1e-6:
+        return f"{1e9 * value:.0f} ns"
     if value < 1e-3:
         return f"{1e6 * value:.1f} µs"
     return f"{1e3 * value:.1f} ms" if value < 0.1 else f"{value:.2f} s"
