@@ -234,9 +234,10 @@ def _one_hot(classes: Array, count: int, dtype: Any) -> Array:
 def _like(loss: str, outputs: Array, targets: Array) -> Array:
     """Targets in the outputs' dtype. Raises ValueError unless the shapes agree: (B,) would broadcast wrongly."""
     if targets.shape != outputs.shape:
-        one_each, count = targets.shape == outputs.shape[:-1], outputs.shape[-1:]
-        hint = "; write y[:, None]" if one_each and count == (1,) else ""
-        if one_each and count > (1,):
-            hint = f"; for classes take SoftmaxCrossEntropy, or targets jax.nn.one_hot(y, {count[0]})"
+        hint = ""
+        if targets.shape == outputs.shape[:-1]:
+            count = outputs.shape[-1]
+            classes = f"; for classes take SoftmaxCrossEntropy, or targets jax.nn.one_hot(y, {count})"
+            hint = "; write y[:, None]" if count == 1 else classes
         raise ValueError(f"{loss}: expected targets of shape {outputs.shape}, got {targets.shape}{hint}")
     return targets.astype(outputs.dtype)

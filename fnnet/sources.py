@@ -55,7 +55,9 @@ def on_device(source: Stream) -> Batch | Stream:
     if is_mapped(source.data):
         return source
     data, rows = source.data, source.rows
-    return jax.tree.map(_owned, data if rows is None else jax.tree.map(lambda a: np.asarray(a)[rows], data))
+    if rows is None:
+        return jax.tree.map(_owned, data)
+    return jax.device_put(jax.tree.map(lambda a: np.asarray(a)[rows], data))
 
 
 def _owned(a: Any) -> jax.Array:

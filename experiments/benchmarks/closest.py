@@ -10,15 +10,14 @@ process lives. So every figure is the median of several processes, and the least
     python -m experiments.benchmarks.closest --sizes 784 128 64 10 --batches 128
 """
 
-import contextlib
 import dataclasses
 import multiprocessing
 import os
 import statistics
-from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import tyro
 
@@ -49,7 +48,8 @@ def measure(config: Config) -> None:
     """Every network at every batch size, written down one by one."""
     if config.sizes is None:
         _keep("XOR 2-4-1", [_apart(_xor, config.rounds, NAMES, 10_000) for _ in range(config.processes)], config)
-        with _flag(ONE_KERNEL):  # calls of 0.01 s at least, so that the call itself does not count
+        flags = f"{os.environ.get('XLA_FLAGS', '')} {ONE_KERNEL}"
+        with mock.patch.dict(os.environ, XLA_FLAGS=flags):  # calls of 0.01 s, so that the call itself does not count
             parts = [_apart(_xor, config.rounds, NAMES[:2], 100_000) for _ in range(config.processes)]
         _keep("XOR 2-4-1, loop in one kernel", parts, config)
     for sizes in epochs.SIZES if config.sizes is None else (config.sizes,):
@@ -62,18 +62,6 @@ def _apart(f: Any, *args: Any) -> dict:
     """f(*args) in a fresh process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(f, *args).result()
-
-
-@contextlib.contextmanager
-def _flag(flag: str) -> Iterator[None]:
-    """XLA_FLAGS of processes that start meanwhile."""
-    before = os.environ.get("XLA_FLAGS")
-    os.environ["XLA_FLAGS"] = f"{before or ''} {flag}"
-    try:
-        yield
-    finally:
-        del os.environ["XLA_FLAGS"]
-        os.environ |= {} if before is None else {"XLA_FLAGS": before}
 
 
 def _mnist(sizes: tuple[int, ...], batch_size: int, rounds: int) -> dict:

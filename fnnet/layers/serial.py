@@ -47,7 +47,7 @@ class Serial:
         return tuple(params), shape
 
     def forward(self, params: tuple, x: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, tuple]:
-        """(B, ...) -> (B, ...), and each layer's residuals."""
+        """(B, ...) -> (B, ...), and each layer's residuals. Raises ValueError for parameters of another depth."""
         if len(params) != len(self.layers):
             raise ValueError(
                 f"Serial.forward: expected parameters of {len(self.layers)} layers, got {len(params)}; "

@@ -78,7 +78,8 @@ def chunk_lines(points: Sequence[Point], rows: np.ndarray, data: Batch, argument
 def collect(path: str | os.PathLike[str]) -> Table:
     """The table of a sweep whose chunks are all there; merging is putting the files one after the other.
 
-    Raises ValueError that names the chunks which are missing (`read` takes any files, complete or not).
+    Raises ValueError that names the chunks which are missing, and where one was cut so that a point has fewer runs than
+    others (`read` takes any files, complete or not).
     """
     files = sorted(Path(path).glob("*-of-*.jsonl"))
     counts = {int(f.stem.rpartition("-")[2]) for f in files}

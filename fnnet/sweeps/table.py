@@ -140,7 +140,8 @@ class Table:
 def read(paths: Iterable[str | os.PathLike[str]] | str | os.PathLike[str]) -> Table:
     """The table in one or more files of `to_jsonl`, runs in the order of their points.
 
-    Raises ValueError for files without runs, for one run that stands in them twice, and where sweeps are mixed.
+    Raises ValueError for files without runs, for a line that is none, for one run that stands in them twice, and where
+    sweeps are mixed.
     """
     paths = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     objects = [o for path in paths for o in _objects(Path(path))]
