@@ -10,7 +10,7 @@ import fnnet
 from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet import plots
-from fnnet.fitting import describe
+from fnnet.training._fit import describe
 
 
 class Task(NamedTuple):
@@ -74,7 +74,7 @@ def train_one(
         task.train,
         epochs=training.epochs,
         batch_size=training.batch_size,
-        order=order,
+        shuffle=order,
         validation=task.validation,
         progress=training.progress,
         on_epoch=lambda _, part: run.log_epoch(name, seed, next(epoch), part),
@@ -132,4 +132,4 @@ def draw(network: Trained, task: Task, run: RunFolder) -> None:
 
 def split_off(train: fnnet.Batch, share: float, seed: int = 0) -> tuple[fnnet.Batch, fnnet.Batch | None]:
     """(training rows, validation rows): a stratified share held out, or None for a share of 0."""
-    return (train, None) if share == 0 else fnnet.datasets.stratified_split(train, test_share=share, seed=seed)
+    return (train, None) if share == 0 else fnnet.datasets.stratified_split(train, test_fraction=share, seed=seed)

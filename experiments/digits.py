@@ -58,7 +58,7 @@ class Config:
 def tasks(config: Config) -> dict[str, Task]:
     """The two ways to hold digits out."""
     digits, names = fnnet.datasets.digits(), fnnet.datasets.DIGITS_CLASSES
-    train, test = fnnet.datasets.stratified_split(digits, test_share=UNSEEN / len(digits.y), seed=0)
+    train, test = fnnet.datasets.stratified_split(digits, test_fraction=UNSEEN / len(digits.y), seed=0)
     ways = {"a fifth held out, stratified": Task(*split_off(train, config.validation_share), test, names)}
     if config.unseen_writers:
         known = fnnet.Batch(digits.x[:-UNSEEN], digits.y[:-UNSEEN])

@@ -96,7 +96,7 @@ def trained(setting: digits.Config, train: fnnet.Batch, key: jax.Array) -> tuple
     start, order = jax.random.split(key)
     state, _ = fnnet.train(
         model, optimizer, fnnet.init_state(model, optimizer, start), train,
-        epochs=setting.epochs, batch_size=setting.batch_size, order=order,
+        epochs=setting.epochs, batch_size=setting.batch_size, shuffle=order,
     )  # fmt: skip
     return state, model
 

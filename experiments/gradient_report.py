@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 
 import fnnet
-from fnnet.gradients import Report
+from fnnet.inspection.gradient_checker import Report
 
 ACTIVATIONS = (
     fnnet.Identity(),

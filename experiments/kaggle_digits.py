@@ -303,7 +303,7 @@ def learn(learners: dict[str, Learner], train: fnnet.Batch, dev: fnnet.Batch, co
             for name, (model, rate) in learners.items():
                 states[name], history = fnnet.train(
                     model, fnnet.Sgd(rate), states[name], train,
-                    epochs=config.report_every, batch_size=len(train.y), order=None,
+                    epochs=config.report_every, batch_size=len(train.y), shuffle=None,
                 )  # fmt: skip
                 losses[name] = float(history.training.loss[-1])
         params = {name: state.params for name, state in states.items()}

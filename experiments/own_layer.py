@@ -57,12 +57,12 @@ class Config:
 def main(config: Config) -> float:
     init_key, order, check_key = jax.random.split(jax.random.key(config.seed), 3)
     print(fnnet.check_gradients(PRelu(), in_shape=(5,), key=check_key).raise_if_failed())
-    train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_share=0.2, seed=0)
+    train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     model = fnnet.mlp((64, config.hidden, 10), activation=PRelu(), input_shape=(8, 8), scale=1 / 16)
     optimizer = fnnet.Adam(config.learning_rate)
     state = fnnet.init_state(model, optimizer, init_key)
     state, _ = fnnet.fit(
-        model, optimizer, state, train, epochs=config.epochs, batch_size=32, order=order, progress=config.progress
+        model, optimizer, state, train, epochs=config.epochs, batch_size=32, shuffle=order, progress=config.progress
     )
     slopes = next(p for layer, p in zip(model.network.layers, state.params, strict=True) if isinstance(layer, PRelu))
     accuracy = float(fnnet.evaluate(model, state.params, test).accuracy)

@@ -69,7 +69,7 @@ def train(config: Config) -> tuple[Network, fnnet.Batch]:
     model = fnnet.mlp((shape[0] * shape[1], *config.hidden, 10), input_shape=shape)
     optimizer = fnnet.Adam(3e-3)
     state = fnnet.init_state(model, optimizer, jax.random.key(0))
-    training = {"epochs": config.epochs, "batch_size": 64, "order": jax.random.key(1)}
+    training = {"epochs": config.epochs, "batch_size": 64, "shuffle": jax.random.key(1)}
     state, _ = fnnet.train(model, optimizer, state, train, **training)
     network = Network(model, state.params)
     print(f"test accuracy {fnnet.evaluate(model, state.params, test).accuracy:.2%}")

@@ -17,7 +17,7 @@ import tyro
 
 import fnnet
 from experiments.classification import split_off
-from fnnet.sweeps import Between, Configuration, Point, Stacked, draw, pick, stack
+from fnnet.sweeps import Between, Configuration, Point, Stacked, pick, sample, stack
 
 BY_RUN = fnnet.TrainState(0, 0, None, 0)
 """Axes of the states: all runs are at the same step."""
@@ -54,7 +54,7 @@ def halving(
     )
     while True:
         train = partial(
-            fnnet.train, epochs=epochs, batch_size=stacked.spec.batch_size, order=order, validation=validation
+            fnnet.train, epochs=epochs, batch_size=stacked.spec.batch_size, shuffle=order, validation=validation
         )
         states, history = jax.vmap(
             lambda model, optimizer, state: train(model, optimizer, state, data),  # noqa: B023
@@ -80,13 +80,13 @@ def drawn(config: Config) -> tuple[Point, ...]:
         "model.network[4].rate": Between(0.0, 0.8),
         "model.penalty.weights": Between(1e-6, 1e-1, log=True),
     }
-    return draw(Configuration(model, fnnet.Adam(1e-3), 64), space, count=config.points, seed=config.seed)
+    return sample(Configuration(model, fnnet.Adam(1e-3), 64), space, count=config.points, seed=config.seed)
 
 
 def main(config: Config) -> list[Rung]:
     if config.points < 2 or config.points & (config.points - 1):
         raise SystemExit(f"--points: expected a power of two from 2 on, got {config.points}")
-    rest, _ = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_share=0.2, seed=0)
+    rest, _ = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     train, validation = split_off(rest, 0.2)
     assert validation is not None
     points = drawn(config)

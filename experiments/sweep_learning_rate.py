@@ -22,7 +22,7 @@ from experiments.classification import split_off
 from experiments.cores import use_all_cores
 from experiments.run_folder import RunFolder
 from fnnet import plots
-from fnnet.sweeps import Configuration, Point, Table, collect, grid, share, sweep
+from fnnet.sweeps import Configuration, Point, Results, collect, grid, sweep, sweep_shard
 
 RATE, ACTIVATION = "optimizer.learning_rate", "model.network[3, 5]"
 ACTIVATIONS = {"relu": fnnet.Relu(), "tanh": fnnet.Tanh(), "sigmoid": fnnet.Sigmoid(), "gelu": fnnet.Gelu()}
@@ -66,7 +66,7 @@ class Config:
 def load(config: Config) -> tuple[fnnet.Batch, fnnet.Batch, fnnet.Batch]:
     """Training, validation and test images."""
     if config.data == "digits":
-        train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_share=0.2, seed=0)
+        train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     else:
         train, test = getattr(fnnet.datasets, config.data)()
     train, validation = split_off(train, config.validation_share)
@@ -83,7 +83,7 @@ def points(config: Config, shape: tuple[int, ...]) -> tuple[Point, ...]:
     return grid(Configuration(model, fnnet.Adam(1e-3), config.batch_size), space)
 
 
-def heat_map(table: Table, config: Config) -> Any:
+def heat_map(table: Results, config: Config) -> Any:
     """Mean validation error over the seeds, by learning rate and activation."""
     summary = table.summary()
     error = 100 * (1 - summary.mean["validation_accuracy"]).reshape(len(config.activations), -1)
@@ -104,7 +104,7 @@ def heat_map(table: Table, config: Config) -> Any:
     return figure
 
 
-def curves(table: Table, config: Config) -> Any:
+def curves(table: Results, config: Config) -> Any:
     """Validation error after each epoch at each activation's best rate: mean, one standard deviation to each side."""
     figure, (axis,) = plots.figure(6.4, 4)
     epochs = np.arange(1, config.epochs + 1)
@@ -130,15 +130,15 @@ def all_there(path: Path) -> bool:
     return bool(files) and len(files) == int(files[0].stem.rpartition("-")[2])
 
 
-def main(config: Config) -> Table | None:
+def main(config: Config) -> Results | None:
     try:
         train, validation, test = load(config)
     except fnnet.DataError as error:
         raise SystemExit(str(error)) from None
     chosen, seeds = points(config, train.x.shape[1:]), range(config.seeds)
-    settings = {"epochs": config.epochs, "order": jax.random.key(0), "validation": validation, "by": "accuracy"}
+    settings = {"epochs": config.epochs, "shuffle": jax.random.key(0), "validation": validation, "rank_by": "accuracy"}
     how = {"folder": config.share, "host": config.host, "hosts": config.hosts, "chunk": config.chunk}
-    path = share(chosen, train, seeds=tuple(seeds), progress=config.progress, **how, **settings)
+    path = sweep_shard(chosen, train, seeds=tuple(seeds), progress=config.progress, **how, **settings)
     if not all_there(path):
         print(f"host {config.host} is through; other hosts still work on {path}")
         return None

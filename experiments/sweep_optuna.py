@@ -52,14 +52,14 @@ def ask(study: "optuna.Study", base: Configuration) -> tuple["optuna.trial.Trial
 
 
 def main(config: Config) -> "optuna.Study":
-    rest, _ = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_share=0.2, seed=0)
+    rest, _ = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     train, validation = split_off(rest, 0.2)
     model = fnnet.mlp((64, 64, 10), dropout=0.1, penalty=fnnet.L2(1e-4), input_shape=(8, 8), scale=1 / 16)
     base = Configuration(model, fnnet.Adam(1e-3), 64)
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed))
     for number in range(1, config.rounds + 1):
         trials, points = zip(*(ask(study, base) for _ in range(config.at_once)), strict=True)
-        table = sweep(points, train, epochs=config.epochs, seeds=(config.seed,), order=jax.random.key(config.seed),
+        table = sweep(points, train, epochs=config.epochs, seeds=(config.seed,), shuffle=jax.random.key(config.seed),
                       validation=validation, progress=False)  # fmt: skip
         for trial, loss, diverged in zip(trials, table.figure("validation_loss"), table.diverged, strict=True):
             failed = optuna.trial.TrialState.FAIL if diverged else None

@@ -17,7 +17,7 @@ import fnnet
 from experiments.cores import use_all_cores
 from experiments.run_folder import RunFolder
 from fnnet import plots
-from fnnet.sweeps import Between, Configuration, Point, Table, draw, sweep
+from fnnet.sweeps import Between, Configuration, Point, Results, sample, sweep
 
 ROWS = fnnet.Batch(
     np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32), np.array([[0], [1], [1], [0]], np.float32)
@@ -58,10 +58,10 @@ def points(config: Config) -> tuple[Point, ...]:
         MOMENTUM: Between(*config.momenta),
         START: Between(*config.first_weights, log=True),
     }
-    return draw(Configuration(model, fnnet.Sgd(0.1, 0.0), 4), space, count=config.configurations, seed=config.seed)
+    return sample(Configuration(model, fnnet.Sgd(0.1, 0.0), 4), space, count=config.configurations, seed=config.seed)
 
 
-def shares(table: Table, bins: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shares(table: Results, bins: int = 24) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(share solved (rates, starts), NaN where nothing was drawn; edges of the rates; edges of the starts)."""
     rate, start = np.log10(table.settings[RATE]), np.log10(table.settings[START])
     drawn, rates, starts = np.histogram2d(rate, start, bins)
@@ -69,7 +69,7 @@ def shares(table: Table, bins: int = 24) -> tuple[np.ndarray, np.ndarray, np.nda
     return np.where(drawn > 0, solved / np.maximum(drawn, 1), np.nan), 10**rates, 10**starts
 
 
-def picture(table: Table) -> Any:
+def picture(table: Results) -> Any:
     """The share solved as a map."""
     share, rates, starts = shares(table)
     figure, (axis,) = plots.figure(6.4, 4.6)
@@ -80,12 +80,12 @@ def picture(table: Table) -> Any:
     return figure
 
 
-def main(config: Config) -> Table:
+def main(config: Config) -> Results:
     chosen = points(config)
     with RunFolder("sweep_xor", config, config.runs) as run:
         begin = time.perf_counter()
         table = sweep(
-            chosen, ROWS, epochs=config.steps, seeds=range(config.seeds), order=None, progress=config.progress
+            chosen, ROWS, epochs=config.steps, seeds=range(config.seeds), shuffle=None, progress=config.progress
         )
         seconds = time.perf_counter() - begin
         table.to_csv(run.path / "table.csv")

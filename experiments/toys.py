@@ -62,7 +62,7 @@ def train(model: fnnet.Model, config: Config, data: fnnet.Batch) -> Any:
         data,
         epochs=config.epochs,
         batch_size=config.batch_size,
-        order=order,
+        shuffle=order,
     )
     return state.params
 

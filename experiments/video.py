@@ -208,7 +208,7 @@ def _validation_accuracy(recipe: Recipe, task: Task, training: Training, seed: i
     model, optimizer = recipe.model(), recipe.optimizer(steps(task, training))
     _, history = fnnet.fit(
         model, optimizer, fnnet.init_state(model, optimizer, init_key), task.train, epochs=training.epochs,
-        batch_size=training.batch_size, order=order, validation=task.validation, progress=training.progress,
+        batch_size=training.batch_size, shuffle=order, validation=task.validation, progress=training.progress,
     )  # fmt: skip
     assert history.validation is not None
     return 100 * float(history.validation.accuracy[-1])

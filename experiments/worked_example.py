@@ -16,8 +16,8 @@ import tyro
 
 import fnnet
 from experiments.run_folder import RunFolder
+from fnnet.inspection._trace import Trace, trace
 from fnnet.plots import TRAINING, figure
-from fnnet.tracing import Trace, trace
 
 XOR = fnnet.Batch(
     np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32),
@@ -89,7 +89,7 @@ def load(data: str) -> tuple[fnnet.Batch, fnnet.Batch, tuple[int, int], float]:
     """(training digits, test digits, shape of one, largest pixel)."""
     if data == "mnist":
         return *fnnet.datasets.mnist(), (28, 28), 255.0
-    train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_share=0.2, seed=0)
+    train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     return train, test, (8, 8), 16.0
 
 
@@ -101,7 +101,7 @@ def digit_trace(config: Config) -> Trace:
     optimizer = fnnet.Adam(3e-3)
     state = fnnet.init_state(model, optimizer, jax.random.key(0))
     if config.epochs:
-        training = {"epochs": config.epochs, "batch_size": 32, "order": jax.random.key(1)}
+        training = {"epochs": config.epochs, "batch_size": 32, "shuffle": jax.random.key(1)}
         state, _ = fnnet.train(model, optimizer, state, train, **training)
     row = _unsure(fnnet.predict(model, state.params, test.x), test.y) if config.digit is None else config.digit
     return trace(model, state.params, test.x[[row]], test.y[[row]])

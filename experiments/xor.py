@@ -89,7 +89,7 @@ def learn(config: Config) -> list[Moment]:
     for epoch in range(0, config.epochs, config.report_every):
         before = state.params
         state, history = fnnet.train(
-            model, optimizer, state, data, epochs=config.report_every, batch_size=len(data.x), order=None
+            model, optimizer, state, data, epochs=config.report_every, batch_size=len(data.x), shuffle=None
         )  # one program: compiled in the first round, used in all
         moments.append(Moment(epoch, before, float(history.training.loss[0])))
     loss = fnnet.loss(model, state.params, data.x, data.y)
@@ -103,7 +103,7 @@ def worst_outputs(model: fnnet.Model, optimizer: Any, seeds: Any, epochs: int) -
 
     def one(seed: Any) -> Any:
         state = fnnet.init_state(model, optimizer, jax.random.key(seed))
-        state, _ = fnnet.train(model, optimizer, state, data, epochs=epochs, batch_size=len(data.x), order=None)
+        state, _ = fnnet.train(model, optimizer, state, data, epochs=epochs, batch_size=len(data.x), shuffle=None)
         return jnp.abs(fnnet.predict(model, state.params, data.x) - data.y).max()
 
     return jax.vmap(one)(seeds)

@@ -1,231 +1,33 @@
 """fnnet: neural networks as pure functions in JAX, with every gradient derived by hand and proved."""
 
-from fnnet import datasets, initializers, layers, losses, metrics, optimizers, penalties, schedules, sweeps
-from fnnet.batch import Batch
-from fnnet.checkpoints import Checkpoint, CheckpointError, data_digest, keeping, latest, restore, save
+from fnnet import datasets, initializers, inspection, layers, losses, metrics, optimizers, penalties, schedules, sweeps
+from fnnet._spec import Number, Static, at_step, spec, static
+from fnnet.checkpoints import *
 from fnnet.datasets import DataError
-from fnnet.fitting import NonFiniteError, fit
-from fnnet.gradients import check_gradients
-from fnnet.initializers import (
-    Constant,
-    GlorotNormal,
-    GlorotUniform,
-    HeNormal,
-    HeUniform,
-    LecunNormal,
-    LecunUniform,
-    Normal,
-    Orthogonal,
-    Uniform,
-    Zeros,
-)
-from fnnet.landscapes import Landscape, landscape, random_direction
-from fnnet.layers import (
-    Dense,
-    Dropout,
-    Elu,
-    Exp,
-    Flatten,
-    Gelu,
-    HardSigmoid,
-    Identity,
-    LeakyRelu,
-    Relu,
-    Rescale,
-    Residual,
-    Selu,
-    Serial,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from fnnet.losses import (
-    AbsoluteError,
-    Huber,
-    Poisson,
-    SigmoidBinaryCrossEntropy,
-    SoftmaxCrossEntropy,
-    SquaredError,
-)
-from fnnet.model import Model, Pass, backprop, backward, forward, init, loss, mlp, predict
-from fnnet.optimizers import (
-    AdaDelta,
-    AdaGrad,
-    Adam,
-    AdaMax,
-    AdamW,
-    AmsGrad,
-    Average,
-    Chain,
-    ClipByGlobalNorm,
-    ClipByNorm,
-    ClipByValue,
-    GradientNoise,
-    Lion,
-    MaxNorm,
-    Nadam,
-    RmsProp,
-    Sgd,
-    WeightDecay,
-    averaged,
-)
-from fnnet.penalties import L1, L2
-from fnnet.schedules import (
-    ConstantSchedule,
-    CosineDecay,
-    CosineRestarts,
-    ExponentialDecay,
-    InverseTimeDecay,
-    LinearSchedule,
-    Noam,
-    OneCycle,
-    PolynomialDecay,
-    StepDecay,
-    Warmup,
-    WarmupStableDecay,
-)
-from fnnet.spec import Number, Static, at_step, spec, static
-from fnnet.statistics import LayerStatistics, layer_statistics, over_time
-from fnnet.stopping import EarlyStopping, ReduceOnPlateau
-from fnnet.streaming import data_mesh
-from fnnet.tracing import LayerTrace, Trace, per_example_gradients, trace
-from fnnet.training import (
-    History,
-    Metrics,
-    TrainState,
-    evaluate,
-    init_state,
-    train,
-    train_epoch,
-    train_step,
-)
+from fnnet.initializers import *
+from fnnet.inspection import *
+from fnnet.layers import *
+from fnnet.losses import *
+from fnnet.model import *
+from fnnet.optimizers import *
+from fnnet.penalties import *
+from fnnet.protocols import *
+from fnnet.schedules import *
+from fnnet.training import *
 
-__all__ = [
-    "L1",
-    "L2",
-    "AbsoluteError",
-    "AdaDelta",
-    "AdaGrad",
-    "AdaMax",
-    "Adam",
-    "AdamW",
-    "AmsGrad",
-    "Average",
-    "Batch",
-    "Chain",
-    "Checkpoint",
-    "CheckpointError",
-    "ClipByGlobalNorm",
-    "ClipByNorm",
-    "ClipByValue",
-    "Constant",
-    "ConstantSchedule",
-    "CosineDecay",
-    "CosineRestarts",
-    "DataError",
-    "Dense",
-    "Dropout",
-    "EarlyStopping",
-    "Elu",
-    "Exp",
-    "ExponentialDecay",
-    "Flatten",
-    "Gelu",
-    "GlorotNormal",
-    "GlorotUniform",
-    "GradientNoise",
-    "HardSigmoid",
-    "HeNormal",
-    "HeUniform",
-    "History",
-    "Huber",
-    "Identity",
-    "InverseTimeDecay",
-    "Landscape",
-    "LayerStatistics",
-    "LayerTrace",
-    "LeakyRelu",
-    "LecunNormal",
-    "LecunUniform",
-    "LinearSchedule",
-    "Lion",
-    "MaxNorm",
-    "Metrics",
-    "Model",
-    "Nadam",
-    "Noam",
-    "NonFiniteError",
-    "Normal",
-    "Number",
-    "OneCycle",
-    "Orthogonal",
-    "Pass",
-    "Poisson",
-    "PolynomialDecay",
-    "ReduceOnPlateau",
-    "Relu",
-    "Rescale",
-    "Residual",
-    "RmsProp",
-    "Selu",
-    "Serial",
-    "Sgd",
-    "Sigmoid",
-    "SigmoidBinaryCrossEntropy",
-    "Silu",
-    "Softmax",
-    "SoftmaxCrossEntropy",
-    "Softplus",
-    "SquaredError",
-    "Static",
-    "StepDecay",
-    "Tanh",
-    "Trace",
-    "TrainState",
-    "Uniform",
-    "Warmup",
-    "WarmupStableDecay",
-    "WeightDecay",
-    "Zeros",
-    "at_step",
-    "averaged",
-    "backprop",
-    "backward",
-    "check_gradients",
-    "data_digest",
-    "data_mesh",
-    "datasets",
-    "evaluate",
-    "fit",
-    "forward",
-    "init",
-    "init_state",
-    "initializers",
-    "keeping",
-    "landscape",
-    "latest",
-    "layer_statistics",
-    "layers",
-    "loss",
-    "losses",
-    "metrics",
-    "mlp",
-    "optimizers",
-    "over_time",
-    "penalties",
-    "per_example_gradients",
-    "predict",
-    "random_direction",
-    "restore",
-    "save",
-    "schedules",
-    "spec",
-    "static",
-    "sweeps",
-    "trace",
-    "train",
-    "train_epoch",
-    "train_step",
-]
+from fnnet import checkpoints, model, protocols, training  # isort: skip
+
+__all__ = ["DataError", "Number", "Static", "at_step", "spec", "static"]
+__all__ += ["datasets", "initializers", "inspection", "layers", "losses", "metrics", "optimizers", "penalties"]
+__all__ += ["schedules", "sweeps"]
+__all__ += checkpoints.__all__
+__all__ += initializers.__all__
+__all__ += inspection.__all__
+__all__ += layers.__all__
+__all__ += losses.__all__
+__all__ += model.__all__
+__all__ += optimizers.__all__
+__all__ += penalties.__all__
+__all__ += protocols.__all__
+__all__ += schedules.__all__
+__all__ += training.__all__

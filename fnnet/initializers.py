@@ -1,4 +1,4 @@
-"""How parameters start: each initialiser is a spec, so its scale can be swept like any number.
+"""How parameters start: each initializer is a spec, so its scale can be swept like any number.
 
 `initializer(key, shape, dtype, fan_in, fan_out) -> array`. With fan_in = I inputs and fan_out = O
 outputs of a neuron's layer, the variance that keeps signals at one size from layer to layer is
@@ -7,7 +7,7 @@ outputs of a neuron's layer, the variance that keeps signals at one size from la
     Glorot   gain / ((I + O)/2)  gain 1   sigmoid and tanh: a compromise of forward and backward
     He       gain / I            gain 2   ReLU: half of the signal is cut off, so twice the variance
 
-A normal initialiser draws from N(0, variance), a uniform one from [-a, a] with a = sqrt(3 variance).
+A normal initializer draws from N(0, variance), a uniform one from [-a, a] with a = sqrt(3 variance).
 """
 
 import math
@@ -18,7 +18,21 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from fnnet.spec import Number, at_least_float32, check_range, spec
+from fnnet._spec import Number, at_least_float32, check_range, spec
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "LecunNormal",
+    "LecunUniform",
+    "Normal",
+    "Orthogonal",
+    "Uniform",
+    "Zeros",
+]
 
 Shape = tuple[int, ...]
 

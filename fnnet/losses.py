@@ -17,8 +17,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Num
 
+from fnnet._spec import Number, check_range, spec
 from fnnet.layers.activations import below_largest, softmax, softplus
-from fnnet.spec import Number, check_range, spec
+
+__all__ = ["AbsoluteError", "Huber", "Poisson", "SigmoidBinaryCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
 Outputs = Float[Array, "B *outputs"]
 PerExample = Float[Array, "B"]

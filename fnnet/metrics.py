@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Integer, Num
 
-from fnnet.spec import at_least_float32
+from fnnet._spec import at_least_float32
 
 Classes = Integer[Array, "B"]
 Weights = Num[Array, "B"] | None

@@ -15,12 +15,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num, PRNGKeyArray
 
-from fnnet.batch import Batch
+from fnnet._spec import Number, as_numbers, at_step, parameter_dtype, spec, static
+from fnnet._xla.threefry import quick
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial
 from fnnet.losses import SoftmaxCrossEntropy
-from fnnet.randomness import quick
-from fnnet.spec import Number, as_numbers, at_step, is_built, parameter_dtype, spec, static
+from fnnet.protocols import Batch, Layer, Loss, Penalty, is_spec_of
+
+__all__ = ["Model", "Pass", "backprop", "backward", "forward", "init", "loss", "mlp", "predict"]
 
 
 @spec
@@ -34,11 +36,11 @@ class Model:
 
     def check(self) -> None:
         """Network and loss are specs, built with their settings; an input's shape is a tuple of whole numbers."""
-        if not is_built(self.network, "init", "forward", "backward"):
+        if not is_spec_of(self.network, Layer):
             raise TypeError(f"Model: expected network to be a layer such as Serial((Dense(2),)), got {self.network!r}")
-        if not is_built(self.loss, "forward", "backward", "predict"):
+        if not is_spec_of(self.loss, Loss):
             raise TypeError(f"Model: expected loss to be a loss such as SquaredError(), got {self.loss!r}")
-        if self.penalty is not None and not is_built(self.penalty, "value", "gradient"):
+        if self.penalty is not None and not is_spec_of(self.penalty, Penalty):
             raise TypeError(f"Model: expected penalty to be a penalty such as L2(1e-4), or None, got {self.penalty!r}")
         shape = self.input_shape
         if not isinstance(shape, tuple) or not all(isinstance(n, int) and n > 0 for n in shape):
@@ -85,7 +87,7 @@ def mlp(
     output       activation of the last layer (None: none, since losses take logits)
     dropout      rate, after every hidden activation
     input_dropout   rate, on the inputs (0.2 beside 0.5 for hidden layers is Srivastava and others' 2014 choice)
-    weights, biases   initialisers of every Dense
+    weights, biases   initializers of every Dense
     input_shape  of one row if not (sizes[0],): `(28, 28)` puts a Flatten in front
     scale        puts a Rescale in front: 1 / 255 for pixels
 

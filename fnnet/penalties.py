@@ -12,7 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fnnet.spec import Number, check_range, parameter_dtype, spec
+from fnnet._spec import Number, check_range, parameter_dtype, spec
+
+__all__ = ["L1", "L2"]
 
 
 @spec

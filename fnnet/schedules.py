@@ -13,7 +13,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from fnnet.spec import Number, Schedule, at_step, check_range, spec
+from fnnet._spec import Number, at_step, check_range, spec
+from fnnet.protocols import Schedule
+
+__all__ = [
+    "ConstantSchedule",
+    "CosineDecay",
+    "CosineRestarts",
+    "ExponentialDecay",
+    "InverseTimeDecay",
+    "LinearSchedule",
+    "Noam",
+    "OneCycle",
+    "PolynomialDecay",
+    "StepDecay",
+    "Warmup",
+    "WarmupStableDecay",
+]
 
 
 @spec

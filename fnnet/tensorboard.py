@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from fnnet.training import History
+from fnnet.training.state import History
 
 
 class Events:

@@ -10,16 +10,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import test_activation_tables as activation_tables
-import test_gradients as gradients
-import test_loss_tables as loss_tables
-import test_model as models
-import test_optimizers as optimizers
-import test_penalties as penalties
 
 import fnnet
+import tests.layers.test_activations as activation_tables
+import tests.layers.test_gradients as gradients
+import tests.optimizers.test_optimizers as optimizers
+import tests.test_losses as loss_tables
 from fnnet import losses
 from fnnet.layers import DenseParams
+from tests import test_model as models
+from tests import test_penalties as penalties
 
 KEY = jax.random.key(3)
 

@@ -1,4 +1,4 @@
-"""Initialisers: shape, dtype, distribution, repeatability, and the fans that scale them."""
+"""Initializers: shape, dtype, distribution, repeatability, and the fans that scale them."""
 
 import functools
 import math
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fnnet
-from fnnet.spec import spec
+from fnnet._spec import spec
 
 KEY = jax.random.key(7)
 SHAPE, FAN_IN, FAN_OUT = (200, 300), 150, 250  # fans that are not the shape, so that one cannot stand for the other

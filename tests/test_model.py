@@ -7,9 +7,9 @@ import pytest
 
 import fnnet
 from fnnet import Batch
+from fnnet._spec import spec
 from fnnet.layers import DenseParams
 from fnnet.model import masked, prepare
-from fnnet.spec import spec
 
 X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 Y = np.array([0, 1, 1, 0, 1, 0], np.int32)
@@ -345,7 +345,7 @@ ERRORS = {
     "features": (lambda: fnnet.Dense(0), ValueError, "Dense: expected features"),
     "features as float": (lambda: fnnet.Dense(2.0), ValueError, "Dense: expected features"),
     "inputs and outputs": (lambda: fnnet.Dense(64, 128), TypeError, r"told its outputs only: Dense\(64\)"),
-    "biases as a number": (lambda: fnnet.Dense(64, biases=0), TypeError, "biases to be an initialiser"),
+    "biases as a number": (lambda: fnnet.Dense(64, biases=0), TypeError, "biases to be an initializer"),
     "another depth": (lambda: fnnet.forward(MODEL, PARAMS[:-1], X), ValueError, "parameters of .* layers, got"),
     "a number for a key": (lambda: fnnet.init(MODEL, 0), TypeError, r"a key such as jax.random.key\(0\), got int32"),
     "class for a layer": (lambda: fnnet.Serial((fnnet.Dense(3), fnnet.Relu)), TypeError, "layer 1"),
@@ -405,6 +405,6 @@ def test_a_network_learns_xor():
     model = fnnet.mlp((2, 8, 1), activation=fnnet.Tanh(), loss=fnnet.SigmoidBinaryCrossEntropy())
     optimizer = fnnet.Adam(0.05)
     state = fnnet.init_state(model, optimizer, jax.random.key(0))
-    state, history = fnnet.train(model, optimizer, state, Batch(x, y), epochs=300, batch_size=4, order=None)
+    state, history = fnnet.train(model, optimizer, state, Batch(x, y), epochs=300, batch_size=4, shuffle=None)
     assert history.training.accuracy[-1] == 1
     np.testing.assert_allclose(fnnet.predict(model, state.params, x), y, atol=0.05)

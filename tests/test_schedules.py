@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import fnnet
+from fnnet._spec import as_numbers
 from fnnet.schedules import (
     CosineRestarts,
     Noam,
@@ -15,7 +16,6 @@ from fnnet.schedules import (
     Warmup,
     WarmupStableDecay,
 )
-from fnnet.spec import as_numbers
 
 VALUES = {  # schedule: {step: value}
     fnnet.ConstantSchedule(0.25): {0: 0.25, 1: 0.25, 1_000_000: 0.25},

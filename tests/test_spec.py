@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fnnet
-from fnnet.spec import Number, Static, at_step, check_range, spec, static
+from fnnet._spec import Number, Static, at_step, check_range, spec, static
 
 
 @spec

@@ -82,12 +82,12 @@ def test_nothing_is_written_after_the_end(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_of_fit_is_logged_epoch_by_epoch(tmp_path):
-    train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_share=0.2, seed=0)
+    train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     model, optimizer = fnnet.mlp((64, 32, 10), input_shape=(8, 8), scale=1 / 16), fnnet.Adam(1e-3)
     state = fnnet.init_state(model, optimizer, jax.random.key(0))
     with Events(tmp_path) as events:
         _, run = fnnet.fit(
-            model, optimizer, state, train, epochs=3, batch_size=100, order=jax.random.key(1), validation=test,
+            model, optimizer, state, train, epochs=3, batch_size=100, shuffle=jax.random.key(1), validation=test,
             progress=False, on_epoch=lambda state, history: events.write(state.step, history),
         )  # fmt: skip
     for part, metrics in (("training", run.training), ("validation", run.validation)):

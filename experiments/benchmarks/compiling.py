@@ -72,7 +72,7 @@ def pair(sizes: tuple[int, ...], batch_size: int, rows: int = 60_000) -> tuple[d
     state = jax.eval_shape(lambda key: fnnet.init_state(model, optimizer, key), key)
 
     def ours(state: Any, data: fnnet.Batch, order: Any) -> Any:
-        return fnnet.train(model, optimizer, state, data, epochs=1, batch_size=batch_size, order=order)
+        return fnnet.train(model, optimizer, state, data, epochs=1, batch_size=batch_size, shuffle=order)
 
     peer_optimizer = optax.adam(1e-3)
     params = [{"w": p.w, "b": p.b} for p in state.params if p != ()]

@@ -74,7 +74,7 @@ def _networks(count: int, data: tuple) -> dict:
     @jax.jit
     def run(states, rows, order):
         def one(state):
-            return fnnet.train(model, optimizer, state, rows, epochs=1, batch_size=128, order=order)
+            return fnnet.train(model, optimizer, state, rows, epochs=1, batch_size=128, shuffle=order)
 
         return jax.vmap(one)(states)
 

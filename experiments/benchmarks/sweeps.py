@@ -1,7 +1,7 @@
 """How fast is a sweep, beside the same runs one by one?
 
 Three questions, answered in one process, the two sides alternating: the table of networks and batch sizes from which
-`fnnet.sweeps.ways` takes its rule; 32 MNIST networks for two epochs; 10,000 XOR networks for 500 steps. One by one
+`fnnet.sweeps.devices` takes its rule; 32 MNIST networks for two epochs; 10,000 XOR networks for 500 steps. One by one
 means a loop over the compiled `fnnet.train`, new numbers each time, nothing compiled anew.
 
     JAX_NUM_CPU_DEVICES=2 python -m experiments.benchmarks.sweeps
@@ -25,7 +25,7 @@ import tyro
 
 import fnnet
 from fnnet.sweeps import Configuration, Point, grid, sweep
-from fnnet.sweeps.ways import choose
+from fnnet.sweeps.devices import choose
 
 RATE = "optimizer.learning_rate"
 
@@ -43,7 +43,7 @@ class Config:
     alternations: int = 3
     """Of loop and sweep; the fewest seconds of each are reported."""
     widths: tuple[int, ...] = ()
-    """Also time these widths, for the rule in fnnet.sweeps.ways."""
+    """Also time these widths, for the rule in fnnet.sweeps.devices."""
     parts: tuple[str, ...] = ("table", "mnist", "xor")
     """What to measure."""
     results: Path = Path("experiments/results/sweeps.json")
@@ -75,7 +75,7 @@ def one_by_one(points: tuple[Point, ...], data: fnnet.Batch, epochs: int, order:
     """Every point from seed 0, as anybody would without sweeps."""
     for _, c in points:
         state = fnnet.init_state(c.model, c.optimizer, jax.random.key(0))
-        arguments = {"epochs": epochs, "batch_size": c.batch_size, "order": order}
+        arguments = {"epochs": epochs, "batch_size": c.batch_size, "shuffle": order}
         jax.block_until_ready(fnnet.train(c.model, c.optimizer, state, data, **arguments))
 
 
@@ -84,13 +84,13 @@ def compared(points: tuple[Point, ...], data: fnnet.Batch, epochs: int, config: 
     order = jax.random.key(1)
 
     def swept(**how: Any) -> Callable[[], Any]:
-        return lambda: sweep(points, data, epochs=epochs, seeds=(0,), order=order, progress=False, **how)
+        return lambda: sweep(points, data, epochs=epochs, seeds=(0,), shuffle=order, progress=False, **how)
 
     sides = {
         "one_by_one": lambda: one_by_one(points[:loop], data, epochs, order),
         "one_device": swept(devices=jax.devices()[:1]),
         "all_devices": swept(),
-    } | {f"width_{width}": swept(devices=jax.devices()[:1], width=width) for width in config.widths}
+    } | {f"width_{width}": swept(devices=jax.devices()[:1], runs_per_device=width) for width in config.widths}
     fewest = alternating(sides, config.alternations)
     scale = len(points) / loop
     fewest["one_by_one"] = Seconds(fewest["one_by_one"].wall * scale, fewest["one_by_one"].cpu * scale)

@@ -39,7 +39,7 @@ def compiled(weights: list | None, epochs: int, learning_rate: float, batch_size
             params = tuple(p if p == () else next(given) for p in state.params)
             state = state._replace(params=params)
         state, _ = fnnet.train(
-            model, optimizer, state, fnnet.Batch(x, y), epochs=epochs, batch_size=batch_size, order=order
+            model, optimizer, state, fnnet.Batch(x, y), epochs=epochs, batch_size=batch_size, shuffle=order
         )
         return fnnet.forward(model, state.params, test_x).argmax(-1)
 

@@ -4,17 +4,17 @@
     saved = fnnet.restore("run/last.safetensors", types=(MyLayer,), data=train)
     state, history = fnnet.fit(saved.model, saved.optimizer, saved.state, train, ...)
 
-    with fnnet.keeping("run", last=3) as keep:      # a folder: the last three and the best, one writer
-        keep(model, optimizer, state, score=accuracy)
+    with fnnet.CheckpointManager("run", last=3) as manager:     # a folder: the last three and the best, one writer
+        manager.save(model, optimizer, state, score=accuracy)
     path = fnnet.latest("run")
 
 A file holds the model and optimizer (by class name), the TrainState, history, score, versions and the digest of
 the data, and a SHA-256 over all of it. `checkpoint` says what is stored, `documents` how trees become JSON and
-tensors, `files` how bytes reach the disk whole or not at all, `runs` what a folder keeps.
+tensors, `files` how bytes reach the disk whole or not at all, `manager` what a folder keeps.
 """
 
 from fnnet.checkpoints.checkpoint import Checkpoint, data_digest, restore, save
 from fnnet.checkpoints.files import CheckpointError
-from fnnet.checkpoints.runs import keeping, latest
+from fnnet.checkpoints.manager import CheckpointManager, latest
 
-__all__ = ["Checkpoint", "CheckpointError", "data_digest", "keeping", "latest", "restore", "save"]
+__all__ = ["Checkpoint", "CheckpointError", "CheckpointManager", "data_digest", "latest", "restore", "save"]

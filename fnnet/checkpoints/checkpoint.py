@@ -16,13 +16,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnnet.batch import Batch
+from fnnet._spec import Number, parameter_dtype
 from fnnet.checkpoints.documents import decode, encode, known_classes
 from fnnet.checkpoints.files import CheckpointError, pack, unpack, write
 from fnnet.model import Model
-from fnnet.spec import Number, is_built, parameter_dtype
-from fnnet.stopping import PlateauMemory, StoppingMemory
-from fnnet.training import History, Metrics, TrainState, init_state
+from fnnet.protocols import Batch, Optimizer, is_spec_of
+from fnnet.training.state import History, Metrics, TrainState, init_state
+from fnnet.training.stopping import PlateauMemory, StoppingMemory
 
 _FORMAT = 1
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -35,7 +35,7 @@ class Checkpoint(NamedTuple):
     model, optimizer   the specs; their arrays (a sweep's) are read-only NumPy arrays
     state              the TrainState, on the default device
     history            of the epochs so far, as read-only NumPy arrays; None if it was saved without
-    score              what `fnnet.keeping` ranks by; None if it was saved without
+    score              what `CheckpointManager` ranks by; None if it was saved without
     versions           of fnnet, jax, jaxlib, numpy, safetensors and Python that saved it, and JAX's platform
     data_digest        SHA-256 of the training data; None if it was saved without
     """
@@ -213,7 +213,7 @@ def _on_device(name: str, a: np.ndarray) -> jax.Array:
 
 def _check_state(model: Model, optimizer: Any, state: TrainState) -> None:
     """Structure, shapes and dtypes are those of a fresh state; in a sweep all have the same axes in front."""
-    if not is_built(optimizer, "init", "update"):
+    if not is_spec_of(optimizer, Optimizer):
         raise CheckpointError(f"optimizer: expected a spec with init and update, got {optimizer!r:.80}")
     for leaf in jax.tree.leaves((model, optimizer)):
         if not isinstance(leaf, float) and not jnp.issubdtype(getattr(leaf, "dtype", np.object_), jnp.number):
@@ -261,7 +261,7 @@ def _check_history(history: Any) -> None:
     """History or None, in which every number is an array of entries."""
     if history is None:
         return
-    kinds = (Metrics, Metrics | None, Metrics | None, StoppingMemory | None, PlateauMemory | None)
+    kinds = (Metrics, Metrics | None, Metrics | None, StoppingMemory | None, PlateauMemory | None, TrainState | None)
     if not isinstance(history, History) or not all(map(isinstance, history, kinds)):
         raise CheckpointError(f"history: expected a History of Metrics, got {history!r:.80}")
     for leaf in jax.tree.leaves(history):

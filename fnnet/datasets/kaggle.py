@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Integer, UInt8
 
-from fnnet.batch import Batch
 from fnnet.datasets.errors import DataError
+from fnnet.protocols import Batch
 
 _SIDE = 28
 _PIXELS = tuple(f"pixel{i}" for i in range(_SIDE * _SIDE))

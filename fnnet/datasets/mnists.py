@@ -1,7 +1,7 @@
 """MNIST and Fashion-MNIST: what is published where, and what it must hash to."""
 
-from fnnet.batch import Batch
 from fnnet.datasets.sources import Source, load
+from fnnet.protocols import Batch
 
 MNIST_CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 FASHION_MNIST_CLASSES = (

@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from fnnet.batch import Batch
 from fnnet.datasets.errors import DataError
 from fnnet.datasets.pairs import labelled
 from fnnet.datasets.verify import read_verified
+from fnnet.protocols import Batch
 
 DIGITS_CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
 

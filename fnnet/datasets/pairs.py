@@ -4,9 +4,9 @@ import os
 
 import numpy as np
 
-from fnnet.batch import Batch
 from fnnet.datasets.errors import DataError
 from fnnet.datasets.idx import read_idx
+from fnnet.protocols import Batch
 
 
 def read_idx_pair(images: str | os.PathLike[str], labels: str | os.PathLike[str], *, classes: int = 10) -> Batch:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from fnnet.batch import Batch
 from fnnet.datasets.download import fetch
 from fnnet.datasets.errors import DataError
 from fnnet.datasets.idx import decode, encode, read_content
 from fnnet.datasets.pairs import labelled
 from fnnet.datasets.verify import read_verified, verified
+from fnnet.protocols import Batch
 
 _TRAIN = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte")
 _TEST = ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from fnnet.batch import Batch
+from fnnet.protocols import Batch
 
 
 def xor() -> Batch:

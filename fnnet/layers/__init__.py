@@ -24,13 +24,13 @@ from fnnet.layers.activations import (
     Softplus,
     Tanh,
 )
+from fnnet.layers.composition import Residual, Serial
 from fnnet.layers.dense import Dense, DenseParams
 from fnnet.layers.dropout import Dropout
-from fnnet.layers.rescale import Flatten, Rescale
-from fnnet.layers.serial import Residual, Serial, absorb
+from fnnet.layers.shapes import Flatten, Rescale
 
 __all__ = [
     "Dense", "DenseParams", "Dropout", "Elu", "Exp", "Flatten", "Gelu", "HardSigmoid", "Identity",
     "LeakyRelu", "Relu", "Rescale", "Residual", "Selu", "Serial", "Sigmoid", "Silu", "Softmax",
-    "Softplus", "Tanh", "absorb",
+    "Softplus", "Tanh",
 ]  # fmt: skip

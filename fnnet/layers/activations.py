@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from fnnet.spec import Number, check_range, spec, static
+from fnnet._spec import Number, check_range, spec, static
 
 Key = PRNGKeyArray | None
 Floats = Float[Array, "*shape"]

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num, PRNGKeyArray
 
+from fnnet._spec import spec, static
 from fnnet.initializers import HeNormal, Zeros
-from fnnet.spec import spec, static
 
 
 class DenseParams(NamedTuple):
@@ -22,8 +22,8 @@ class Dense:
     """y = x w + b: every output is a weighted sum of all inputs, plus a bias.
 
     features  O, the number of outputs
-    weights   initialiser of w
-    biases    initialiser of b; None: a layer without biases
+    weights   initializer of w
+    biases    initializer of b; None: a layer without biases
     """
 
     features: int = static()
@@ -31,14 +31,14 @@ class Dense:
     biases: Any = Zeros()
 
     def check(self) -> None:
-        """A width is a whole number above 0, and parameters start by an initialiser."""
+        """A width is a whole number above 0, and parameters start by an initializer."""
         if isinstance(self.features, bool) or not isinstance(self.features, int) or self.features < 1:
             raise ValueError(f"Dense: expected features to be an int above 0, got {self.features!r}")
         for name in ("weights", "biases"):
             start = getattr(self, name)
             if not callable(start) and not (name == "biases" and start is None):
                 raise TypeError(
-                    f"Dense: expected {name} to be an initialiser such as HeNormal(), got {start!r}; "
+                    f"Dense: expected {name} to be an initializer such as HeNormal(), got {start!r}; "
                     f"a layer is told its outputs only: Dense({self.features})"
                 )
 

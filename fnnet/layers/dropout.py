@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from fnnet.spec import Number, at_least_float32, check_range, spec
+from fnnet._spec import Number, at_least_float32, check_range, spec
 
 
 @spec

@@ -19,8 +19,15 @@ from fnnet.optimizers.adam import Adam, AdaMax, AdamState, AdamW, AmsGrad, Nadam
 from fnnet.optimizers.adaptive import AdaDelta, AdaGrad, RmsProp
 from fnnet.optimizers.average import Average, averaged
 from fnnet.optimizers.chain import Chain
-from fnnet.optimizers.links import ClipByGlobalNorm, ClipByNorm, ClipByValue, GradientNoise, MaxNorm, WeightDecay
 from fnnet.optimizers.sgd import Lion, Sgd
+from fnnet.optimizers.transformations import (
+    ClipByGlobalNorm,
+    ClipByNorm,
+    ClipByValue,
+    GradientNoise,
+    MaxNorm,
+    WeightDecay,
+)
 
 __all__ = [
     "AdaDelta",

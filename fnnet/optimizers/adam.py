@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jax.dtypes import canonicalize_dtype
 from jaxtyping import PRNGKeyArray
 
-from fnnet.optimizers.links import on_weights
-from fnnet.spec import Number, at_least_float32, check_range, parameter_dtype, spec
+from fnnet._spec import Number, at_least_float32, check_range, parameter_dtype, spec
+from fnnet.optimizers.transformations import on_weights
 
 
 class AdamState(NamedTuple):
@@ -63,7 +63,7 @@ class AdamW:
     learning_rate  eta
     beta1, beta2   b1, b2: how slowly the two averages forget
     epsilon        e, added to the root
-    decay          lambda
+    weight_decay   lambda
 
         m, v, m', v' as in Adam
         theta <- theta - eta m' / (sqrt(v') + e) - eta lambda theta      the last term for weights only
@@ -79,12 +79,12 @@ class AdamW:
     beta1: Number = 0.9
     beta2: Number = 0.999
     epsilon: Number = 1e-8
-    decay: Number = 1e-2
+    weight_decay: Number = 1e-2
 
     def check(self) -> None:
         """A decay does not make larger."""
         _check(self)
-        check_range(self, "decay", required=True, low=0)
+        check_range(self, "weight_decay", required=True, low=0)
 
     def init(self, params: Any) -> AdamState:
         """No updates yet, both averages 0."""
@@ -95,7 +95,7 @@ class AdamW:
     ) -> tuple[Any, AdamState]:
         """(updates, AdamState)."""
         state = _averages(self, grads, state)
-        rate = self.learning_rate * self.decay
+        rate = self.learning_rate * self.weight_decay
         return on_weights(lambda u, w: u - rate * w, _steps(self, state), params), state
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from fnnet.spec import Number, check_range, spec, static
+from fnnet._spec import Number, check_range, spec, static
 
 
 @spec
@@ -50,7 +50,7 @@ class AdaGrad:
 
 
 class RmsPropState(NamedTuple):
-    """Each like params: v; m, None unless centred; the velocity u, None without momentum."""
+    """Each like params: v; m, None unless centered; the velocity u, None without momentum."""
 
     v: Any
     m: Any
@@ -65,31 +65,31 @@ class RmsProp:
     decay          b: how slowly the averages forget
     epsilon        e, added to the root
     momentum       mu; None: without a velocity in memory
-    centred        measure in the gradient's standard deviation in the place of its root mean square
+    centered        measure in the gradient's standard deviation in the place of its root mean square
 
         v     <- b v + (1 - b) g^2
         u     <- mu u + g / (sqrt(v) + e)          without momentum: u = g / (sqrt(v) + e)
         theta <- theta - eta u
 
-    centred: v is the variance, which is the average of g^2 less the square of the average m of g:
+    centered: v is the variance, which is the average of g^2 less the square of the average m of g:
 
         v     <- b (v + (1 - b) (g - m)^2)
         m     <- m + (1 - b) (g - m)
 
     The two say the same, but a difference of two averages can round to below 0, and this cannot. Where gradients
-    hardly change, v goes to 0 and steps grow: centred wants a larger e. v, m, u start at 0.
+    hardly change, v goes to 0 and steps grow: centered wants a larger e. v, m, u start at 0.
 
     PyTorch computes the same (its alpha is b). optax and Keras have e inside the root (optax: unless
     eps_in_sqrt=False), b = 0.9, and eta inside of u, which differs only while eta changes.
     Sources: Tieleman, Hinton 2012, lecture 6.5 of Neural Networks for Machine Learning; Graves 2013, arXiv 1308.0850,
-    centred and with momentum.
+    centered and with momentum.
     """
 
     learning_rate: Number = 1e-2
     decay: Number = 0.99
     epsilon: Number = 1e-8
     momentum: Number = None
-    centred: bool = static(default=False)
+    centered: bool = static(default=False)
 
     def check(self) -> None:
         """An average that forgets nothing never learns anything."""
@@ -101,7 +101,7 @@ class RmsProp:
     def init(self, params: Any) -> RmsPropState:
         """Zeros like params for what there is."""
         zeros = jax.tree.map(jnp.zeros_like, params)
-        return RmsPropState(zeros, zeros if self.centred else None, None if self.momentum is None else zeros)
+        return RmsPropState(zeros, zeros if self.centered else None, None if self.momentum is None else zeros)
 
     def update(
         self, grads: Any, state: RmsPropState, params: Any, *, key: PRNGKeyArray | None = None
@@ -117,7 +117,7 @@ class RmsProp:
     def _averages(self, grads: Any, state: RmsPropState) -> tuple[Any, Any]:
         """(v, m)."""
         b = self.decay
-        if not self.centred:
+        if not self.centered:
             return jax.tree.map(lambda v, g: b * v + (1 - b) * (g * g), state.v, grads), None
         off = jax.tree.map(lambda m, g: g - m, state.m, grads)
         v = jax.tree.map(lambda v, d: b * (v + (1 - b) * (d * d)), state.v, off)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.dtypes import canonicalize_dtype
 from jaxtyping import PRNGKeyArray
 
-from fnnet.spec import Number, check_range, parameter_dtype, spec
+from fnnet._spec import Number, check_range, parameter_dtype, spec
 
 
 class AverageState(NamedTuple):

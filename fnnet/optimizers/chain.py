@@ -1,11 +1,13 @@
 """Links one after the other are a link."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from jaxtyping import PRNGKeyArray
 
-from fnnet.spec import is_built, spec
+from fnnet._spec import spec
+from fnnet.protocols import Optimizer, is_spec_of
 
 
 @spec
@@ -18,22 +20,24 @@ class Chain:
         Chain((ClipByGlobalNorm(1.0), GradientNoise(1e-3), Adam(1e-3), WeightDecay(1e-4), MaxNorm(2.0), Average(0.999)))
     """
 
-    links: Any
+    transformations: Sequence[Optimizer]
 
     def check(self) -> None:
         """Links come as a tuple of specs, one at least: without any, gradients would be added as they are."""
-        links = self.links if isinstance(self.links, tuple) else ()
-        if not links or not all(is_built(link, "init", "update") for link in links):
-            raise TypeError(f"Chain: expected a tuple of optimizers, got {self.links!r}; write Chain((Adam(),))")
+        parts = self.transformations if isinstance(self.transformations, tuple) else ()
+        if not parts or not all(is_spec_of(part, Optimizer) for part in parts):
+            raise TypeError(
+                f"Chain: expected a tuple of optimizers, got {self.transformations!r}; write Chain((Adam(),))"
+            )
 
     def init(self, params: Any) -> tuple:
         """One state a link."""
-        return tuple(link.init(params) for link in self.links)
+        return tuple(link.init(params) for link in self.transformations)
 
     def update(self, updates: Any, states: tuple, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, tuple]:
         """(updates of the last link, states)."""
         new = []
-        for i, (link, state) in enumerate(zip(self.links, states, strict=True)):
+        for i, (link, state) in enumerate(zip(self.transformations, states, strict=True)):
             link_key = None if key is None else jax.random.fold_in(key, i)
             updates, state = link.update(updates, state, params, key=link_key)
             new.append(state)

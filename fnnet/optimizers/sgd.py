@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
-from fnnet.spec import Number, check_range, spec, static
+from fnnet._spec import Number, check_range, spec, static
 
 
 @spec

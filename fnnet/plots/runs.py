@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fnnet.plots.theme import COLORS, TRAINING, VALIDATION, along_epochs, figure, logarithmic
-from fnnet.training import History
+from fnnet.training.state import History
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

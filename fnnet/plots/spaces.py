@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fnnet.batch import Batch
 from fnnet.model import Model, predict
 from fnnet.plots.theme import COLORS, TRAINING, VALIDATION, figure
+from fnnet.protocols import Batch
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -17,11 +17,12 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 
-from fnnet.batch import Batch
-from fnnet.spec import at_least_float32, parameter_dtype
-from fnnet.stopping import EarlyStopping
-from fnnet.sweeps.points import Configuration
-from fnnet.training import History, Metrics, TrainState, evaluate, init_state, train_epoch
+from fnnet._spec import at_least_float32, parameter_dtype
+from fnnet.protocols import Batch
+from fnnet.sweeps.space import Configuration
+from fnnet.training.epochs import evaluate, train_epoch
+from fnnet.training.state import History, Metrics, TrainState, all_finite, init_state
+from fnnet.training.stopping import EarlyStopping
 
 
 class Program(NamedTuple):
@@ -31,7 +32,7 @@ class Program(NamedTuple):
     swept      for each of their leaves, whether it differs from run to run
     width      how many runs are computed side by side on a device: 1 is one after another
     buffer     epochs that one call can do at most
-    own_order  every run shuffles the data its own way
+    shuffle_per_run  every run shuffles the data its own way
     keep       parameters are wanted in the end: those of the best epoch with early stopping, else of the last good one
     dtype      of the parameters
     """
@@ -40,7 +41,7 @@ class Program(NamedTuple):
     swept: tuple[bool, ...]
     width: int
     buffer: int
-    own_order: bool
+    shuffle_per_run: bool
     keep: bool
     dtype: Any
 
@@ -51,20 +52,8 @@ class Shared(NamedTuple):
     fixed: tuple
     data: Batch
     validation: Batch | None
-    order: PRNGKeyArray | None
+    shuffle: PRNGKeyArray | None
     early_stopping: EarlyStopping | None
-
-
-class Best(NamedTuple):
-    """What early stopping knows: the lowest score so far, its epoch (from 1; 0: none), epochs since, parameters then.
-
-    The parameters are None where they are not kept.
-    """
-
-    score: Any
-    epoch: Any
-    waited: Any
-    params: Any
 
 
 class Run(NamedTuple):
@@ -74,7 +63,7 @@ class Run(NamedTuple):
     seed                     () uint32
     running                  () bool: neither diverged nor stopped early
     diverged                 () bool: the loss or a parameter became NaN or infinite
-    best                     Best, or None without early stopping
+    stopping                 StoppingMemory with the best parameters (None where they are not kept), or None without
     """
 
     params: Any
@@ -83,7 +72,7 @@ class Run(NamedTuple):
     seed: Any
     running: Any
     diverged: Any
-    best: Any
+    stopping: Any
 
 
 @partial(jax.jit, static_argnames=("program", "mesh"))
@@ -96,8 +85,7 @@ def start(program: Program, mesh: Any, shared: Shared, swept: tuple, seeds: UInt
         state = init_state(c.model, c.optimizer, jax.random.key(seed), program.dtype)
         wide = at_least_float32(parameter_dtype(state.params))
         params = state.params if program.keep else None
-        never = Best(jnp.full((), jnp.inf, wide), jnp.int32(0), jnp.int32(0), params)
-        waiting = None if shared.early_stopping is None else never
+        waiting = None if shared.early_stopping is None else shared.early_stopping.start(params, wide)
         return Run(state.params, state.opt_state, state.key, seed, jnp.bool_(True), jnp.bool_(False), waiting)
 
     return over_runs(one, mesh, program.width)(shared, (swept, seeds))
@@ -153,34 +141,33 @@ def _epochs(program: Program, shared: Shared, swept: tuple, run: Run, first: Any
     c = configuration(program, shared.fixed, swept)
     rows = shared.data.x.shape[0]
     steps = -(-rows // min(c.batch_size, rows))
-    order = shared.order
-    if program.own_order and order is not None:
-        order = jax.random.fold_in(order, run.seed)
+    shuffle = shared.shuffle
+    if program.shuffle_per_run and shuffle is not None:
+        shuffle = jax.random.fold_in(shuffle, run.seed)
 
     def epoch(i: Any, carry: tuple[Run, History]) -> tuple[Run, History]:
         run, history = carry
         state = TrainState(run.params, run.opt_state, (first + i) * steps, run.key)
-        state, training = train_epoch(c.model, c.optimizer, state, shared.data, batch_size=c.batch_size, order=order)
+        state, training = train_epoch(
+            c.model, c.optimizer, state, shared.data, batch_size=c.batch_size, shuffle=shuffle
+        )
         validation = None
         if shared.validation is not None:
             validation = evaluate(c.model, state.params, shared.validation, step=state.step)
         measured = History(training._replace(weight=None), validation and validation._replace(weight=None))
-        good = run.running & _finite((state.params, measured))
+        good = run.running & all_finite((state.params, measured))
         run = _after(program, run, state, good)
         if shared.early_stopping is not None:
-            run = _judged(shared.early_stopping, run, validation, first + i + 1)
+            shown = jax.tree.map(lambda m: jnp.where(good, m, jnp.nan), measured.validation)
+            kept = run.params if program.keep else None
+            stopping = shared.early_stopping.after(run.stopping, kept, shown, first + i + 1)
+            run = run._replace(running=run.running & ~shared.early_stopping.is_over(stopping), stopping=stopping)
         return run, jax.tree.map(lambda curve, now: curve.at[i].set(jnp.where(good, now, jnp.nan)), history, measured)
 
     unknown = jnp.full((program.buffer,), jnp.nan, at_least_float32(parameter_dtype(run.params)))
     metrics = Metrics(unknown, unknown if hasattr(c.model.loss, "correct") else None, None)
     nothing = History(metrics, None if shared.validation is None else metrics)
     return jax.lax.fori_loop(jnp.int32(0), count, epoch, (run, nothing))
-
-
-def _finite(tree: Any) -> Array:
-    """Whether every floating number in the tree is one."""
-    floats = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
-    return jnp.stack([jnp.isfinite(a).all() for a in floats]).all()
 
 
 def _after(program: Program, run: Run, state: TrainState, good: Any) -> Run:
@@ -190,20 +177,7 @@ def _after(program: Program, run: Run, state: TrainState, good: Any) -> Run:
     to choose would cost a copy of the old ones: for a large network alone a tenth of an epoch of 100 steps.
     """
     params = state.params
-    if program.keep and run.best is None:
+    if program.keep and run.stopping is None:
         params = jax.tree.map(partial(jnp.where, good), params, run.params)
     diverged = run.diverged | (run.running & ~good)
     return run._replace(params=params, opt_state=state.opt_state, running=good, diverged=diverged)
-
-
-def _judged(rule: EarlyStopping, run: Run, validation: Any, epoch: Any) -> Run:
-    """The run with its best epoch so far, no longer running once patience has run out: `rule.after`, as a mask."""
-    best = run.best
-    score = validation.loss if rule.monitor == "loss" else -validation.accuracy
-    better = run.running & (score < best.score - jnp.asarray(rule.min_delta, score.dtype))
-    params = None if best.params is None else run.params
-    new, old = (score, epoch, params), (best.score, best.epoch, best.params)
-    score, epoch, params = jax.tree.map(partial(jnp.where, better), new, old)
-    waited = jnp.where(better, 0, best.waited + 1)
-    running = run.running & (waited.astype(score.dtype) < jnp.asarray(rule.patience, score.dtype))
-    return run._replace(running=running, best=Best(score, epoch, waited, params))

@@ -56,7 +56,7 @@ _BY_FUNCTION = {
         ("unwrap", "jnp.result_type(float) -> float"): "as a dtype, float means the default floating dtype",
     },
     "layers.dense:Dense.forward": {("name", "y -> x #3"): _NDIM},
-    "layers.rescale:Rescale.forward": {
+    "layers.shapes:Rescale.forward": {
         ("sign", "not jnp.issubdtype(x.dtype, jnp.floating) -> -(not jnp.issubdtype(x.dtype, jnp.floating))"): _TRUTH,
         (
             "factor",
@@ -69,10 +69,10 @@ _BY_FUNCTION = {
             "jnp.result_type(self.scale, float) -> jnp.result_type(float, self.scale)",
         ): "the result type of two does not depend on their order",
     },
-    "layers.serial:_keys": {
+    "layers.composition:_keys": {
         ("drop", "key is None or count == 0 -> key is None"): "no keys at all are no keys either way",
     },
-    "layers.serial:Serial.init": {
+    "layers.composition:Serial.init": {
         ("constant", "True -> False"): "_keys makes exactly as many keys as there are layers",
     },
     "losses:_sum_outputs": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
@@ -99,31 +99,33 @@ _BY_FUNCTION = {
         ("sign", "batch.weights.astype(dtype) -> -batch.weights.astype(dtype)"): "-w / -sum(w) is w / sum(w)",
         ("constant", "1 -> 2 #2"): "where the sum is 0 every weight is, and 0 over anything is 0",
     },
-    "training:_whole": {
+    "training.epochs:_whole": {
         (
             "statement",
             "data = Batch(*jax.tree.map(jnp.asarray, tuple(data))) -> pass",
         ): "all who call it are compiled, where data are arrays already",
     },
-    "training:_step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
-    "training:_after_the_way_back": {
+    "training.steps:step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
+    "_xla.in_place:overwriting": {
         ("name", "updates -> grads"): "where no gradient has a number no update has one",
         ("sign", "first_layer.ravel()[0] -> -first_layer.ravel()[0]"): "no number is below and above 0",
         ("constant", "0 -> 1"): "any number of the first gradient comes as late",
         ("compare", "last < 0 -> last <= 0"): "no number is 0 and above",
         ("compare", "last > 0 -> last >= 0"): "no number is 0 and below",
     },
-    "training:_added": {
+    "training.steps:_added": {
         ("name", "p -> update"): "where there is no parameter there is no update",
         ("drop", "p is None or update is None -> update is None"): "where there is no parameter there is no update",
     },
-    "training:_metrics": {
+    "training.steps:metrics_of": {
         ("name", "value -> outputs"): _DTYPE,
         ("name", "batch -> outputs #3"): _ROWS,
     },
-    "training:_mean": {("constant", "1 -> 0"): "a mean over no weight is set to NaN below, whatever stands here"},
-    "training:plan": {("name", "size -> batch_size #3"): "they differ only where the one batch is full"},
-    "training:init_state": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
+    "training.steps:mean_of": {
+        ("constant", "1 -> 0"): "a mean over no weight is set to NaN below, whatever stands here"
+    },
+    "training.epochs:plan": {("name", "size -> batch_size #3"): "they differ only where the one batch is full"},
+    "training.state:init_state": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
     "penalties:_total": {
         ("sign", "jnp.zeros((), parameter_dtype(params)) -> -jnp.zeros((), parameter_dtype(params))"): _ZERO,
         ("factor", "jnp.zeros((), parameter_dtype(params)) -> 1.001 * jnp.zeros((), parameter_dtype(params))"): _ZERO,
@@ -139,13 +141,13 @@ _BY_FUNCTION = {
     },
     "schedules:_with_keys": {("constant", "True -> False"): "the names are made from the numbers, so both are as long"},
     "schedules:CosineRestarts._growing": {("name", "n -> log #5"): _DTYPE},
-    "optimizers.links:_norm": {
+    "optimizers.transformations:_norm": {
         ("sign", f"{_NO_NORM} -> -{_NO_NORM}"): _ZERO,
         ("factor", f"{_NO_NORM} -> 1.001 * {_NO_NORM}"): _ZERO,
         ("name", "largest -> zero #2"): "the two have the same shape and dtype",
         ("constant", "4 -> 5 #2"): "a fifth keeps squares in range as well as a quarter",
     },
-    "optimizers.links:MaxNorm.update": {("name", "w -> new"): _NDIM, ("name", "w -> u #2"): _NDIM},
+    "optimizers.transformations:MaxNorm.update": {("name", "w -> new"): _NDIM, ("name", "w -> u #2"): _NDIM},
     "optimizers.adam:_no_updates": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
     "optimizers.adam:AdaMax.update": {("name", "m -> u"): _DTYPE},
     "optimizers.adam:AmsGrad.update": {

@@ -12,15 +12,28 @@ from collections.abc import Iterator
 
 from .mutator import functions_of
 
-MODULES = ("layers", "losses", "penalties", "schedules", "optimizers", "initializers", "model", "training")
+MODULES = (
+    "layers",
+    "losses",
+    "penalties",
+    "schedules",
+    "optimizers",
+    "initializers",
+    "model",
+    "training.state",
+    "training.steps",
+    "training.epochs",
+    "_xla.shuffling",
+    "_xla.in_place",
+)
 LEFT_OUT = {
     "*.check": "refusals: the tests of errors name them one by one",
     "*:_check": "refusals, too",
     "*.__repr__": "what a person reads",
     "fnnet.model:mlp": "builds a spec, computes nothing",
-    "fnnet.training:train_step": "hands its arguments on to _step",
-    "fnnet.training:train_epoch": "hands its arguments on to _epoch",
-    "fnnet.training:evaluate": "hands its arguments on to _evaluate",
+    "fnnet.training.steps:train_step": "hands its arguments on to step",
+    "fnnet.training.epochs:train_epoch": "hands its arguments on to _epoch",
+    "fnnet.training.epochs:evaluate": "hands its arguments on to _evaluate",
 }
 SAMPLED = {  # at most so many mutants a function: many functions of one kind, or slow ones that only hand things on
     "fnnet.optimizers": 25,
@@ -28,85 +41,95 @@ SAMPLED = {  # at most so many mutants a function: many functions of one kind, o
     "fnnet.model": 15,
     "fnnet.training": 15,
 }
-CELL = "test_gradients every_layer"
-TABLE = "test_activation_tables {cls}"
+CELL = "layers/test_gradients every_layer"
+TABLE = "layers/test_activations {cls}"
 MODEL = (
     "test_model textbook|functions_agree|rows|weight|masked",
     "test_model penalty|images|key|integers|dtype|float64|draw|schedule|numpy",
     "test_model errors",
 )
 TESTS = {
-    "fnnet.layers.activations:_TAIL|_U": ("test_activation_tables Gelu",),
-    "fnnet.layers.activations:_EXP_TAIL": ("test_activation_tables Silu",),
-    "fnnet.layers.activations:softplus": ("test_activation_tables Softplus",),
-    "fnnet.layers.activations:softmax": ("test_activation_tables softmax",),
-    "fnnet.layers.activations:below_largest": ("test_activation_tables softmax",),
-    "fnnet.layers.activations:_keep_nan": ("test_activation_tables LeakyRelu|HardSigmoid",),
-    "fnnet.layers.activations:_Elementwise.init": ("test_activation_tables no_parameters",),
-    "fnnet.layers.activations:Softmax.*": ("test_activation_tables softmax|Softmax", f"{CELL} Softmax"),
+    "fnnet.layers.activations:_TAIL|_U": ("layers/test_activations Gelu",),
+    "fnnet.layers.activations:_EXP_TAIL": ("layers/test_activations Silu",),
+    "fnnet.layers.activations:softplus": ("layers/test_activations Softplus",),
+    "fnnet.layers.activations:softmax": ("layers/test_activations softmax",),
+    "fnnet.layers.activations:below_largest": ("layers/test_activations softmax",),
+    "fnnet.layers.activations:_keep_nan": ("layers/test_activations LeakyRelu|HardSigmoid",),
+    "fnnet.layers.activations:_Elementwise.init": ("layers/test_activations no_parameters",),
+    "fnnet.layers.activations:Softmax.*": ("layers/test_activations softmax|Softmax", f"{CELL} Softmax"),
     "fnnet.layers.activations:*": (TABLE, f"{CELL} {{cls}}"),
     "fnnet.layers.dense:Dense.init": ("test_initializers dense", "test_model dense|by_hand|dtype", f"{CELL} Dense"),
     "fnnet.layers.dense:*": ("test_model dense|textbook|wrong", f"{CELL} Dense"),
-    "fnnet.layers.dropout:*": ("test_model dropout|training_is|swept", f"{CELL} Dropout", "test_gradients mask"),
-    "fnnet.layers.rescale:Rescale.*": (
+    "fnnet.layers.dropout:*": ("test_model dropout|training_is|swept", f"{CELL} Dropout", "layers/test_gradients mask"),
+    "fnnet.layers.shapes:Rescale.*": (
         "test_model images|integers|swept",
         f"{CELL} Rescale",
-        "test_training every_dtype",
+        "training/test_train every_dtype",
     ),
-    "fnnet.layers.rescale:Flatten.*": ("test_model images", f"{CELL} Flatten"),
-    "fnnet.layers.serial:Serial.absorb|absorb|Residual.absorb": ("test_training absorbed", "test_training pure"),
-    "fnnet.layers.serial:Residual.*": (f"{CELL} Residual", "test_gradients six"),
-    "fnnet.layers.serial:_keys": ("test_model own|training_is", f"{CELL} Dropout|Residual"),
-    "fnnet.layers.serial:Serial.*": (
+    "fnnet.layers.shapes:Flatten.*": ("test_model images", f"{CELL} Flatten"),
+    "fnnet.layers.composition:Serial.absorb|absorb|Residual.absorb": (
+        "training/test_train absorbed",
+        "training/test_train pure",
+    ),
+    "fnnet.layers.composition:Residual.*": (f"{CELL} Residual", "layers/test_gradients six"),
+    "fnnet.layers.composition:_keys": ("test_model own|training_is", f"{CELL} Dropout|Residual"),
+    "fnnet.layers.composition:Serial.*": (
         "test_model textbook|integers|images|layers",
         f"{CELL} Serial",
-        "test_gradients four",
+        "layers/test_gradients four",
     ),
     "fnnet.losses:SoftmaxCrossEntropy.*|_one_hot": (
-        "test_loss_tables SoftmaxCrossEntropy|cross_entropy|smoothing|class",
-        "test_gradients kind_of_target SoftmaxCrossEntropy",
+        "test_losses SoftmaxCrossEntropy|cross_entropy|smoothing|class",
+        "layers/test_gradients kind_of_target SoftmaxCrossEntropy",
     ),
-    "fnnet.losses:_Direct.*": ("test_loss_tables predictions",),
-    "fnnet.losses:_*": ("test_loss_tables",),
-    "fnnet.losses:*": ("test_loss_tables {cls}", "test_gradients Relu {cls}"),
+    "fnnet.losses:_Direct.*": ("test_losses predictions",),
+    "fnnet.losses:_*": ("test_losses",),
+    "fnnet.losses:*": ("test_losses {cls}", "layers/test_gradients Relu {cls}"),
     "fnnet.penalties:*": ("test_penalties",),
     "fnnet.schedules:[_a-z]*": ("test_schedules",),
     "fnnet.schedules:*": ("test_schedules {cls}",),
     "fnnet.optimizers.adam:_*": (
-        "test_optimizers Adam|AdamW|AmsGrad|Nadam|AdaMax",
-        "test_optimizer_references Adam|AdamW|AmsGrad|Nadam|AdaMax",
+        "optimizers/test_optimizers Adam|AdamW|AmsGrad|Nadam|AdaMax",
+        "optimizers/test_references Adam|AdamW|AmsGrad|Nadam|AdaMax",
     ),
-    "fnnet.optimizers.average:*": ("test_links",),
-    "fnnet.optimizers.links:*": ("test_links",),
-    "fnnet.optimizers.chain:*": ("test_optimizers chain|Chain|link",),
-    "fnnet.optimizers:*": ("test_optimizers {cls}", "test_optimizer_references {cls}"),
+    "fnnet.optimizers.average:*": ("optimizers/test_transformations",),
+    "fnnet.optimizers.transformations:*": ("optimizers/test_transformations",),
+    "fnnet.optimizers.chain:*": ("optimizers/test_optimizers chain|Chain|link",),
+    "fnnet.optimizers:*": ("optimizers/test_optimizers {cls}", "optimizers/test_references {cls}"),
     "fnnet.initializers:_draw": ("test_initializers one_row",),
     "fnnet.initializers:_DrawNormal.*": ("test_initializers HeNormal|GlorotNormal",),
     "fnnet.initializers:_DrawUniform.*": ("test_initializers HeUniform|GlorotUniform",),
     "fnnet.initializers:Orthogonal.*": ("test_initializers Orthogonal|orthogonal",),
     "fnnet.initializers:*": ("test_initializers {cls}",),
     "fnnet.model:init": ("test_model draw|schedule|dtype|float64",),
-    "fnnet.model:prepare|mean_weights": (*MODEL, "test_training evaluate|weights"),
-    "fnnet.model:*": (*MODEL, "test_penalties price|charged", "test_gradients row_weights"),
-    "fnnet.training:train_batches|mean_metrics": ("test_fitting chunks|streamed",),
-    "fnnet.training:_evaluate": ("test_training evaluate|mean|measured", "test_training history|accuracy|schedules"),
-    "fnnet.training:shuffled": ("test_training shuffled|permutation",),
-    "fnnet.training:_mean|_metrics": (
-        "test_training descent|evaluate|permutation|mean",
-        "test_training accuracy|dtype",
+    "fnnet.model:prepare|mean_weights": (*MODEL, "training/test_train evaluate|weights"),
+    "fnnet.model:*": (*MODEL, "test_penalties price|charged", "layers/test_gradients row_weights"),
+    "fnnet.training.steps:train_batches|mean_metrics": ("training/test_fit chunks|streamed",),
+    "fnnet.training.epochs:_evaluate": (
+        "training/test_train evaluate|mean|measured",
+        "training/test_train history|accuracy|schedules",
     ),
-    "fnnet.training:plan|take|_epoch|_whole": (
-        "test_training weights|permutation|stand|fillers|filled",
-        "test_training batch_size|rows|cut|Adam",
+    "fnnet._xla.shuffling:*": ("training/test_train shuffled|permutation",),
+    "fnnet.training.steps:mean_of|metrics_of": (
+        "training/test_train descent|evaluate|permutation|mean",
+        "training/test_train accuracy|dtype",
     ),
-    "fnnet.training:_added|_optimized|_step": (
-        "test_training descent|integer|weights|absorbed|permutation",
-        "test_training schedules|dtype|cut Adam",
-        "test_optimizers bfloat16",
+    "fnnet.training.epochs:plan|take|_epoch|_whole": (
+        "training/test_train weights|permutation|stand|fillers|filled",
+        "training/test_train batch_size|rows|cut|Adam",
     ),
-    "fnnet.training:_after_the_way_back": ("test_training without|wait_for",),
-    "fnnet.training:init_state": ("test_training half|start", "test_training pure Sgd", "test_training dtype"),
-    "fnnet.training:*": ("test_model xor", "test_training history|accuracy|dtype"),
+    "fnnet.training.steps:_added|step": (
+        "training/test_train descent|integer|weights|absorbed|permutation",
+        "training/test_train schedules|dtype|cut Adam",
+        "optimizers/test_optimizers bfloat16",
+    ),
+    "fnnet._xla.in_place:*": ("training/test_train without|wait_for",),
+    "fnnet.training.state:init_state|trainable": (
+        "training/test_train half|start",
+        "training/test_train pure Sgd",
+        "training/test_train dtype",
+    ),
+    "fnnet.training:*": ("test_model xor", "training/test_train history|accuracy|dtype"),
 }
 
 

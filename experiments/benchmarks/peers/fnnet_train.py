@@ -32,7 +32,7 @@ def _trainer(task, model, optimizer, answer, shuffle=True) -> Trainer:
     def train(epochs: int) -> None:
         nonlocal state
         state, history = fnnet.train(
-            model, optimizer, state, data, epochs=epochs, batch_size=task.batch_size, order=order
+            model, optimizer, state, data, epochs=epochs, batch_size=task.batch_size, shuffle=order
         )
         jax.block_until_ready(history)
 

@@ -1,0 +1,10 @@
+"""What is there only because of the compiler: programs as they should be, written as XLA compiles or runs them fast.
+
+    threefry        JAX's random bits written out: the same numbers, compiled in a third of the time
+    shuffling       a random permutation as a radix sort: the same permutation, several times as fast
+    in_place        updates ordered so that weights are overwritten in place
+    compile_once    programs that run once, compiled without optimizing
+
+Each says what it works around, what it gains, and when it can go; `tests/_xla` compares each with the plain version,
+and trains with the room emptied.
+"""

@@ -1,0 +1,54 @@
+"""Preprocessing as layers, so that it travels with the model: bytes to numbers, images to rows."""
+
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Num, PRNGKeyArray
+
+from fnnet._spec import Number, Static, spec
+
+
+@spec
+class Rescale:
+    """y = scale x; turns integers (pixels 0 to 255 with `Rescale(1 / 255)`) into numbers for a `Dense`."""
+
+    scale: Number
+
+    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int, ...]]:
+        """((), in_shape)."""
+        return (), in_shape
+
+    def forward(
+        self, params: tuple[()], x: Num[Array, "*shape"], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Float[Array, "*shape"], Static]:
+        """y = scale x; integers take the scale's dtype. Keeps whether x was integer."""
+        is_integer = not jnp.issubdtype(x.dtype, jnp.floating)
+        dtype = jnp.result_type(self.scale, float) if is_integer else x.dtype
+        return x.astype(dtype) * jnp.asarray(self.scale, dtype), Static(is_integer)
+
+    def backward(
+        self, params: tuple[()], is_integer: Static, dy: Float[Array, "*shape"]
+    ) -> tuple[tuple[()], Float[Array, "*shape"] | None]:
+        """dx = scale dy, or None where x is integer: nothing moves an integer by a little."""
+        return (), None if is_integer.value else dy * jnp.asarray(self.scale, dy.dtype)
+
+
+@spec
+class Flatten:
+    """Every row in one line: (B, 28, 28) becomes (B, 784), in C order."""
+
+    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int]]:
+        """((), (product of in_shape,))."""
+        return (), (math.prod(in_shape),)
+
+    def forward(
+        self, params: tuple[()], x: Num[Array, "B ..."], *, key: PRNGKeyArray | None = None
+    ) -> tuple[Num[Array, "B I"], Static]:
+        """The same numbers as (B, I). Keeps the shape."""
+        return x.reshape(x.shape[0], -1), Static(x.shape)
+
+    def backward(
+        self, params: tuple[()], shape: Static, dy: Float[Array, "B I"]
+    ) -> tuple[tuple[()], Float[Array, "B ..."]]:
+        """dx = dy in the shape that x had: entry for entry the same number."""
+        return (), dy.reshape(shape.value)

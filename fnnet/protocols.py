@@ -1,0 +1,131 @@
+"""The contracts as types: what a layer, a loss, an initializer, a penalty, a schedule and an optimizer are.
+
+A class fulfills a contract by having its methods; there is nothing to inherit from and nowhere to register. Arguments
+without a `*` in front are passed by position, so a class may name them as its mathematics does. `isinstance` is content
+with the class itself (`Relu` has the methods of a layer); `is_spec_of` refuses it, and whatever is no spec.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
+
+import jax
+from jaxtyping import Array, PRNGKeyArray
+
+__all__ = ["Batch", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule"]
+
+Params: TypeAlias = Any
+"""A pytree of arrays: NamedTuples in tuples in fnnet's own layers, anything in a user's."""
+
+Key: TypeAlias = PRNGKeyArray
+Shape: TypeAlias = tuple[int, ...]
+
+
+class Batch(NamedTuple):
+    """Rows with their targets; a batch and a whole data set are the same thing.
+
+    x        (B, ...)  inputs; images are uint8, a `Rescale` in the network makes them numbers
+    y        (B,) integer classes, (B, C) probabilities, or (B, O) values: what the loss expects
+    weights  (B,) weights of the rows, or None. The value of a batch is sum(w * l) / sum(w).
+             Rows of weight 0 are masked (another row stands in for them): whatever stands in them, a NaN
+             included, changes nothing. Only a layer that looks across rows counts the stand-in as a row.
+    """
+
+    x: Any
+    y: Any
+    weights: Any = None
+
+
+@runtime_checkable
+class Layer(Protocol):
+    """Three pure functions on a spec. Shapes are those of one row, without the batch axis.
+
+    A layer with state that no gradient moves (running statistics) also has `absorb(params, residuals) -> params`,
+    called after the update.
+    """
+
+    def init(self, key: Key, in_shape: Shape, /) -> tuple[Params, Shape]:
+        """(params, out_shape): parameters drawn with key, () where there is nothing to learn."""
+        ...
+
+    def forward(self, params: Params, x: Array, /, *, key: Key | None = None) -> tuple[Array, Any]:
+        """(y, residuals): the output, and the arrays that backward needs. A key means training."""
+        ...
+
+    def backward(self, params: Params, residuals: Any, dy: Array, /) -> tuple[Params, Array | None]:
+        """(dparams, dx): gradients of the loss, dparams like params; dx is None where x is integer."""
+        ...
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """How far outputs are from targets, row by row. The loss knows the output function, so outputs are logits.
+
+    A loss of classes also has `correct(outputs, targets) -> (B,) bool`, from which accuracy is measured.
+    """
+
+    def forward(self, outputs: Array, targets: Array, /) -> tuple[Array, Any]:
+        """(per_example, residuals): the loss of every row, (B,)."""
+        ...
+
+    def backward(self, residuals: Any, dper_example: Array, /) -> Array:
+        """doutputs: the gradient of sum_b dper_example_b l_b."""
+        ...
+
+    def predict(self, outputs: Array, /) -> Array:
+        """What the outputs mean to a person: probabilities or values."""
+        ...
+
+
+@runtime_checkable
+class Penalty(Protocol):
+    """A term of the loss that depends on the parameters alone."""
+
+    def value(self, params: Params, /) -> Array:
+        """()."""
+        ...
+
+    def gradient(self, params: Params, /) -> Params:
+        """Like params."""
+        ...
+
+
+@runtime_checkable
+class Initializer(Protocol):
+    """How a parameter starts."""
+
+    def __call__(self, key: Key, shape: Shape, dtype: Any, fan_in: int, fan_out: int, /) -> Array:
+        """An array of this shape and dtype, for a neuron of fan_in inputs in a layer of fan_out."""
+        ...
+
+
+@runtime_checkable
+class Schedule(Protocol):
+    """A number that changes with the step; it may stand wherever a number of a spec stands."""
+
+    def value_at(self, step: Any, /) -> Any:
+        """The number at a step; step is a 0-d floating array, 0 at the first update."""
+        ...
+
+
+@runtime_checkable
+class Optimizer(Protocol):
+    """A gradient transformation: from gradients to updates, which are added to the parameters."""
+
+    def init(self, params: Params, /) -> Any:
+        """The state before the first update."""
+        ...
+
+    def update(self, grads: Params, opt_state: Any, params: Params, /, *, key: Key | None = None) -> tuple[Params, Any]:
+        """(updates, opt_state): updates like params. key is for a transformation that draws noise."""
+        ...
+
+
+_Contract = TypeVar("_Contract")
+
+
+def is_spec_of(value: object, contract: type[_Contract]) -> TypeGuard[_Contract]:
+    """Whether value is a spec that fulfills the contract: `Relu()` is a Layer; the class `Relu` is not, nor is a
+    NamedTuple of functions or a class without `@fnnet.spec`.
+    """
+    is_spec = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    return is_spec and not jax.tree_util.all_leaves([value]) and isinstance(value, contract)

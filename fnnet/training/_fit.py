@@ -1,0 +1,263 @@
+"""`fit`: the shell around an epoch, for people who want to watch. The mathematics is all in `steps` and `epochs`.
+
+state, history = fit(model, optimizer, state, data, epochs=20, batch_size=128, shuffle=key, validation=0.1,
+                     early_stopping=EarlyStopping(patience=3))
+state, history = fit(model, optimizer, state, data, ..., history=history)      # goes on, bit for bit
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh
+from jaxtyping import Num, PRNGKeyArray
+
+from fnnet._spec import Number, at_least_float32, parameter_dtype
+from fnnet.model import Model
+from fnnet.protocols import Batch, Optimizer
+from fnnet.training.epochs import check_rows
+from fnnet.training.nonfinite import Culprit, find_culprit
+from fnnet.training.progress import epochs_bar
+from fnnet.training.rows import check_classes, split_off, with_class_weights
+from fnnet.training.sources import Source, replicated, source_of
+from fnnet.training.state import History, Metrics, TrainState, all_finite
+from fnnet.training.stopping import EarlyStopping, ReduceOnPlateau, scaled
+
+
+class NonFiniteError(ArithmeticError):
+    """The loss or a parameter became NaN or infinite.
+
+    epoch    in which epoch, from 1
+    state    the TrainState that the epoch began with
+    history  of the epochs before it; None if it was the first
+    culprit  `fnnet.training.Culprit`: step, name, place and value of the first tensor that went bad; None if the
+             epoch, replayed step by step, stayed finite
+    """
+
+    def __init__(self, message: str, epoch: int, state: TrainState, history: History | None, culprit: Culprit | None):
+        super().__init__(message)
+        self.epoch, self.state, self.history, self.culprit = epoch, state, history, culprit
+
+
+def fit(
+    model: Model,
+    optimizer: Optimizer,
+    state: TrainState,
+    data: Batch,
+    *,
+    epochs: int,
+    batch_size: int,
+    shuffle: PRNGKeyArray | None,
+    validation: Batch | float | None = None,
+    early_stopping: EarlyStopping | None = None,
+    plateau: ReduceOnPlateau | None = None,
+    class_weights: Num[Any, "C"] | tuple[Number, ...] | None = None,
+    measure_training: int | None = None,
+    history: History | None = None,
+    mesh: Mesh | None = None,
+    progress: bool = True,
+    on_epoch: Callable[[TrainState, History], None] | None = None,
+) -> tuple[TrainState, History]:
+    """Train epoch by epoch; the same states as `train` gives, to the bit, seen while they come.
+
+    validation  data that is measured after every epoch; or a fraction of `data` to hold out for that: rows drawn with
+                a key made from `shuffle`, of every class alike
+    early_stopping, plateau   what acts between epochs on the validation metrics
+    class_weights     (C,) what a row of each class counts in training, times its own weight; for integer classes
+    measure_training  so many rows of the training data are also measured after every epoch, at fixed parameters and
+                without class weights (`history.measured`): the loss met while training is older, and has dropout on
+    history     of an earlier fit, to go on from: 5 epochs and 5 more are 10, bit for bit. Returned with the new epochs
+    mesh        devices that every batch is split across: `fnnet.data_mesh()` is all there are, on all hosts. Each has a
+                copy of the parameters; rows are read as they are needed; a batch that does not divide gets padding rows
+                of weight 0. Equal to one device up to rounding (with dropout, where batches divide)
+    progress    a bar with the loss and accuracy of each epoch; needs the extra `experiments`
+    on_epoch    called after every epoch with the state and the History so far
+
+    Returns the state and the History of all epochs as NumPy arrays. With early stopping it is the best epoch's state;
+    to go on, pass that or `history.last`. Ctrl-C ends training with what the last whole epoch left.
+
+    Data is moved to the device once. Where `data.x` is a np.memmap, rows are read as they are needed instead, so that
+    the data may be larger than memory; the bits are the same.
+
+    Raises ImportError if a bar is asked for and tqdm is missing; ValueError for settings that do not fit together,
+    and for classes that the network has no output for; TypeError for parameters in place of a state, or data that
+    are no Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not finite.
+    """
+    _check_kinds(state, data, validation)
+    _check_settings(epochs, validation, early_stopping, plateau, measure_training, mesh)
+    rows, held_out = split_off(data, validation, shuffle)
+    check_classes("fit", model, state.params, rows.data, "data")
+    if held_out is not None:
+        check_classes("fit", model, state.params, held_out.data, "validation")
+    weighted = rows if class_weights is None else with_class_weights(rows, class_weights)
+    watched = None if held_out is None else source_of(held_out)
+    measured = None if measure_training is None else source_of(rows.first(measure_training))
+    job = _Job(
+        model, optimizer, batch_size, shuffle, early_stopping, plateau, source_of(weighted, mesh), watched, measured
+    )
+    run = start = _start(job, state, history, at_least_float32(parameter_dtype(state.params, data.x)), mesh)
+    with epochs_bar("fit", epochs, progress) as bar:
+        try:
+            for _ in range(epochs):
+                if early_stopping is not None and early_stopping.is_over(run.history.stopping):
+                    break
+                run = _epoch(job, run)
+                bar.set_postfix_str(describe(run.history), refresh=False)
+                bar.update()
+                if on_epoch is not None:
+                    on_epoch(*run)
+        except KeyboardInterrupt:
+            done = len(run.history.training.loss) - len(start.history.training.loss)
+            print(f"fit: Ctrl-C after {done} of {epochs} epochs; training ends with what they left", file=sys.stderr)
+    best = run.history.stopping
+    return (run.state if best is None else best.best), run.history
+
+
+class _Job(NamedTuple):
+    """What stays the same from epoch to epoch."""
+
+    model: Model
+    optimizer: Optimizer
+    batch_size: int
+    shuffle: PRNGKeyArray | None
+    early_stopping: EarlyStopping | None
+    plateau: ReduceOnPlateau | None
+    training: Source
+    validation: Source | None
+    measured: Source | None
+
+
+class _Run(NamedTuple):
+    """What an epoch turns into the next: the state after the last one, and the History of all."""
+
+    state: TrainState
+    history: History
+
+
+def _start(job: _Job, state: TrainState, history: History | None, dtype: Any, mesh: Mesh | None) -> _Run:
+    """Before the first epoch, or where an earlier fit ended. dtype is that of the metrics."""
+    if history is None:
+        history = _no_epochs(job, dtype)
+    for name, wanted in (("validation", job.validation), ("measured", job.measured)):
+        if (getattr(history, name) is None) != (wanted is None):
+            raise ValueError(f"fit: the history has {'no ' * (wanted is not None)}{name} metrics; go on as it began")
+    stopping = plateau = None
+    if job.early_stopping is not None and (stopping := history.stopping) is None:
+        stopping = job.early_stopping.start(state, dtype)
+    elif stopping is not None:
+        stopping, last = jax.tree.map(jnp.asarray, (stopping, history.last))
+        if not any(_same(state, known) for known in (last, stopping.best)):
+            raise ValueError("fit: expected the state that this history came with (its last or its best), got another")
+        state = last
+    if job.plateau is not None:
+        plateau = job.plateau.start() if history.plateau is None else history.plateau
+    if mesh is not None:
+        state = replicated(state, mesh)
+    last = None if stopping is None else state
+    return _Run(state, history._replace(stopping=stopping, plateau=plateau, last=last))
+
+
+def _no_epochs(job: _Job, dtype: Any) -> History:
+    none = np.empty(0, np.dtype(dtype))
+    metrics = Metrics(none, none if hasattr(job.model.loss, "correct") else None, none)
+    return History(metrics, None if job.validation is None else metrics, None if job.measured is None else metrics)
+
+
+def _same(a: TrainState, b: TrainState) -> bool:
+    """Whether two states are the same to the last bit."""
+    plain = [s._replace(key=jax.random.key_data(s.key)) for s in (a, b)]
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        np.array_equal(x, y, equal_nan=True) for x, y in zip(*map(jax.tree.leaves, plain), strict=True)
+    )
+
+
+def _epoch(job: _Job, run: _Run) -> _Run:
+    """One epoch of training, then what is measured, then what the rules make of it.
+
+    Raises NonFiniteError if the loss or a parameter is not finite.
+    """
+    optimizer = job.optimizer if job.plateau is None else scaled(job.optimizer, run.history.plateau.scale)
+    state, training = job.training.epoch(job.model, optimizer, run.state, job.batch_size, job.shuffle)
+    if not all_finite((training.loss, state.params)):
+        raise _non_finite(job, optimizer, run, training)
+    validation, measured = (
+        None if source is None else source.measure(job.model, state) for source in (job.validation, job.measured)
+    )
+    history = _appended(run.history, training, validation, measured)
+    if job.early_stopping is not None and validation is not None:
+        stopping = job.early_stopping.after(history.stopping, state, validation, len(history.training.loss))
+        history = history._replace(stopping=stopping, last=state)
+    if job.plateau is not None and validation is not None:
+        history = history._replace(plateau=job.plateau.after(history.plateau, validation))
+    return _Run(state, history)
+
+
+def _appended(history: History, *measured: Metrics | None) -> History:
+    """The history with an epoch's training, validation and measured metrics at its end."""
+    names = ("training", "validation", "measured")
+    curves = jax.tree.map(lambda old, new: np.append(old, np.asarray(new)), tuple(history[:3]), measured)
+    return history._replace(**dict(zip(names, curves, strict=True)))
+
+
+def _non_finite(job: _Job, optimizer: Optimizer, before: _Run, training: Metrics) -> NonFiniteError:
+    epoch = 1 + len(before.history.training.loss)
+    culprit = find_culprit(job.model, optimizer, before.state, job.training, job.batch_size, job.shuffle)
+    found = "replaying the epoch step by step did not show where" if culprit is None else culprit
+    return NonFiniteError(
+        f"fit: the loss became {training.loss} in epoch {epoch}; {found}. Try a smaller learning rate, and look for "
+        f"NaN in the data. This error's `state` is the one before that epoch",
+        epoch,
+        before.state,
+        before.history if epoch > 1 else None,
+        culprit,
+    )
+
+
+def _check_kinds(state: Any, data: Any, validation: Any) -> None:
+    if not isinstance(state, TrainState):
+        raise TypeError(
+            f"fit: expected state to be a TrainState, got {type(state).__name__}; start with "
+            f"fnnet.init_state(model, optimizer, key)"
+        )
+    if not isinstance(data, Batch):
+        raise TypeError(f"fit: expected data to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
+    for batch in (data, validation):
+        if isinstance(batch, Batch):
+            check_rows(batch)
+
+
+def _check_settings(
+    epochs: int,
+    validation: Any,
+    early_stopping: EarlyStopping | None,
+    plateau: ReduceOnPlateau | None,
+    measure_training: int | None,
+    mesh: Mesh | None,
+) -> None:
+    if not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"fit: expected epochs to be an int of 1 or more, got {epochs!r}")
+    for rule in (early_stopping, plateau):
+        if rule is not None and validation is None:
+            raise ValueError(
+                f"fit: {type(rule).__name__} looks at validation data; pass validation, a Batch or a fraction"
+            )
+    if measure_training is not None and (type(measure_training) is not int or measure_training < 1):
+        raise ValueError(f"fit: expected measure_training to be a number of rows, 1 or more, got {measure_training!r}")
+    if mesh is not None and (mesh.devices.ndim != 1 or mesh.axis_types != (AxisType.Auto,)):
+        raise ValueError(f"fit: expected a mesh of one automatic axis, such as fnnet.data_mesh(), got {mesh}")
+
+
+def describe(history: History) -> str:
+    """The last epoch in words: `loss 0.0512, accuracy 98.41 %, validation loss ...`."""
+    words = [_words("", history.training)]
+    if history.validation is not None:
+        words.append(_words("validation ", history.validation))
+    return ", ".join(words)
+
+
+def _words(name: str, metrics: Metrics) -> str:
+    loss = f"{name}loss {metrics.loss[-1]:.4f}"
+    return loss if metrics.accuracy is None else f"{loss}, {name}accuracy {100 * metrics.accuracy[-1]:.2f} %"

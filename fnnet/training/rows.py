@@ -1,0 +1,140 @@
+"""The rows of a data set that a run trains on: which of them, by what weights, and whether the loss can mean them."""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PRNGKeyArray
+
+from fnnet._jit import jit
+from fnnet._spec import at_step, parameter_dtype
+from fnnet.datasets.split import split_rows
+from fnnet.losses import SoftmaxCrossEntropy
+from fnnet.model import Model, forward
+from fnnet.protocols import Batch, Params
+from fnnet.training.epochs import plan
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """A data set that stays where it is, in memory or in a file, and which of its rows count as rows 0, 1, ...
+
+    data     NumPy arrays, memory-mapped ones included, or JAX's
+    numbers  of the rows in data; None: all, in order
+
+    Rows of weight 0 are read as the first row that counts, as `fnnet.model.masked` has it.
+    """
+
+    data: Batch
+    numbers: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.data.y) if self.numbers is None else len(self.numbers)
+
+    def first(self, count: int) -> "Rows":
+        """The first `count` of them."""
+        numbers = np.arange(len(self)) if self.numbers is None else self.numbers
+        return Rows(self.data, numbers[:count])
+
+    def on_host(self) -> "Rows":
+        """The same rows as NumPy arrays; memory-mapped ones stay mapped."""
+        return dataclasses.replace(self, data=jax.tree.map(np.asanyarray, self.data))
+
+    def take(self, places: np.ndarray) -> Batch:
+        """The rows in these places, (B,), read in the order in which they lie on the disk."""
+        numbers = places if self.numbers is None else self.numbers[places]
+        weights = None if self.data.weights is None else np.asarray(self.data.weights)[numbers]
+        if weights is not None:
+            numbers = np.where(weights != 0, numbers, self._stand_in)
+        sorting = np.argsort(numbers, kind="stable")
+        back = np.empty_like(sorting)
+        back[sorting] = np.arange(len(numbers))
+        x, y = (np.asarray(a[numbers[sorting]])[back] for a in self.data[:2])
+        return Batch(x, y, weights)
+
+    @cached_property
+    def _stand_in(self) -> int:
+        """The first row that counts, looked for once."""
+        weights = np.asarray(self.data.weights)
+        counting = np.flatnonzero(weights if self.numbers is None else weights[self.numbers])
+        if counting.size == 0:
+            raise ValueError("expected a row with a weight above 0")
+        return int(counting[0]) if self.numbers is None else int(self.numbers[counting[0]])
+
+
+def planned(
+    rows: Rows, shuffle: PRNGKeyArray | None, step: Any, batch_size: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """`plan` on the host: the places of every batch, (S, B), of the epoch that `step` lies in, and which are real."""
+    return jax.tree.map(np.asarray, _plan(shuffle, step, len(rows), batch_size))
+
+
+@jit("n", "batch_size")
+def _plan(shuffle: PRNGKeyArray | None, step: Any, n: int, batch_size: int) -> Any:
+    return plan(shuffle, step, n, batch_size)
+
+
+def stacked(rows: Rows, places: np.ndarray, real: np.ndarray | None, at_once: int) -> Iterator[Batch]:
+    """The batches of a plan, `at_once` of them stacked: every array (at_once, B, ...). Padding rows weigh 0."""
+    for start in range(0, len(places), at_once):
+        part = places[start : start + at_once]
+        x, y, weights = rows.take(part.ravel())
+        if real is not None:
+            weights = only(real[start : start + at_once].ravel(), weights)
+        yield jax.tree.map(lambda a, shape=part.shape: a.reshape(*shape, *a.shape[1:]), Batch(x, y, weights))
+
+
+def only(kept: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Weights of rows of which only some count."""
+    return kept.astype(np.float32) if weights is None else np.where(kept, weights, np.zeros((), weights.dtype))
+
+
+def split_off(data: Batch, validation: Batch | float | None, shuffle: PRNGKeyArray | None) -> tuple[Rows, Rows | None]:
+    """(rows to train on, rows to validate on): the latter given, or a fraction of every class, drawn."""
+    if validation is None or isinstance(validation, Batch):
+        return Rows(data), None if validation is None else Rows(validation)
+    if not isinstance(validation, float) or not 0 < validation < 1:
+        raise ValueError(f"fit: expected validation to be a fraction between 0 and 1, or a Batch, got {validation!r}")
+    if shuffle is None:
+        raise ValueError(
+            "fit: rows to hold out are drawn with a key made from shuffle; pass one, or a Batch to validate"
+        )
+    seed = int(jax.random.bits(jax.random.fold_in(shuffle, 2**32 - 1)))
+    numbers, held_out = split_rows(np.asarray(data.y), validation, seed)
+    if not 0 < len(held_out) < len(data.y):
+        raise ValueError(f"fit: validation={validation} of {len(data.y)} rows leaves a part empty")
+    return Rows(data, numbers), Rows(data, held_out)
+
+
+def with_class_weights(rows: Rows, class_weights: Any) -> Rows:
+    """Weights of rows times the weights of their classes."""
+    w, y = np.asarray(class_weights, np.float32), np.asarray(rows.data.y)
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise ValueError(f"fit: class_weights need integer classes (N,), got targets of {y.dtype} {y.shape}")
+    if w.ndim != 1 or not np.all(np.isfinite(w) & (w >= 0)):
+        raise ValueError(f"fit: expected class_weights to be (C,) finite numbers of 0 or more, got {class_weights!r}")
+    if y.size and not 0 <= y.min() <= y.max() < len(w):
+        raise ValueError(f"fit: expected a class weight for classes {y.min()} to {y.max()}, got {len(w)} weights")
+    weights = w[y] if rows.data.weights is None else w[y] * np.asarray(rows.data.weights, np.float32)
+    return dataclasses.replace(rows, data=rows.data._replace(weights=weights))
+
+
+def check_classes(caller: str, model: Model, params: Params, data: Batch, name: str) -> None:
+    """Raise ValueError where a class has no output: inside the compiled program it could only become NaN."""
+    y = np.asarray(data.y)
+    if not isinstance(model.loss, SoftmaxCrossEntropy) or not np.issubdtype(y.dtype, np.integer) or y.size == 0:
+        return
+    at_zero = jnp.zeros((1, *model.input_shape), jnp.asarray(data.x[:1]).dtype)
+    network = dataclasses.replace(model, loss=SoftmaxCrossEntropy(), penalty=None)
+    dtype = parameter_dtype(params)
+    count = jax.eval_shape(lambda: forward(at_step(network, 0, dtype), params, at_zero)).shape[-1]
+    counted = y if data.weights is None else y[np.asarray(data.weights) != 0]
+    if counted.size and not 0 <= counted.min() <= counted.max() < count:
+        raise ValueError(
+            f"{caller}: expected classes 0 to {count - 1} in {name}, for the network's {count} outputs, "
+            f"got {counted.min()} to {counted.max()}"
+        )

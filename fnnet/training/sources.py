@@ -1,0 +1,200 @@
+"""Where rows lie while a network trains: in the device's memory, in a file, or split across many devices.
+
+What trains does not ask. A source does an epoch of training and a measurement, and gives the same bits wherever its
+rows lie; only a sum over several devices is taken in another order.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from functools import cache
+from typing import Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import PRNGKeyArray
+
+from fnnet._jit import Compiled
+from fnnet.model import Model
+from fnnet.protocols import Batch, Optimizer
+from fnnet.training.epochs import evaluate, train_epoch
+from fnnet.training.rows import Rows, only, planned, stacked
+from fnnet.training.state import Metrics, TrainState
+from fnnet.training.steps import mean_metrics, train_batches
+
+CHUNK_BYTES = 2**26
+"""What the inputs of a chunk take at most, unless one batch takes more."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Rows to train on or to measure."""
+
+    def epoch(
+        self, model: Model, optimizer: Optimizer, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
+    ) -> tuple[TrainState, Metrics]:
+        """What `train_epoch` does: every row once, metrics ()."""
+        ...
+
+    def measure(self, model: Model, state: TrainState) -> Metrics:
+        """What `evaluate` does, ()."""
+        ...
+
+    def batches(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> Iterator[Batch]:
+        """The batches of the epoch that `state` begins, one by one, every array (1, B, ...)."""
+        ...
+
+
+def source_of(rows: Rows, mesh: Mesh | None = None) -> Source:
+    """Where these rows are trained on: in a file that stays there, on the mesh, or else on the device."""
+    if mesh is not None:
+        return OnMesh(rows.on_host(), mesh=mesh)
+    return Streamed(rows) if isinstance(rows.data.x, np.memmap) else in_memory(rows)
+
+
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """Rows on the device; an epoch is one program."""
+
+    data: Batch
+
+    def epoch(
+        self, model: Model, optimizer: Optimizer, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
+    ) -> tuple[TrainState, Metrics]:
+        return train_epoch(model, optimizer, state, self.data, batch_size=batch_size, shuffle=shuffle)
+
+    def measure(self, model: Model, state: TrainState) -> Metrics:
+        return evaluate(model, state.params, self.data, step=state.step)
+
+    def batches(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> Iterator[Batch]:
+        return Streamed(Rows(self.data).on_host()).batches(state, batch_size, shuffle)
+
+
+def in_memory(rows: Rows) -> InMemory:
+    """The rows carried to the device, once."""
+    if rows.numbers is None:
+        return InMemory(jax.tree.map(_owned, rows.data))
+    return InMemory(jax.device_put(jax.tree.map(lambda a: np.asarray(a)[rows.numbers], rows.data)))
+
+
+def _owned(a: np.ndarray | jax.Array) -> jax.Array:
+    """a on the device; copied where its owner could write to it, since a CPU may use memory where it lies."""
+    return jnp.array(a) if isinstance(a, np.ndarray) and a.flags.writeable else jax.device_put(a)
+
+
+@dataclasses.dataclass(frozen=True)
+class Streamed:
+    """Rows that are read as they are needed, so that there may be more of them than memory.
+
+    chunk_bytes   of the inputs in a chunk, at most; a chunk is a run of whole batches, one at least
+
+    While the device works through one chunk, the next is read: JAX returns before the work is done.
+    """
+
+    rows: Rows
+    chunk_bytes: int = CHUNK_BYTES
+
+    def epoch(
+        self, model: Model, optimizer: Optimizer, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
+    ) -> tuple[TrainState, Metrics]:
+        x, parts, train = self.rows.data.x, [], self._program()
+        row_bytes = max(1, x.itemsize * int(np.prod(x.shape[1:])))
+        at_once = max(1, self.chunk_bytes // (row_bytes * min(batch_size, len(self.rows))))
+        for chunk in self._chunks(state, batch_size, shuffle, at_once):
+            state, metrics = train(model, optimizer, state, chunk)
+            parts.append(metrics)
+        return state, mean_metrics(jax.tree.map(lambda *m: jnp.concatenate(m), *parts))
+
+    def measure(self, model: Model, state: TrainState, batch_size: int = 1000) -> Metrics:
+        n = len(self.rows)
+        size, parts = min(batch_size, n), []
+        for first in range(0, n, size):
+            start = min(first, n - size)
+            x, y, weights = self.rows.take(np.arange(start, start + size))
+            new = np.arange(start, start + size) >= first  # the last slice overlaps: rows already counted weigh 0
+            part = Batch(x, y, only(new, weights))
+            parts.append(evaluate(model, state.params, part, batch_size=size, step=state.step))
+        return mean_metrics(jax.tree.map(lambda *m: jnp.stack(m), *parts))
+
+    def batches(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> Iterator[Batch]:
+        return self._chunks(state, batch_size, shuffle, at_once=1)
+
+    def _chunks(
+        self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None, at_once: int
+    ) -> Iterator[Batch]:
+        return stacked(self.rows, *planned(self.rows, shuffle, state.step, batch_size), at_once)
+
+    def _program(self) -> Compiled:
+        return train_batches
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OnMesh(Streamed):
+    """Rows streamed to many devices: each batch is split across them, (S, B, ...) along B.
+
+    B is the next multiple of the mesh's size, the padding rows weigh 0, and each process reads the rows of its own
+    devices only.
+    """
+
+    mesh: Mesh
+
+    def _chunks(
+        self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None, at_once: int
+    ) -> Iterator[Batch]:
+        places, real = _padded(*planned(self.rows, shuffle, state.step, batch_size), self.mesh.size)
+        own = _own_columns(self.mesh, places.shape)
+        for part in stacked(self.rows, places[:, own], None if real is None else real[:, own], at_once):
+            yield jax.tree.map(lambda a: _split(a, self.mesh, places.shape[1]), part)
+
+    def _program(self) -> Compiled:
+        return _on_mesh(self.mesh)
+
+
+def data_mesh() -> Mesh:
+    """All devices of all processes in one row, for `fit(..., mesh=)`: each takes an equal part of every batch."""
+    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+
+
+def replicated(state: TrainState, mesh: Mesh) -> TrainState:
+    """The state with a copy on every device of the mesh; what is split across several processes already stays."""
+
+    def copies(a: jax.Array) -> jax.Array:
+        if jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(copies(jax.random.key_data(a)), impl=jax.random.key_impl(a))
+        if isinstance(a, jax.Array) and not a.is_fully_addressable:
+            return a
+        return jax.make_array_from_process_local_data(NamedSharding(mesh, PartitionSpec()), np.asarray(a))
+
+    return jax.tree.map(copies, state)
+
+
+@cache
+def _on_mesh(mesh: Mesh) -> Compiled:
+    """train_batches with results on every device. Nothing in it says how: XLA puts the sum over devices where the
+    hand-derived backward sums over rows."""
+    return jax.jit(train_batches, out_shardings=NamedSharding(mesh, PartitionSpec()))
+
+
+def _padded(places: np.ndarray, real: np.ndarray | None, multiple: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """A plan (S, B) with columns of padding rows, so that B is a multiple."""
+    more = -places.shape[1] % multiple
+    if more == 0:
+        return places, real
+    real = np.ones(places.shape, bool) if real is None else real
+    return np.pad(places, ((0, 0), (0, more)), "edge"), np.pad(real, ((0, 0), (0, more)))
+
+
+def _own_columns(mesh: Mesh, shape: tuple[int, ...]) -> np.ndarray:
+    """Which columns of (S, B) this process's devices work on."""
+    slices = _along_rows(mesh).addressable_devices_indices_map(shape).values()
+    return np.unique(np.concatenate([np.arange(shape[1])[index[1]] for index in slices if index is not None]))
+
+
+def _split(a: np.ndarray, mesh: Mesh, size: int) -> jax.Array:
+    """A global array (S, size, ...) of which this process has its columns."""
+    return jax.make_array_from_process_local_data(_along_rows(mesh), a, (a.shape[0], size, *a.shape[2:]))
+
+
+def _along_rows(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, PartitionSpec(None, mesh.axis_names[0]))

@@ -1,0 +1,92 @@
+"""What a run is between two steps, and what is measured of it."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, PRNGKeyArray
+
+from fnnet._jit import jit
+from fnnet._spec import at_least_float32
+from fnnet._xla.threefry import quick
+from fnnet.model import Model, init
+from fnnet.protocols import Optimizer
+
+
+class TrainState(NamedTuple):
+    """What the next step needs, and nothing else.
+
+    params     of the network
+    opt_state  of the optimizer
+    step       () int32, the number of updates so far
+    key        of the run's noise: step t draws from fold_in(key, t)
+    """
+
+    params: Any
+    opt_state: Any
+    step: Any
+    key: Any
+
+
+class Metrics(NamedTuple):
+    """What was measured over some rows, each () or one entry an epoch, in float32 or better.
+
+    loss      weighted mean loss plus penalty
+    accuracy  weighted share of rows that the loss calls correct; None for losses without `correct`
+    weight    sum of the rows' weights (their number, without weights): what it takes to average further
+    """
+
+    loss: Any
+    accuracy: Any
+    weight: Any
+
+
+class History(NamedTuple):
+    """Metrics of every epoch, (epochs,), and what `fit` remembers between epochs.
+
+    training     while training: means over the epoch's batches, each before its update
+    validation   on validation data after each epoch; None without
+    measured     on training rows after each epoch; None unless `fit` was asked for it
+    stopping, plateau   the memories of EarlyStopping and ReduceOnPlateau, from which `fit(..., history=)` goes on
+    last         TrainState after the last epoch, where early stopping gives an earlier one back; else None
+    """
+
+    training: Metrics
+    validation: Metrics | Any  # None without; Any, so that those who asked for it need no check
+    measured: Metrics | Any = None
+    stopping: Any = None
+    plateau: Any = None
+    last: TrainState | None = None
+
+
+@jit("dtype")
+def init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: Any = jnp.float32) -> TrainState:
+    """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise."""
+    params_key, noise_key = jax.random.split(quick(key))
+    noise_key = jax.random.wrap_key_data(jax.random.key_data(noise_key), impl=jax.random.key_impl(key))
+    params = init(model, params_key, dtype)
+    return TrainState(params, optimizer.init(trainable(params)), jnp.zeros((), jnp.int32), noise_key)
+
+
+def trainable(tree: Any) -> Any:
+    """What an optimizer sees: floating leaves, in float32 or better; None in place of integers.
+
+    In bfloat16, beta2 = 0.999 would be 1 and small updates would not add up.
+    """
+
+    def wide(a: Array) -> Array | None:
+        return a.astype(at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else None
+
+    return jax.tree.map(wide, tree)
+
+
+def all_finite(tree: Any) -> Bool[Array, ""]:
+    """Whether no number of a floating array is NaN or infinite, ()."""
+    finite = [jnp.isfinite(a).all() for a in floating_leaves(tree).values()]
+    return jnp.stack(finite).all() if finite else jnp.bool_(True)
+
+
+def floating_leaves(tree: Any) -> dict[str, Any]:
+    """Path of a leaf, as Python writes it, -> the leaf; those that are floating."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(k): a for k, a in leaves if jnp.issubdtype(jnp.result_type(a), jnp.floating)}
