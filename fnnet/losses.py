@@ -4,6 +4,7 @@
     loss.backward(residuals, dper_example) -> doutputs
     loss.predict(outputs)                  -> probabilities or values      the loss knows its link
     loss.correct(outputs, targets)         -> (B,) bool                    optional: what accuracy counts
+    loss.check_targets(targets, shape)                                     optional: raises for targets without meaning
 
 A loss is the sum over an example's outputs; the mean over examples is taken in `fnnet.backprop`, so
 dper_example holds their weights w_b / sum(w). Losses of probabilities take logits (the numbers before
@@ -15,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Num
 
 from fnnet._spec import Number, check_range, spec
@@ -42,6 +44,15 @@ class SoftmaxCrossEntropy:
     def check(self) -> None:
         """A share of the target."""
         check_range(self, "label_smoothing", low=0, high=1)
+
+    def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Raise ValueError for a class without an output (a row's outputs have this shape), or no probability."""
+        if targets.dtype.kind in "iu":
+            _check_within(
+                targets, 0, shape[-1] - 1, f"classes 0 to {shape[-1] - 1} for the network's {shape[-1]} outputs"
+            )
+        else:
+            _check_within(targets, 0, 1, "probabilities from 0 to 1")
 
     def forward(
         self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]
@@ -98,6 +109,10 @@ class SigmoidBinaryCrossEntropy:
     outputs   (B, O) logits
     targets   (B, O) of 0 and 1, or probabilities between them
     """
+
+    def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Raise ValueError for what is no probability: labels -1 and 1, say, would drive the loss below 0."""
+        _check_within(targets, 0, 1, "targets from 0 to 1 (labels 0 and 1, or probabilities)")
 
     def forward(self, logits: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, tuple]:
         """l = sum_o t log(1 + e^-z) + (1 - t) log(1 + e^z).
@@ -193,6 +208,10 @@ class Poisson:
     outputs (B, O) are log rates, targets (B, O) counts.
     """
 
+    def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Raise ValueError for a count below 0."""
+        _check_within(targets, 0, np.inf, "counts of 0 or more")
+
     def forward(
         self, log_rates: Outputs, targets: Num[Array, "B *outputs"]
     ) -> tuple[PerExample, tuple[Outputs, Outputs]]:
@@ -243,3 +262,9 @@ def _like(loss: str, outputs: Array, targets: Array) -> Array:
             hint = "; write y[:, None]" if count == 1 else classes
         raise ValueError(f"{loss}: expected targets of shape {outputs.shape}, got {targets.shape}{hint}")
     return targets.astype(outputs.dtype)
+
+
+def _check_within(targets: np.ndarray, low: float | int, high: float | int, expected: str) -> None:
+    """NaN passes: the run that it spoils names its row."""
+    if ((targets < low) | (targets > high)).any():
+        raise ValueError(f"expected {expected}, got {np.nanmin(targets)} to {np.nanmax(targets)}")

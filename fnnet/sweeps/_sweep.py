@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PRNGKeyArray
 
+from fnnet._values import checked_batch
 from fnnet.model import init
 from fnnet.protocols import Batch
 from fnnet.sweeps.devices import Way, choose, fastest, worthwhile
@@ -18,7 +19,6 @@ from fnnet.sweeps.program import Program, Run, Shared, advance, start
 from fnnet.sweeps.results import Results, join
 from fnnet.sweeps.space import Alike, Configuration, Point, by_structure, differ
 from fnnet.training.progress import epochs_bar
-from fnnet.training.rows import check_classes
 from fnnet.training.state import History
 from fnnet.training.stopping import EarlyStopping
 
@@ -178,7 +178,7 @@ def _check_classes(alike: Alike, data: Batch, validation: Batch | None, options:
     params = jax.tree.map(lambda p: np.zeros(p.shape, p.dtype), shapes)
     for name, rows in (("data", data), ("validation", validation)):
         if rows is not None:
-            check_classes("sweep", c.model, params, rows, name)
+            checked_batch("sweep", c.model, params, rows, name)
 
 
 def _words(points: int, options: Options, mesh: Mesh) -> str:

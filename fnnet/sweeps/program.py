@@ -20,7 +20,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, UInt32
 from fnnet._spec import at_least_float32, parameter_dtype
 from fnnet.protocols import Batch
 from fnnet.sweeps.space import Configuration
-from fnnet.training.epochs import evaluate, train_epoch
+from fnnet.training.epochs import measured, train_epoch
 from fnnet.training.state import History, Metrics, TrainState, all_finite, init_state
 from fnnet.training.stopping import EarlyStopping
 
@@ -153,16 +153,16 @@ def _epochs(program: Program, shared: Shared, swept: tuple, run: Run, first: Any
         )
         validation = None
         if shared.validation is not None:
-            validation = evaluate(c.model, state.params, shared.validation, step=state.step)
-        measured = History(training._replace(weight=None), validation and validation._replace(weight=None))
-        good = run.running & all_finite((state.params, measured))
+            validation = measured(c.model, state.params, shared.validation, step=state.step)
+        figures = History(training._replace(weight=None), validation and validation._replace(weight=None))
+        good = run.running & all_finite((state.params, figures))
         run = _after(program, run, state, good)
         if shared.early_stopping is not None:
-            shown = jax.tree.map(lambda m: jnp.where(good, m, jnp.nan), measured.validation)
+            shown = jax.tree.map(lambda m: jnp.where(good, m, jnp.nan), figures.validation)
             kept = run.params if program.keep else None
             stopping = shared.early_stopping.after(run.stopping, kept, shown, first + i + 1)
             run = run._replace(running=run.running & ~shared.early_stopping.is_over(stopping), stopping=stopping)
-        return run, jax.tree.map(lambda curve, now: curve.at[i].set(jnp.where(good, now, jnp.nan)), history, measured)
+        return run, jax.tree.map(lambda curve, now: curve.at[i].set(jnp.where(good, now, jnp.nan)), history, figures)
 
     unknown = jnp.full((program.buffer,), jnp.nan, at_least_float32(parameter_dtype(run.params)))
     metrics = Metrics(unknown, unknown if hasattr(c.model.loss, "correct") else None, None)

@@ -15,7 +15,7 @@ and `fit`, the shell around an epoch: progress, early stopping, data from disk o
     nonfinite  the first number that is not finite  _fit       the shell
 """
 
-from fnnet.training._fit import NonFiniteError, fit
+from fnnet.training._fit import Interrupted, NonFiniteError, fit
 from fnnet.training.epochs import evaluate, train, train_epoch
 from fnnet.training.nonfinite import Culprit
 from fnnet.training.sources import data_mesh
@@ -27,6 +27,7 @@ __all__ = [
     "Culprit",
     "EarlyStopping",
     "History",
+    "Interrupted",
     "Metrics",
     "NonFiniteError",
     "ReduceOnPlateau",

@@ -5,7 +5,6 @@ state, history = fit(model, optimizer, state, data, epochs=20, batch_size=128, s
 state, history = fit(model, optimizer, state, data, ..., history=history)      # goes on, bit for bit
 """
 
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,19 +15,30 @@ from jax.sharding import AxisType, Mesh
 from jaxtyping import Num, PRNGKeyArray
 
 from fnnet._spec import Number, at_least_float32, parameter_dtype
+from fnnet._values import checked_batch
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
-from fnnet.training.epochs import check_rows
 from fnnet.training.nonfinite import Culprit, find_culprit
 from fnnet.training.progress import epochs_bar
-from fnnet.training.rows import check_classes, split_off, with_class_weights
+from fnnet.training.rows import split_off, with_class_weights
 from fnnet.training.sources import Source, replicated, source_of
-from fnnet.training.state import History, Metrics, TrainState, all_finite
-from fnnet.training.stopping import EarlyStopping, ReduceOnPlateau, scaled
+from fnnet.training.state import History, Metrics, TrainState, all_finite, check_kinds, trainable
+from fnnet.training.stopping import EarlyStopping, ReduceOnPlateau, check_monitor, scaled
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what the last whole epoch left: `fit(..., state, ..., history=history)` goes on from there.
+
+    state, history   what `fit` would have returned
+    """
+
+    def __init__(self, message: str, state: TrainState, history: History):
+        super().__init__(message)
+        self.state, self.history = state, history
 
 
 class NonFiniteError(ArithmeticError):
-    """The loss or a parameter became NaN or infinite.
+    """The loss or a parameter became NaN or infinite, or no validation loss was ever finite.
 
     epoch    in which epoch, from 1
     state    the TrainState that the epoch began with
@@ -77,21 +87,26 @@ def fit(
     on_epoch    called after every epoch with the state and the History so far
 
     Returns the state and the History of all epochs as NumPy arrays. With early stopping it is the best epoch's state;
-    to go on, pass that or `history.last`. Ctrl-C ends training with what the last whole epoch left.
+    to go on, pass that or `history.last`.
 
     Data is moved to the device once. Where `data.x` is a np.memmap, rows are read as they are needed instead, so that
     the data may be larger than memory; the bits are the same.
 
-    Raises ImportError if a bar is asked for and tqdm is missing; ValueError for settings that do not fit together,
-    and for classes that the network has no output for; TypeError for parameters in place of a state, or data that
-    are no Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not finite.
+    data        a Batch; lists, DataFrames and Series in it are converted, values are checked (see `fnnet._values`)
+
+    Raises ImportError if a bar is asked for and tqdm is missing; ValueError for settings that do not fit together, for
+    targets that the loss cannot mean and for weights that are none; TypeError for parameters in place of a state, or
+    data that are no Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not
+    finite; Interrupted (a KeyboardInterrupt) on Ctrl-C, which carries what the last whole epoch left.
     """
-    _check_kinds(state, data, validation)
-    _check_settings(epochs, validation, early_stopping, plateau, measure_training, mesh)
+    _check_state(model, optimizer, state)
+    _check_settings(model, epochs, validation, early_stopping, plateau, measure_training, mesh)
+    data = checked_batch("fit", model, state.params, data)
+    if validation is not None and not isinstance(validation, int | float):
+        validation = checked_batch("fit", model, state.params, validation, "validation")
+    if data.weights is not None and not np.any(data.weights):
+        raise ValueError("fit: expected a row of data with a weight above 0, got none")
     rows, held_out = split_off(data, validation, shuffle)
-    check_classes("fit", model, state.params, rows.data, "data")
-    if held_out is not None:
-        check_classes("fit", model, state.params, held_out.data, "validation")
     weighted = rows if class_weights is None else with_class_weights(rows, class_weights)
     watched = None if held_out is None else source_of(held_out)
     measured = None if measure_training is None else source_of(rows.first(measure_training))
@@ -109,11 +124,17 @@ def fit(
                 bar.update()
                 if on_epoch is not None:
                     on_epoch(*run)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
             done = len(run.history.training.loss) - len(start.history.training.loss)
-            print(f"fit: Ctrl-C after {done} of {epochs} epochs; training ends with what they left", file=sys.stderr)
-    best = run.history.stopping
-    return (run.state if best is None else best.best), run.history
+            message = f"fit: Ctrl-C after {done} of {epochs} epochs; `state` and `history` are what they left"
+            raise Interrupted(message, _result(run), run.history) from interrupt
+    if early_stopping is not None and run.history.stopping.epoch == 0:
+        raise _never_finite(run)
+    return _result(run), run.history
+
+
+def _result(run: "_Run") -> TrainState:
+    return run.state if run.history.stopping is None else run.history.stopping.best
 
 
 class _Job(NamedTuple):
@@ -216,20 +237,35 @@ def _non_finite(job: _Job, optimizer: Optimizer, before: _Run, training: Metrics
     )
 
 
-def _check_kinds(state: Any, data: Any, validation: Any) -> None:
+def _never_finite(run: _Run) -> NonFiniteError:
+    losses = run.history.validation.loss
+    return NonFiniteError(
+        f"fit: the validation loss was never a finite number in {len(losses)} epochs (the last is {losses[-1]}), so "
+        f"that no epoch is the best; look for NaN or huge numbers in the validation data",
+        len(losses),
+        run.state,
+        run.history,
+        None,
+    )
+
+
+def _check_state(model: Model, optimizer: Optimizer, state: TrainState) -> None:
+    check_kinds("fit", model, optimizer)
     if not isinstance(state, TrainState):
         raise TypeError(
             f"fit: expected state to be a TrainState, got {type(state).__name__}; start with "
             f"fnnet.init_state(model, optimizer, key)"
         )
-    if not isinstance(data, Batch):
-        raise TypeError(f"fit: expected data to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
-    for batch in (data, validation):
-        if isinstance(batch, Batch):
-            check_rows(batch)
+    fresh = jax.eval_shape(optimizer.init, trainable(state.params))
+    if jax.tree.map(jnp.shape, fresh) != jax.tree.map(jnp.shape, state.opt_state):
+        raise ValueError(
+            f"fit: expected the state of {optimizer!r} in state.opt_state, got that of another optimizer; start with "
+            f"fnnet.init_state(model, optimizer, key), or keep its params: state._replace(params=...)"
+        )
 
 
 def _check_settings(
+    model: Model,
     epochs: int,
     validation: Any,
     early_stopping: EarlyStopping | None,
@@ -237,13 +273,15 @@ def _check_settings(
     measure_training: int | None,
     mesh: Mesh | None,
 ) -> None:
-    if not isinstance(epochs, int) or epochs < 1:
+    if not isinstance(epochs, int | np.integer) or epochs < 1:
         raise ValueError(f"fit: expected epochs to be an int of 1 or more, got {epochs!r}")
     for rule in (early_stopping, plateau):
         if rule is not None and validation is None:
             raise ValueError(
                 f"fit: {type(rule).__name__} looks at validation data; pass validation, a Batch or a fraction"
             )
+        if rule is not None:
+            check_monitor("fit", rule, model.loss)
     if measure_training is not None and (type(measure_training) is not int or measure_training < 1):
         raise ValueError(f"fit: expected measure_training to be a number of rows, 1 or more, got {measure_training!r}")
     if mesh is not None and (mesh.devices.ndim != 1 or mesh.axis_types != (AxisType.Auto,)):

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from fnnet._jit import jit
 from fnnet._spec import as_numbers, at_step, parameter_dtype
+from fnnet._values import checked_batch
 from fnnet._xla.shuffling import at, shuffled
 from fnnet._xla.threefry import quick
 from fnnet.model import Model, masked, mean_weights, prepare, value_of
@@ -48,7 +49,6 @@ def train_epoch(
     return _epoch(model, optimizer, state, data, batch_size, shuffle, slice(start, stop))
 
 
-@jit("batch_size")
 def evaluate(
     model: Model,
     params: Params,
@@ -59,8 +59,18 @@ def evaluate(
 ) -> Metrics:
     """Metrics over every row of data, at fixed parameters, without dropout; batch_size bounds the memory.
 
+    data   a Batch; lists, DataFrames and Series in it are converted
     step   what schedules in the model are read at; only needed where there are any
+
+    Raises ValueError for targets that the loss cannot mean, and for weights that are none; under somebody's `jit` only
+    shapes are checked.
     """
+    return measured(model, params, checked_batch("evaluate", model, params, data), batch_size=batch_size, step=step)
+
+
+@jit("batch_size")
+def measured(model: Model, params: Params, data: Batch, *, batch_size: int = 1000, step: Any = None) -> Metrics:
+    """`evaluate`, compiled, of data that were checked before."""
     return _evaluate(model, params, data, batch_size, step)
 
 
@@ -76,7 +86,14 @@ def train(
     shuffle: PRNGKeyArray | None,
     validation: Batch | None = None,
 ) -> tuple[TrainState, History]:
-    """A whole run as one pure program: jit it, vmap it. Validation data is measured after every epoch."""
+    """A whole run as one pure program: jit it, vmap it. Validation data is measured after every epoch.
+
+    Shapes are checked, values are not: `fit` refuses targets and weights that mean nothing, here they train on.
+    """
+    if validation is not None and not isinstance(validation, Batch):
+        raise TypeError(
+            f"train: expected validation to be a Batch, got {type(validation).__name__}; `fit` holds out a fraction"
+        )
 
     def epoch(state: TrainState, _: None) -> tuple[TrainState, History]:
         state, training = _epoch(model, optimizer, state, data, batch_size, shuffle, slice(None))
@@ -133,8 +150,8 @@ def plan(
     shuffle: PRNGKeyArray | None, step: Int[Array, ""], n: int, batch_size: int
 ) -> tuple[Int[Array, "S B"], Bool[Array, "S B"] | None]:
     """Row numbers of every batch of the epoch that `step` lies in, and which are real, no padding rows (None: all)."""
-    if batch_size < 1 or n < 1:
-        raise ValueError(f"expected at least one row and a batch_size above 0, got {n} rows, batch_size {batch_size}")
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1 or n < 1:
+        raise ValueError(f"expected rows and an int above 0 as batch_size, got {n} rows, batch_size {batch_size!r}")
     size = min(batch_size, n)
     steps = -(-n // size)
     rows = jnp.arange(n, dtype=jnp.int32)
@@ -157,8 +174,10 @@ def take(data: Batch, rows: Int[Array, "B"], real: Bool[Array, "B"] | None) -> B
 def _evaluate(model: Model, params: Params, data: Batch, batch_size: int, step: Any) -> Metrics:
     data = _whole(data)
     dtype, n = parameter_dtype(params, data.x), data.x.shape[0]
-    if batch_size < 1 or n < 1:
-        raise ValueError(f"evaluate: expected rows and a batch_size above 0, got {n} rows, batch_size {batch_size}")
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1 or n < 1:
+        raise ValueError(
+            f"evaluate: expected rows and an int above 0 as batch_size, got {n} rows, batch_size {batch_size!r}"
+        )
     model = as_numbers(model, dtype, "evaluate") if step is None else at_step(model, step, dtype)
     size = min(batch_size, n)
 

@@ -23,17 +23,19 @@ class Culprit(NamedTuple):
     tensor  its name: "x", "y of layer 2 Exp", "gradient of params[0].w", "params[0].w after the update"
     entry   where in it, the first in row-major order
     value   that stands there
+    row     of the data set, where the tensor is the batch's x or y; else None
     """
 
     step: int
     tensor: str
     entry: tuple[int, ...]
     value: float
+    row: int | None = None
 
     def __str__(self) -> str:
-        return (
-            f"in step {self.step}, the first tensor that is not finite is {self.tensor}: {self.value} at {self.entry}"
-        )
+        found = f"the first tensor that is not finite is {self.tensor}: {self.value} at {self.entry}"
+        origin = "" if self.row is None else f", from row {self.row} of the data"
+        return f"in step {self.step}, {found}{origin}"
 
 
 def find_culprit(
@@ -48,18 +50,19 @@ def find_culprit(
 
     Within the first bad step the order is that of computing: batch, parameters, forward, loss, backward, update.
     """
-    for stacked in source.batches(state, batch_size, shuffle):
+    numbers = source.numbers(state, batch_size, shuffle)
+    for stacked, rows in zip(source.batches(state, batch_size, shuffle), numbers, strict=True):
         after, metrics = train_batches(model, optimizer, state, stacked)
         if not all_finite((state.params, metrics.loss, after.params, after.opt_state)):
             batch = Batch(*jax.tree.map(lambda a: a[0], tuple(stacked)))
             named = _in_order(model, state, batch, after)
-            return next((_culprit(int(state.step), *pair) for pair in named if not all_finite(pair[1])), None)
+            return next((_culprit(int(state.step), *pair, rows) for pair in named if not all_finite(pair[1])), None)
         state = after
     return None
 
 
 def _in_order(model: Model, state: TrainState, batch: Batch, after: TrainState) -> Iterator[tuple[str, Any]]:
-    """Every tensor of a step by name, in the order in which the step comes by it."""
+    """Every tensor of a step by name, in the order in which the step computes them."""
     yield from (("x", batch.x), ("y", batch.y))
     yield from _named("params", state.params)
     dtype = parameter_dtype(state.params, batch.x)
@@ -80,7 +83,7 @@ def _named(prefix: str, tree: Any) -> Iterator[tuple[str, Any]]:
     return ((f"{prefix}{name}", a) for name, a in floating_leaves(tree).items())
 
 
-def _culprit(step: int, name: str, tensor: Any) -> Culprit:
+def _culprit(step: int, name: str, tensor: Any, rows: np.ndarray) -> Culprit:
     a = np.asarray(tensor)
     entry = tuple(int(i) for i in np.argwhere(~np.isfinite(a.astype(np.float64)))[0])
-    return Culprit(step, name, entry, float(a[entry]))
+    return Culprit(step, name, entry, float(a[entry]), int(rows[entry[0]]) if name in ("x", "y") else None)

@@ -6,17 +6,17 @@ from functools import cached_property
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from fnnet._jit import jit
-from fnnet._spec import at_step, parameter_dtype
+from fnnet._values import narrowed
 from fnnet.datasets.split import split_rows
-from fnnet.losses import SoftmaxCrossEntropy
-from fnnet.model import Model, forward
-from fnnet.protocols import Batch, Params
+from fnnet.protocols import Batch
 from fnnet.training.epochs import plan
+
+PART_BYTES = 2**20
+"""How much is read from a file at a time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +50,7 @@ class Rows:
         weights = None if self.data.weights is None else np.asarray(self.data.weights)[numbers]
         if weights is not None:
             numbers = np.where(weights != 0, numbers, self._stand_in)
-        sorting = np.argsort(numbers, kind="stable")
-        back = np.empty_like(sorting)
-        back[sorting] = np.arange(len(numbers))
-        x, y = (np.asarray(a[numbers[sorting]])[back] for a in self.data[:2])
-        return Batch(x, y, weights)
+        return Batch(_read(self.data.x, numbers, "x"), _read(self.data.y, numbers, "y"), weights)
 
     @cached_property
     def _stand_in(self) -> int:
@@ -64,6 +60,17 @@ class Rows:
         if counting.size == 0:
             raise ValueError("expected a row with a weight above 0")
         return int(counting[0]) if self.numbers is None else int(self.numbers[counting[0]])
+
+
+def _read(array: np.ndarray, numbers: np.ndarray, name: str) -> np.ndarray:
+    """array[numbers], a part at a time in the order in which rows lie, so that nothing is held twice."""
+    rows = np.empty((len(numbers), *array.shape[1:]), array.dtype.newbyteorder("="))
+    sorting = np.argsort(numbers, kind="stable")
+    at_once = max(1, PART_BYTES // max(1, rows[:1].nbytes))
+    for start in range(0, len(numbers), at_once):
+        part = sorting[start : start + at_once]
+        rows[part] = array[numbers[part]]
+    return narrowed(f"fit: {name}", rows)
 
 
 def planned(
@@ -121,20 +128,3 @@ def with_class_weights(rows: Rows, class_weights: Any) -> Rows:
         raise ValueError(f"fit: expected a class weight for classes {y.min()} to {y.max()}, got {len(w)} weights")
     weights = w[y] if rows.data.weights is None else w[y] * np.asarray(rows.data.weights, np.float32)
     return dataclasses.replace(rows, data=rows.data._replace(weights=weights))
-
-
-def check_classes(caller: str, model: Model, params: Params, data: Batch, name: str) -> None:
-    """Raise ValueError where a class has no output: inside the compiled program it could only become NaN."""
-    y = np.asarray(data.y)
-    if not isinstance(model.loss, SoftmaxCrossEntropy) or not np.issubdtype(y.dtype, np.integer) or y.size == 0:
-        return
-    at_zero = jnp.zeros((1, *model.input_shape), jnp.asarray(data.x[:1]).dtype)
-    network = dataclasses.replace(model, loss=SoftmaxCrossEntropy(), penalty=None)
-    dtype = parameter_dtype(params)
-    count = jax.eval_shape(lambda: forward(at_step(network, 0, dtype), params, at_zero)).shape[-1]
-    counted = y if data.weights is None else y[np.asarray(data.weights) != 0]
-    if counted.size and not 0 <= counted.min() <= counted.max() < count:
-        raise ValueError(
-            f"{caller}: expected classes 0 to {count - 1} in {name}, for the network's {count} outputs, "
-            f"got {counted.min()} to {counted.max()}"
-        )

@@ -18,7 +18,7 @@ from jaxtyping import PRNGKeyArray
 from fnnet._jit import Compiled
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
-from fnnet.training.epochs import evaluate, train_epoch
+from fnnet.training.epochs import measured, train_epoch
 from fnnet.training.rows import Rows, only, planned, stacked
 from fnnet.training.state import Metrics, TrainState
 from fnnet.training.steps import mean_metrics, train_batches
@@ -45,6 +45,10 @@ class Source(Protocol):
         """The batches of the epoch that `state` begins, one by one, every array (1, B, ...)."""
         ...
 
+    def numbers(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> np.ndarray:
+        """(S, B): which row of the data set stands where in these batches."""
+        ...
+
 
 def source_of(rows: Rows, mesh: Mesh | None = None) -> Source:
     """Where these rows are trained on: in a file that stays there, on the mesh, or else on the device."""
@@ -58,6 +62,7 @@ class InMemory:
     """Rows on the device; an epoch is one program."""
 
     data: Batch
+    rows: Rows
 
     def epoch(
         self, model: Model, optimizer: Optimizer, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
@@ -65,17 +70,20 @@ class InMemory:
         return train_epoch(model, optimizer, state, self.data, batch_size=batch_size, shuffle=shuffle)
 
     def measure(self, model: Model, state: TrainState) -> Metrics:
-        return evaluate(model, state.params, self.data, step=state.step)
+        return measured(model, state.params, self.data, step=state.step)
 
     def batches(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> Iterator[Batch]:
-        return Streamed(Rows(self.data).on_host()).batches(state, batch_size, shuffle)
+        return Streamed(self.rows.on_host()).batches(state, batch_size, shuffle)
+
+    def numbers(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> np.ndarray:
+        return Streamed(self.rows).numbers(state, batch_size, shuffle)
 
 
 def in_memory(rows: Rows) -> InMemory:
     """The rows carried to the device, once."""
     if rows.numbers is None:
-        return InMemory(jax.tree.map(_owned, rows.data))
-    return InMemory(jax.device_put(jax.tree.map(lambda a: np.asarray(a)[rows.numbers], rows.data)))
+        return InMemory(jax.tree.map(_owned, rows.data), rows)
+    return InMemory(jax.device_put(jax.tree.map(lambda a: np.asarray(a)[rows.numbers], rows.data)), rows)
 
 
 def _owned(a: np.ndarray | jax.Array) -> jax.Array:
@@ -114,7 +122,7 @@ class Streamed:
             x, y, weights = self.rows.take(np.arange(start, start + size))
             new = np.arange(start, start + size) >= first  # the last slice overlaps: rows already counted weigh 0
             part = Batch(x, y, only(new, weights))
-            parts.append(evaluate(model, state.params, part, batch_size=size, step=state.step))
+            parts.append(measured(model, state.params, part, batch_size=size, step=state.step))
         return mean_metrics(jax.tree.map(lambda *m: jnp.stack(m), *parts))
 
     def batches(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> Iterator[Batch]:
@@ -123,7 +131,16 @@ class Streamed:
     def _chunks(
         self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None, at_once: int
     ) -> Iterator[Batch]:
-        return stacked(self.rows, *planned(self.rows, shuffle, state.step, batch_size), at_once)
+        return stacked(self.rows, *self._plan(state, batch_size, shuffle), at_once)
+
+    def numbers(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> np.ndarray:
+        places, _ = self._plan(state, batch_size, shuffle)
+        return places if self.rows.numbers is None else self.rows.numbers[places]
+
+    def _plan(
+        self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        return planned(self.rows, shuffle, state.step, batch_size)
 
     def _program(self) -> Compiled:
         return train_batches
@@ -142,10 +159,16 @@ class OnMesh(Streamed):
     def _chunks(
         self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None, at_once: int
     ) -> Iterator[Batch]:
-        places, real = _padded(*planned(self.rows, shuffle, state.step, batch_size), self.mesh.size)
+        size = -(-min(batch_size, len(self.rows)) // self.mesh.size) * self.mesh.size
+        for part in super()._chunks(state, batch_size, shuffle, at_once):
+            yield jax.tree.map(lambda a: _split(a, self.mesh, size), part)
+
+    def _plan(
+        self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        places, real = _padded(*super()._plan(state, batch_size, shuffle), self.mesh.size)
         own = _own_columns(self.mesh, places.shape)
-        for part in stacked(self.rows, places[:, own], None if real is None else real[:, own], at_once):
-            yield jax.tree.map(lambda a: _split(a, self.mesh, places.shape[1]), part)
+        return places[:, own], None if real is None else real[:, own]
 
     def _program(self) -> Compiled:
         return _on_mesh(self.mesh)

@@ -10,7 +10,7 @@ from fnnet._jit import jit
 from fnnet._spec import at_least_float32
 from fnnet._xla.threefry import quick
 from fnnet.model import Model, init
-from fnnet.protocols import Optimizer
+from fnnet.protocols import Optimizer, is_spec_of
 
 
 class TrainState(NamedTuple):
@@ -59,9 +59,17 @@ class History(NamedTuple):
     last: TrainState | None = None
 
 
-@jit("dtype")
 def init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: Any = jnp.float32) -> TrainState:
-    """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise."""
+    """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise.
+
+    Raises TypeError where model or optimizer is no such spec.
+    """
+    check_kinds("init_state", model, optimizer)
+    return _init_state(model, optimizer, key, dtype)
+
+
+@jit("dtype")
+def _init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: Any) -> TrainState:
     params_key, noise_key = jax.random.split(quick(key))
     noise_key = jax.random.wrap_key_data(jax.random.key_data(noise_key), impl=jax.random.key_impl(key))
     params = init(model, params_key, dtype)
@@ -78,6 +86,17 @@ def trainable(tree: Any) -> Any:
         return a.astype(at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else None
 
     return jax.tree.map(wide, tree)
+
+
+def check_kinds(caller: str, model: Model, optimizer: Optimizer) -> None:
+    """Raise TypeError unless these are a Model and an optimizer, built with their settings."""
+    if not isinstance(model, Model):
+        raise TypeError(f"{caller}: expected model to be a Model such as fnnet.mlp((2, 4, 1)), got {model!r:.200}")
+    if not is_spec_of(optimizer, Optimizer):
+        raise TypeError(
+            f"{caller}: expected optimizer to be a spec with init and update such as fnnet.Adam(1e-3), got "
+            f"{optimizer!r:.200}; one of another library becomes a spec by a class of two methods under @fnnet.spec"
+        )
 
 
 def all_finite(tree: Any) -> Bool[Array, ""]:

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from fnnet._spec import Number, check_range, spec, static
-from fnnet.protocols import Optimizer
+from fnnet.protocols import Loss, Optimizer
 from fnnet.training.state import Metrics
 
 Monitor = Literal["loss", "accuracy"]
@@ -177,6 +177,12 @@ def _scaled(part: Any, by: Number) -> Any:
 def _score(monitor: Monitor, validation: Metrics) -> Any:
     """Lower is better."""
     return validation.loss if monitor == "loss" else -validation.accuracy
+
+
+def check_monitor(caller: str, rule: "EarlyStopping | ReduceOnPlateau", loss: Loss) -> None:
+    """Raise ValueError where the rule looks at an accuracy that the loss does not measure."""
+    if rule.monitor == "accuracy" and not hasattr(loss, "correct"):
+        raise ValueError(f'{caller}: {loss!r} has no accuracy to monitor; write {type(rule).__name__}(monitor="loss")')
 
 
 def _check_monitor(rule: Any) -> None:

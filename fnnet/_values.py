@@ -1,0 +1,143 @@
+"""What a person hands over, as arrays, checked while its values can be seen.
+
+`fit`, `sweep`, `evaluate` and `predict` come here before they call what is compiled; under somebody's `jit` there is
+nothing to see but shapes. A Batch itself converts nothing: it is a pytree.
+
+    arrays   lists, DataFrames and Series become NumPy arrays; what JAX would silently change is refused
+    values   targets that the loss can mean, weights of rows that are weights
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+from jax.dtypes import canonicalize_dtype
+
+from fnnet._spec import at_step, parameter_dtype
+from fnnet.model import Model, forward
+from fnnet.protocols import Batch, Params
+
+
+def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: str = "data") -> Batch:
+    """The data as arrays, once its rows, targets and weights are known to be such.
+
+    Raises TypeError for what is no Batch or holds no numbers, ValueError for numbers that mean nothing, both naming the
+    argument and what to do. Tracers pass.
+    """
+    if not isinstance(data, Batch):
+        raise TypeError(f"{caller}: expected {name} to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
+    parts = data._asdict().items()
+    data = Batch(*(None if part is None else as_array(caller, f"{name}.{field}", part) for field, part in parts))
+    rows = {field: np.shape(part)[:1] for field, part in data._asdict().items() if part is not None}
+    if len(set(rows.values())) > 1:
+        raise ValueError(f"{caller}: expected as many targets (and weights) as rows of x in {name}, got {rows}")
+    if any(isinstance(part, Tracer) for part in jax.tree.leaves((data, params))):
+        return data
+    if np.shape(data.x)[:1] == (0,):
+        raise ValueError(f"{caller}: expected rows in {name}, got none: x has shape {np.shape(data.x)}")
+    if data.weights is not None:
+        _check_weights(caller, f"{name}.weights", np.asarray(data.weights))
+    if hasattr(model.loss, "check_targets"):
+        counting = slice(None) if data.weights is None else np.asarray(data.weights) != 0
+        try:
+            model.loss.check_targets(np.asarray(data.y)[counting], _outputs(model, params, data.x).shape[1:])
+        except ValueError as error:
+            raise ValueError(f"{caller}: in {name}, {error}") from None
+    return data
+
+
+def as_array(caller: str, name: str, value: Any) -> Any:
+    """value as an array of numbers that JAX takes as they are; a tracer, a JAX array, a memory map are already."""
+    if isinstance(value, jax.Array):
+        return value
+    where = f"{caller}: {name}"
+    if hasattr(value, "to_numpy"):
+        value = _from_frame(where, value) if hasattr(value, "columns") else _from_column(where, value.name, value)
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.is_masked(value):
+            raise ValueError(f"{where}: expected no masked entries, got {np.ma.count_masked(value)}; fill or drop them")
+        value = value.data
+    try:
+        array = np.asanyarray(value)
+    except ValueError as error:
+        raise ValueError(f"{where}: expected rows of one shape, got {error}") from None
+    return narrowed(where, _numbers(where, array))
+
+
+def narrowed(where: str, array: np.ndarray) -> np.ndarray:
+    """64-bit integers as JAX computes with them: in 32 bits, unless 64 are switched on.
+
+    Raises ValueError for one that does not fit. A memory map is left alone: its rows are narrowed as they are read.
+    """
+    if array.dtype.kind not in "iu" or array.dtype.itemsize < 8 or canonicalize_dtype(array.dtype) == array.dtype:
+        return array
+    if isinstance(array, np.memmap):
+        return array
+    narrow = np.dtype(f"{array.dtype.kind}4")
+    limits = np.iinfo(narrow)
+    if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
+        raise ValueError(
+            f"{where}: expected integers from {limits.min} to {limits.max}, got {array.min()} to {array.max()}; pass "
+            f"floating numbers, or switch 64 bits on first: jax.config.update('jax_enable_x64', True)"
+        )
+    return array.astype(narrow)
+
+
+def _numbers(where: str, array: np.ndarray) -> np.ndarray:
+    """The array in the machine's byte order. Raises TypeError for what is no real number of at most 64 bits."""
+    if array.dtype.kind in "OUSMm":
+        found = next((type(entry).__name__ for entry in array.ravel() if not isinstance(entry, float | int)), "objects")
+        raise TypeError(
+            f"{where}: expected numbers, got {array.dtype} (such as {found}); encode categories as numbers first "
+            f"(fnnet.datasets.table does), or convert with .astype(float)"
+        )
+    if array.dtype.kind == "c" or (array.dtype.kind == "f" and array.dtype.itemsize > 8):
+        raise TypeError(f"{where}: expected real numbers of at most 64 bits, got {array.dtype}; convert with .astype")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _from_frame(where: str, frame: Any) -> np.ndarray:
+    """A DataFrame, (rows, columns)."""
+    columns = [_from_column(where, name, frame.iloc[:, i]) for i, name in enumerate(frame.columns)]
+    return np.stack(columns, axis=1) if columns else np.empty((len(frame), 0))
+
+
+def _from_column(where: str, name: Any, column: Any) -> np.ndarray:
+    """A Series, (rows,)."""
+    missing = np.flatnonzero(np.asarray(column.isna()))
+    if missing.size:
+        raise ValueError(
+            f"{where}: expected a number in every row of column {name!r}, got a missing value in row {missing[0]} "
+            f"({missing.size} in all); fill or drop them"
+        )
+    array = column.to_numpy()
+    if array.dtype.kind == "O":  # what pandas makes of its own nullable numbers
+        numeric = all(isinstance(entry, int | float | np.number) for entry in array)
+        array = array.astype(float) if numeric else array
+    if array.dtype.kind in "OUSMm":
+        raise TypeError(
+            f"{where}: expected numbers in column {name!r}, got {column.dtype} such as {array.ravel()[0]!r}; drop the "
+            f"column, or encode it (fnnet.datasets.table does)"
+        )
+    return array
+
+
+def _check_weights(caller: str, name: str, weights: np.ndarray) -> None:
+    if weights.ndim != 1:
+        raise ValueError(f"{caller}: expected {name} of shape (rows,), got {weights.shape}; write weights.ravel()")
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if wrong.size:
+        raise ValueError(
+            f"{caller}: expected {name} to be finite numbers of 0 or more, got {weights[wrong[0]]} in row {wrong[0]}"
+        )
+
+
+def _outputs(model: Model, params: Params, x: Any) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of the network's outputs for one row; nothing is computed."""
+    row = jax.ShapeDtypeStruct((1, *model.input_shape), canonicalize_dtype(x.dtype))
+    return jax.eval_shape(_forward, model, params, row)
+
+
+def _forward(model: Model, params: Params, x: jax.Array) -> jax.Array:
+    return forward(at_step(model, 0, parameter_dtype(params, x)), params, x)

@@ -1,0 +1,215 @@
+"""What a person hands over is converted or refused, with a word on what to do, before anything is computed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import fnnet
+from fnnet import Batch
+from fnnet._values import as_array
+from tests.helpers.bits import bits
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(24, 3)).astype(np.float32)
+CLASSES = RNG.integers(0, 2, 24).astype(np.int32)
+BINARY = CLASSES[:, None].astype(np.float32)
+MODEL = fnnet.mlp((3, 4, 2))
+OPTIMIZER = fnnet.Adam(0.01)
+
+
+def fitted(data, loss=None, **settings):
+    model = MODEL if loss is None else fnnet.mlp((3, 4, 1), loss=loss)
+    state = fnnet.init_state(model, OPTIMIZER, jax.random.key(0))
+    settings = {"epochs": 1, "batch_size": 8, "shuffle": jax.random.key(1), "progress": False} | settings
+    return fnnet.fit(model, OPTIMIZER, state, data, **settings)
+
+
+class Series:
+    """As much of a pandas Series as is asked of one."""
+
+    def __init__(self, values, name, missing=()):
+        self.values, self.name, self.dtype, self.missing = np.asarray(values), name, np.asarray(values).dtype, missing
+
+    def isna(self):
+        return np.isin(np.arange(len(self.values)), self.missing)
+
+    def to_numpy(self):
+        return self.values
+
+    def __len__(self):
+        return len(self.values)
+
+
+class Frame:
+    """As much of a pandas DataFrame."""
+
+    def __init__(self, **columns):
+        self.series = [column if isinstance(column, Series) else Series(column, n) for n, column in columns.items()]
+        self.columns = list(columns)
+        self.iloc = self
+
+    def __getitem__(self, index):
+        return self.series[index[1]]
+
+    def to_numpy(self):
+        return np.stack([s.values for s in self.series], 1)
+
+    def __len__(self):
+        return len(self.series[0])
+
+
+FRAME = Frame(a=X[:, 0], b=X[:, 1], c=X[:, 2])
+SAME = {
+    "lists": (X.tolist(), CLASSES.tolist()),
+    "tuples": (tuple(map(tuple, X.tolist())), tuple(CLASSES.tolist())),
+    "a frame and a series": (FRAME, Series(CLASSES.astype(np.int64), "label")),
+    "nothing masked": (np.ma.array(X), np.ma.array(CLASSES, mask=False)),
+    "another byte order": (X.astype(">f4"), CLASSES.astype(">i4")),
+    "64 bits": (X.astype(np.float64), CLASSES.astype(np.int64)),
+    "objects of pandas": (Frame(a=X[:, 0].astype(object), b=X[:, 1], c=X[:, 2]), CLASSES),
+    "JAX": (jnp.asarray(X), jnp.asarray(CLASSES)),
+}
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_what_means_the_same_trains_the_same(name):
+    expected, history = fitted(Batch(X, CLASSES), validation=Batch(X, CLASSES))
+    given = Batch(*SAME[name])
+    state, same = fitted(given, validation=given)
+    assert bits((state, same)) == bits((expected, history))
+    assert bits(fnnet.evaluate(MODEL, state.params, given)) == bits(
+        fnnet.evaluate(MODEL, state.params, Batch(X, CLASSES))
+    )
+
+
+REFUSED = {
+    "strings": (np.array(["a", "b"]), TypeError, "expected numbers, got <U1"),
+    "objects": (np.array([1.0, None], object), TypeError, r"got object \(such as NoneType\)"),
+    "dates": (np.array(["2020-01-01"], "M8[D]"), TypeError, "expected numbers, got datetime64"),
+    "complex": (np.ones(3, complex), TypeError, "expected real numbers of at most 64 bits"),
+    "longdouble": (np.ones(3, np.longdouble), TypeError, "expected real numbers of at most 64 bits"),
+    "masked": (np.ma.array([1.0, 2.0], mask=[False, True]), ValueError, "expected no masked entries, got 1"),
+    "ragged": ([[1.0], [1.0, 2.0]], ValueError, "expected rows of one shape"),
+    "large": (np.array([2**40]), ValueError, "expected integers from -2147483648 to 2147483647, got 1099511627776"),
+    "unsigned": (np.array([2**32], np.uint64), ValueError, "expected integers from 0 to 4294967295"),
+    "a missing value": (
+        Frame(age=Series([1.0, np.nan], "age", [1])),
+        ValueError,
+        "column 'age', got a missing .* row 1",
+    ),
+    "a text column": (Frame(name=["x", "y"]), TypeError, "expected numbers in column 'name', got <U1 such as"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_number_is_refused_by_name(name, untyped):
+    value, kind, message = REFUSED[name]
+    with pytest.raises(kind, match=rf"fit: data.x: .*{message}"):
+        as_array("fit", "data.x", value)
+
+
+def test_large_integers_are_computed_with_where_64_bits_are_on(float64):
+    assert as_array("fit", "x", np.array([2**40])).dtype == np.int64
+
+
+TARGETS = {
+    "-1 and 1": (fnnet.SigmoidBinaryCrossEntropy(), 2 * BINARY - 1, "expected targets from 0 to 1 .*, got -1.0 to 1.0"),
+    "0 and 2": (fnnet.SigmoidBinaryCrossEntropy(), 2 * BINARY, "expected targets from 0 to 1"),
+    "negative counts": (fnnet.Poisson(), -BINARY, "expected counts of 0 or more, got -1.0"),
+}
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("caller", ["fit", "validation", "evaluate"])
+def test_targets_without_a_meaning_are_refused(name, caller):
+    loss, targets, message = TARGETS[name]
+    good, bad = Batch(X, np.abs(BINARY)), Batch(X, targets)
+    model = fnnet.mlp((3, 4, 1), loss=loss)
+    call = {
+        "fit": lambda: fitted(bad, loss),
+        "validation": lambda: fitted(good, loss, validation=bad),
+        "evaluate": lambda: fnnet.evaluate(model, fnnet.init(model, jax.random.key(0)), bad),
+    }[caller]
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_targets_of_rows_that_do_not_count_are_not_looked_at():
+    weights = (np.arange(24) > 0).astype(np.float32)
+    targets = BINARY.copy()
+    targets[0] = 7
+    fitted(Batch(X, targets, weights), fnnet.SigmoidBinaryCrossEntropy())
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (np.ones((24, 1)), r"expected data.weights of shape \(rows,\), got \(24, 1\); write weights.ravel\(\)"),
+        (np.where(np.arange(24) == 5, -1.0, 1.0), "finite numbers of 0 or more, got -1.0 in row 5"),
+        (np.where(np.arange(24) == 5, np.nan, 1.0), "finite numbers of 0 or more, got nan in row 5"),
+        (np.ones(23), "as many targets"),
+        (np.zeros(24), "a row of data with a weight above 0"),
+        (np.ones(24, complex), "expected real numbers"),
+    ],
+)
+def test_weights_that_are_none_are_refused(weights, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        fitted(Batch(X, CLASSES, weights))
+
+
+def test_a_row_that_is_not_finite_is_named_as_it_stands_in_the_data():
+    x = X.copy()
+    x[17, 1] = np.nan
+    with pytest.raises(fnnet.NonFiniteError, match="from row 17 of the data"):
+        fitted(Batch(x, CLASSES))
+    with pytest.raises(fnnet.NonFiniteError) as caught:
+        fitted(Batch(x, CLASSES), validation=0.2, shuffle=jax.random.key(3))
+    assert caught.value.culprit.row == 17
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: fnnet.init_state(MODEL, "adam", jax.random.key(0)), TypeError, "init_state: expected optimizer to be"),
+        (lambda: fnnet.init_state("mlp", OPTIMIZER, jax.random.key(0)), TypeError, "init_state: expected model to be"),
+        (lambda: fitted(Batch(X, CLASSES), batch_size=8.0), ValueError, "an int above 0 as batch_size, .* 8.0"),
+        (lambda: fitted(Batch(X[:0], CLASSES[:0])), ValueError, "expected rows in data, got none"),
+        (lambda: fitted(Batch(X, CLASSES), validation=(X, CLASSES)), TypeError, "expected validation to be a Batch"),
+        (lambda: fitted((X, CLASSES)), TypeError, r"expected data to be a Batch, got tuple; write fnnet.Batch\(x, y\)"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(call, kind, message, untyped):
+    with pytest.raises(kind, match=message):
+        call()
+
+
+def test_the_state_of_another_optimizer_is_refused():
+    state = fnnet.init_state(MODEL, fnnet.Sgd(0.1), jax.random.key(0))
+    with pytest.raises(ValueError, match="got that of another optimizer"):
+        fnnet.fit(MODEL, OPTIMIZER, state, Batch(X, CLASSES), epochs=1, batch_size=8, shuffle=None, progress=False)
+
+
+def test_train_takes_a_batch_to_validate_on(untyped):
+    state = fnnet.init_state(MODEL, OPTIMIZER, jax.random.key(0))
+    settings = {"epochs": 1, "batch_size": 8, "shuffle": None}
+    with pytest.raises(TypeError, match="train: expected validation to be a Batch, got float"):
+        fnnet.train.__wrapped__(MODEL, OPTIMIZER, state, Batch(X, CLASSES), validation=0.1, **settings)
+
+
+def test_a_number_of_epochs_may_be_numpys(untyped):
+    assert len(fitted(Batch(X, CLASSES), epochs=np.int64(2))[1].training.loss) == 2
+
+
+@pytest.mark.parametrize("rule", [fnnet.EarlyStopping(monitor="accuracy"), fnnet.ReduceOnPlateau(monitor="accuracy")])
+def test_an_accuracy_that_is_not_measured_is_not_monitored(rule):
+    name = "early_stopping" if isinstance(rule, fnnet.EarlyStopping) else "plateau"
+    with pytest.raises(ValueError, match=r"SquaredError\(\) has no accuracy to monitor"):
+        fitted(Batch(X, BINARY), fnnet.SquaredError(), validation=0.2, **{name: rule})
+
+
+def test_a_validation_loss_that_is_never_finite_is_an_error():
+    bad = Batch(np.full_like(X, np.nan), CLASSES)
+    with pytest.raises(fnnet.NonFiniteError, match="never a finite number in 2 epochs") as caught:
+        fitted(Batch(X, CLASSES), epochs=5, validation=bad, early_stopping=fnnet.EarlyStopping(2))
+    assert caught.value.state.step == 6
