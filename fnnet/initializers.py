@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from fnnet._spec import Number, at_least_float32, check_range, spec
+from fnnet._xla.one_row import drawn
 
 __all__ = [
     "Constant",
@@ -37,14 +38,6 @@ __all__ = [
 Shape = tuple[int, ...]
 
 
-def _draw(distribution: Callable, key: PRNGKeyArray, shape: Shape, dtype: Any, **settings: Any) -> Array:
-    """`distribution(key, shape, dtype)`, the same numbers, drawn as one row: compiled in half the time.
-
-    Over two axes the compiler unrolls a short last one (10 classes), random rounds and all, for a second.
-    """
-    return distribution(key, (math.prod(shape),), dtype, **settings).reshape(shape)
-
-
 class _DrawNormal:
     """N(0, variance), where the spec's `variance` says how it follows from the fans."""
 
@@ -57,7 +50,7 @@ class _DrawNormal:
     def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
         """Array of `shape` and `dtype`."""
         deviation = jnp.sqrt(jnp.asarray(self.variance(fan_in, fan_out), dtype))
-        return deviation * _draw(jax.random.normal, key, shape, dtype)
+        return deviation * drawn(jax.random.normal, key, shape, dtype)
 
 
 class _DrawUniform(_DrawNormal):
@@ -66,7 +59,7 @@ class _DrawUniform(_DrawNormal):
     def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
         """Array of `shape` and `dtype`."""
         bound = jnp.sqrt(3 * jnp.asarray(self.variance(fan_in, fan_out), dtype))
-        return bound * _draw(jax.random.uniform, key, shape, dtype, minval=-1, maxval=1)
+        return bound * drawn(jax.random.uniform, key, shape, dtype, minval=-1, maxval=1)
 
 
 @spec
@@ -148,8 +141,8 @@ class Normal:
 
     def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
         """Array of `shape` and `dtype`."""
-        drawn = _draw(jax.random.normal, key, shape, dtype)
-        return jnp.asarray(self.mean, dtype) + jnp.asarray(self.deviation, dtype) * drawn
+        array = drawn(jax.random.normal, key, shape, dtype)
+        return jnp.asarray(self.mean, dtype) + jnp.asarray(self.deviation, dtype) * array
 
 
 @spec
@@ -162,7 +155,7 @@ class Uniform:
     def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
         """Array of `shape` and `dtype`."""
         low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
-        return low + (high - low) * _draw(jax.random.uniform, key, shape, dtype)
+        return low + (high - low) * drawn(jax.random.uniform, key, shape, dtype)
 
 
 @spec

@@ -2,6 +2,7 @@
 
     threefry        JAX's random bits written out: the same numbers, compiled in a third of the time
     shuffling       a random permutation as a radix sort: the same permutation, several times as fast
+    one_row         random tensors drawn as one row: half of the compile time
     in_place        updates ordered so that weights are overwritten in place
     compile_once    programs that run once, compiled without optimizing
 

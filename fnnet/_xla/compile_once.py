@@ -1,4 +1,9 @@
-"""Compiling programs that run once: there the compiler is all one waits for."""
+"""Programs that run once, compiled without optimizing.
+
+Works around: XLA spends most of its time on making a program fast, which is wasted on one that runs once.
+Gains:        half of the checker's time (`python -m experiments.benchmarks.tricks`).
+Can go:       when XLA compiles as fast without options; the plain version is `jax.jit`.
+"""
 
 import functools
 from collections.abc import Callable

@@ -1,8 +1,9 @@
-"""JAX's random numbers from programs that compile in a third of the time.
+"""JAX's random bits written out: the same numbers, from programs that compile in a third of the time.
 
-On CPUs, JAX writes its generator as a loop, which the compiler turns into ten kernels for every tensor drawn; with a
-few tensors that was half of the time until a first network trained. Written out, it is one kernel, and faster.
-The numbers are the same, to the bit.
+Works around: on CPUs JAX writes its generator as a loop, which XLA turns into ten kernels for every tensor drawn.
+Gains:        compile time of the first network's parameters, once half of the time until it trained
+              (`python -m experiments.benchmarks.tricks`).
+Can go:       when `jax.random.normal` compiles as fast; the plain version is the key itself, to the bit.
 """
 
 import math

@@ -23,6 +23,7 @@ MODULES = (
     "training.state",
     "training.steps",
     "training.epochs",
+    "_xla.one_row",
     "_xla.shuffling",
     "_xla.in_place",
 )
@@ -96,7 +97,7 @@ TESTS = {
     "fnnet.optimizers.transformations:*": ("optimizers/test_transformations",),
     "fnnet.optimizers.chain:*": ("optimizers/test_optimizers chain|Chain|link",),
     "fnnet.optimizers:*": ("optimizers/test_optimizers {cls}", "optimizers/test_references {cls}"),
-    "fnnet.initializers:_draw": ("test_initializers one_row",),
+    "fnnet._xla.one_row:*": ("test_initializers one_row",),
     "fnnet.initializers:_DrawNormal.*": ("test_initializers HeNormal|GlorotNormal",),
     "fnnet.initializers:_DrawUniform.*": ("test_initializers HeUniform|GlorotUniform",),
     "fnnet.initializers:Orthogonal.*": ("test_initializers Orthogonal|orthogonal",),
@@ -109,7 +110,7 @@ TESTS = {
         "training/test_train evaluate|mean|measured",
         "training/test_train history|accuracy|schedules",
     ),
-    "fnnet._xla.shuffling:*": ("training/test_train shuffled|permutation",),
+    "fnnet._xla.shuffling:*": ("_xla/test_shuffling", "training/test_train permutation"),
     "fnnet.training.steps:mean_of|metrics_of": (
         "training/test_train descent|evaluate|permutation|mean",
         "training/test_train accuracy|dtype",
@@ -123,7 +124,7 @@ TESTS = {
         "training/test_train schedules|dtype|cut Adam",
         "optimizers/test_optimizers bfloat16",
     ),
-    "fnnet._xla.in_place:*": ("training/test_train without|wait_for",),
+    "fnnet._xla.in_place:*": ("training/test_train without", "_xla/test_in_place"),
     "fnnet.training.state:init_state|trainable": (
         "training/test_train half|start",
         "training/test_train pure Sgd",
