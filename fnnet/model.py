@@ -77,7 +77,7 @@ def mlp(
     dropout: Number = None,
     input_dropout: Number = None,
     weights: Initializer = HeNormal(),  # noqa: B008
-    biases: Initializer = Zeros(),  # noqa: B008
+    biases: Initializer | None = Zeros(),  # noqa: B008
     input_shape: tuple[int, ...] | None = None,
     scale: Number = None,
 ) -> Model:
