@@ -1,7 +1,4 @@
-"""Print the n-th fenced block of a language in README.md: `python3 .ci/readme.py sh 1`; `all` prints every one.
-
-A block called `py` and not `python` is one that cannot run here: it needs a cluster.
-"""
+"""Print the n-th fenced block of a language in README.md: `python3 .ci/readme.py sh 1`; `all` prints every one."""
 
 import re
 import sys

@@ -8,19 +8,20 @@ With L the value of a batch, w_b the weights of its rows and l_b their losses,
 """
 
 import math
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num, PRNGKeyArray
 
+from fnnet._jit import jit
 from fnnet._spec import Number, as_numbers, at_step, parameter_dtype, spec, static
 from fnnet._xla.threefry import quick
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial
 from fnnet.losses import SoftmaxCrossEntropy
-from fnnet.protocols import Batch, Layer, Loss, Penalty, is_spec_of
+from fnnet.protocols import Batch, Initializer, Layer, Loss, Penalty, is_spec_of
 
 __all__ = ["Model", "Pass", "backprop", "backward", "forward", "init", "loss", "mlp", "predict"]
 
@@ -29,10 +30,10 @@ __all__ = ["Model", "Pass", "backprop", "backward", "forward", "init", "loss", "
 class Model:
     """network (a layer), loss, the shape of one input, and a penalty (None: no penalty)."""
 
-    network: Any
-    loss: Any
+    network: Layer
+    loss: Loss
     input_shape: tuple[int, ...] = static()
-    penalty: Any = None
+    penalty: Penalty | None = None
 
     def check(self) -> None:
         """Network and loss are specs, built with their settings; an input's shape is a tuple of whole numbers."""
@@ -69,14 +70,14 @@ class Pass(NamedTuple):
 def mlp(
     sizes: tuple[int, ...],
     *,
-    activation: Any = Relu(),  # noqa: B008  specs are immutable
-    loss: Any = SoftmaxCrossEntropy(),  # noqa: B008
-    penalty: Any = None,
-    output: Any = None,
+    activation: Layer | Sequence[Layer] = Relu(),  # noqa: B008  specs are immutable
+    loss: Loss = SoftmaxCrossEntropy(),  # noqa: B008
+    penalty: Penalty | None = None,
+    output: Layer | None = None,
     dropout: Number = None,
     input_dropout: Number = None,
-    weights: Any = HeNormal(),  # noqa: B008
-    biases: Any = Zeros(),  # noqa: B008
+    weights: Initializer = HeNormal(),  # noqa: B008
+    biases: Initializer | None = Zeros(),  # noqa: B008
     input_shape: tuple[int, ...] | None = None,
     scale: Number = None,
 ) -> Model:
@@ -109,7 +110,7 @@ def mlp(
     return Model(Serial(tuple(layers)), loss, input_shape, penalty)
 
 
-@partial(jax.jit, static_argnames="dtype")
+@jit("dtype")
 def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
     """Parameters of the network, drawn with key, floating ones in dtype: float32, float64 or bfloat16.
 

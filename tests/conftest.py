@@ -1,16 +1,12 @@
-"""Strictness for every test: no silent rank or dtype promotion, warnings are errors, float32 unless asked."""
+"""Strictness for every test: no implicit rank or dtype promotion, float32 unless a test asks for more."""
 
 import os
-from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-_data = Path(__file__).parents[2] / "shared" / "data"
-if _data.is_dir():
-    os.environ.setdefault("FNNET_DATA", str(_data))
 
-import jax  # noqa: E402
-import jaxtyping  # noqa: E402
-import pytest  # noqa: E402
+import jax
+import jaxtyping
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
@@ -20,7 +16,7 @@ jax.config.update("jax_disable_most_optimizations", True)  # a test's program ru
 
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
-    """The test runs once with each; float64 is switched on for that run alone."""
+    """The test runs once in each; float64 is switched on for that run alone."""
     with jax.enable_x64(request.param == "float64"):
         yield request.param
 
@@ -34,7 +30,7 @@ def float64():
 
 @pytest.fixture
 def untyped():
-    """The product's own errors, as users see them who do not check shapes with jaxtyping."""
+    """fnnet's own errors, as seen by users, who run without the checks of jaxtyping."""
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -42,7 +38,7 @@ def untyped():
 
 @pytest.fixture(scope="module")
 def optimized(_forget_programs):
-    """Programs as users run them: where the numbers that come out are in question, or much is computed."""
+    """Programs as users run them: for tests of the exact numbers, and for those that compute much."""
     jax.config.update("jax_disable_most_optimizations", False)
     yield
     jax.config.update("jax_disable_most_optimizations", True)
@@ -50,6 +46,6 @@ def optimized(_forget_programs):
 
 @pytest.fixture(autouse=True, scope="module")
 def _forget_programs():
-    """Compiled programs of one file are of no use to the next, and a thousand of them fill the memory."""
+    """Compiled programs of one file are no use to the next, and a thousand of them fill the memory."""
     yield
     jax.clear_caches()

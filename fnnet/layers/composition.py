@@ -1,5 +1,6 @@
 """Layers made of layers: nets nest, and every rule for a layer is a rule for a network."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ def _keys(key: PRNGKeyArray | None, count: int) -> Any:
 class Serial:
     """One layer after the other: y = f_n(... f_2(f_1(x))). Parameters: a tuple, one entry a layer."""
 
-    layers: Any
+    layers: Sequence[Layer]
 
     def check(self) -> None:
         """Layers come as a tuple of specs."""

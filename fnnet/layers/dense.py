@@ -8,6 +8,7 @@ from jaxtyping import Array, Float, Num, PRNGKeyArray
 
 from fnnet._spec import spec, static
 from fnnet.initializers import HeNormal, Zeros
+from fnnet.protocols import Initializer
 
 
 class DenseParams(NamedTuple):
@@ -27,8 +28,8 @@ class Dense:
     """
 
     features: int = static()
-    weights: Any = HeNormal()
-    biases: Any = Zeros()
+    weights: Initializer = HeNormal()
+    biases: Initializer | None = Zeros()
 
     def check(self) -> None:
         """A width is a whole number above 0, and parameters start by an initializer."""

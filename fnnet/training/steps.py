@@ -73,8 +73,9 @@ def metrics_of(model: Model, value: Array, outputs: Array, batch: Batch) -> Metr
     m = mean_weights(batch, wide)
     weight = jnp.full((), batch.x.shape[0], wide) if batch.weights is None else batch.weights.astype(wide).sum()
     accuracy = None
-    if hasattr(model.loss, "correct"):
-        accuracy = (m * model.loss.correct(outputs, batch.y).astype(wide)).sum()
+    correct = getattr(model.loss, "correct", None)
+    if correct is not None:
+        accuracy = (m * correct(outputs, batch.y).astype(wide)).sum()
     return Metrics(value.astype(wide), accuracy, weight)
 
 

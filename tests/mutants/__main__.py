@@ -1,4 +1,4 @@
-"""Put every small fault into the library, one at a time, and see that a test notices.
+"""Put every small fault into the library, one at a time, and check that a test detects it.
 
     python -m tests.mutants
     python -m tests.mutants --only '*Relu*'
@@ -34,17 +34,17 @@ class Config:
     only: str = "*"
     """Functions whose names match, as module:function: '*:Relu.*', 'fnnet.losses:*'."""
     list: bool = False
-    """Say what would run, and run nothing."""
+    """List what would run; run nothing."""
     jobs: int = 2
     """Worker processes."""
     every: bool = False
-    """Also the mutants that a usual run leaves out: of modules without formulas it takes only some a function."""
+    """Also run the mutants that a usual run leaves out: it samples the functions of some modules."""
     results: Path = RESULTS
-    """Where the report of a whole run is written."""
+    """Where the report of a complete run is written."""
 
 
 def chosen(config: Config) -> tuple[list[Mutant], int]:
-    """The mutants that this run is about, in the order of the sources, and how many there are without the sampling."""
+    """The mutants of this run, in source order, and how many there are without sampling."""
     mutants, made = [], 0
     for target, node in targets().items():
         if fnmatch.fnmatchcase(target, config.only):
@@ -55,7 +55,7 @@ def chosen(config: Config) -> tuple[list[Mutant], int]:
 
 
 def sample(mutants: list[Mutant], most: int) -> list[Mutant]:
-    """At most so many of them, the same ones each time, in their order."""
+    """At most `most` of the mutants, the same ones every time, in order."""
     if len(mutants) <= most:
         return mutants
     picked = random.Random(0).sample(range(len(mutants)), most)
@@ -63,7 +63,7 @@ def sample(mutants: list[Mutant], most: int) -> list[Mutant]:
 
 
 def run(mutants: list[Mutant], jobs: int) -> tuple[list[Verdict], list[str]]:
-    """The verdict about each, in their order, and the tests that fail without any mutant; with progress."""
+    """The verdict on each, in order, and the tests that fail without any mutant; shows progress."""
     found, failing = {}, set()
     pace = 0.1 if sys.stderr.isatty() else 15
     with tqdm.tqdm(total=len(mutants), unit="mutant", smoothing=0, mininterval=pace) as progress:
@@ -86,7 +86,7 @@ def main(config: Config) -> int:
         print(*(f"{m.target}  line {m.line}  {m.operator}: {m.change}" for m in mutants), sep="\n")
         return 0
     found, failing = run(mutants, config.jobs)
-    stale = fitting_nothing(mutants) if len(mutants) == made else []
+    stale = stale_entries(mutants) if len(mutants) == made else []
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     cost = Cost(made, time.monotonic() - start, used.ru_utime + used.ru_stime, config.jobs)
     text = markdown(found, cost, stale, failing)
@@ -94,12 +94,12 @@ def main(config: Config) -> int:
         config.results.write_text(text)
     print(text)
     for key in stale:
-        print(f"warning: no mutant fits the entry {key} of equivalent.py", file=sys.stderr)
+        print(f"warning: the entry {key} of equivalent.py matches no mutant", file=sys.stderr)
     return 1 if survivors(found) or failing or not found else 0
 
 
-def fitting_nothing(mutants: list[Mutant]) -> list[tuple]:
-    """Entries of the table of equivalent mutants for functions that ran, of which no mutant has the name."""
+def stale_entries(mutants: list[Mutant]) -> list[tuple]:
+    """Entries of `equivalent.py` for functions that ran, which match no mutant."""
     ran, keys = {m.target for m in mutants}, {m.key for m in mutants}
     return [key for key in EQUIVALENT if key[0] in ran and key not in keys]
 

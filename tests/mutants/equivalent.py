@@ -1,7 +1,7 @@
 """Mutants that compute the same as the original, named one by one, each with the reason.
 
-The key is that of a mutant in the report: (function, operator, before -> after). A key that fits no mutant any more
-is reported, so the table cannot go stale. What differs only in the sign of a zero counts as the same.
+The key is that of a mutant in the report: (function, operator, before -> after). A key that no longer
+matches a mutant is reported, so the table cannot go stale. A difference only in the sign of a zero counts as none.
 """
 
 _KINK = "at the kink both branches give the same number"
@@ -14,7 +14,7 @@ _NDIM = "only the number of axes is read, which the two have in common"
 _ZERO = "minus 0, or 0 times a factor, is 0"
 _LAST_AXIS = "the array has two axes, so the last one is axis 1"
 _ROWS = "only the number of rows is read, which the two have in common"
-_TRUTH = "only its truth is read, and -1 and 1.001 are as true as True"
+_TRUTH = "only its truth value is read, and -1 and 1.001 are truthy, like True"
 _DTYPE = "only the dtype is read, which the two have in common"
 _CANONICAL = "parameter_dtype gives a dtype that JAX has switched on already"
 _NO_NORM = "jnp.zeros((), parameter_dtype(tree))"
@@ -103,13 +103,13 @@ _BY_FUNCTION = {
         (
             "statement",
             "data = Batch(*jax.tree.map(jnp.asarray, tuple(data))) -> pass",
-        ): "all who call it are compiled, where data are arrays already",
+        ): "every caller is compiled, so its data are arrays already",
     },
     "training.steps:step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
     "_xla.in_place:overwriting": {
-        ("name", "updates -> grads"): "where no gradient has a number no update has one",
+        ("name", "updates -> grads"): "where no gradient has an entry, no update has one",
         ("sign", "first_layer.ravel()[0] -> -first_layer.ravel()[0]"): "no number is below and above 0",
-        ("constant", "0 -> 1"): "any number of the first gradient comes as late",
+        ("constant", "0 -> 1"): "every entry of the first gradient is ready equally late",
         ("compare", "last < 0 -> last <= 0"): "no number is 0 and above",
         ("compare", "last > 0 -> last >= 0"): "no number is 0 and below",
     },
@@ -121,9 +121,7 @@ _BY_FUNCTION = {
         ("name", "value -> outputs"): _DTYPE,
         ("name", "batch -> outputs #3"): _ROWS,
     },
-    "training.steps:mean_of": {
-        ("constant", "1 -> 0"): "a mean over no weight is set to NaN below, whatever stands here"
-    },
+    "training.steps:mean_of": {("constant", "1 -> 0"): "a mean over no weight is set to NaN below, whatever is here"},
     "training.epochs:plan": {("name", "size -> batch_size #3"): "they differ only where the one batch is full"},
     "training.state:init_state": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
     "penalties:_total": {
@@ -154,7 +152,7 @@ _BY_FUNCTION = {
         (
             "order",
             "jax.tree.map(jnp.maximum, state.largest, adam.v) -> jax.tree.map(jnp.maximum, adam.v, state.largest)",
-        ): "the larger of two does not depend on their order",
+        ): "the maximum of two does not depend on their order",
     },
     "optimizers.adam:Nadam.init": {
         ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,

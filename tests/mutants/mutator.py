@@ -28,12 +28,12 @@ class Mutant:
 
     @property
     def change(self) -> str:
-        """before -> after; the second such change of a function has #2."""
+        """`before -> after`; the second identical change in a function ends in #2."""
         return f"{self.before} -> {self.after}" + (f" #{self.occurrence}" if self.occurrence > 1 else "")
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What `equivalent.py` names it by."""
+        """Its key in `equivalent.py`."""
         return self.target, self.operator, self.change
 
 
@@ -54,7 +54,7 @@ def functions_of(module: str) -> dict[str, ast.AST]:
 
 
 def is_constant(node: ast.AST) -> bool:
-    """`_TAIL = 40.0`: a name in capitals that stands for a number."""
+    """`_TAIL = 40.0`: a name in capitals for a number."""
     if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
         return False
     is_text = any(isinstance(n, ast.Constant) and isinstance(n.value, str) for n in ast.walk(node.value))
@@ -77,7 +77,7 @@ def bare(node: ast.AST) -> ast.AST:
 
 
 def mutants_of(target: str, node: ast.AST) -> list[Mutant]:
-    """Every mutant of one function, each source once, in the order of the text."""
+    """Every mutant of one function, each distinct source once, in source order."""
     node = bare(node)
     seen, times, mutants = {ast.unparse(node)}, Counter(), []
     for site in sites(node, names_of(node)):
@@ -97,13 +97,13 @@ def mutants_of(target: str, node: ast.AST) -> list[Mutant]:
 
 
 def sites(node: ast.AST, names: dict[str, int]) -> Iterator[Site]:
-    """Every place of a function where a fault may stand; refusals (`if ...: raise`) and their texts are none."""
+    """Every place in a function where a fault may go; argument checks (`if ...: raise`) are left out."""
     for field, value in ast.iter_fields(node):
         children = [*enumerate(value)] if isinstance(value, list) else [(None, value)]
         for index, child in children:
             if not isinstance(child, ast.expr | ast.stmt | ast.comprehension | ast.keyword | ast.Slice):
                 continue
-            if isinstance(child, ast.Raise | ast.JoinedStr) or is_refusal(child):
+            if isinstance(child, ast.Raise | ast.JoinedStr) or is_argument_check(child):
                 continue
             inner = names_of(child) if isinstance(child, ast.Lambda | ast.FunctionDef) else names
             if isinstance(child, ast.expr | ast.stmt) and not is_store(child):
@@ -111,8 +111,8 @@ def sites(node: ast.AST, names: dict[str, int]) -> Iterator[Site]:
             yield from sites(child, inner)
 
 
-def is_refusal(node: ast.AST) -> bool:
-    """`if ...: raise ...`, which is tested where errors are."""
+def is_argument_check(node: ast.AST) -> bool:
+    """`if ...: raise ...`: an argument check, which the tests of errors cover."""
     return isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise)
 
 
@@ -122,7 +122,7 @@ def is_store(node: ast.AST) -> bool:
 
 
 def names_of(node: ast.AST) -> dict[str, int]:
-    """Parameters and variables of a function that hold numbers, and the line after which each has a value."""
+    """Parameters and variables of a function that hold numbers, and the line after which each is defined."""
     if isinstance(node, ast.Assign):
         return {}
     names = {a.arg: 0 for a in node.args.args}
@@ -151,7 +151,7 @@ def code_of(source: str) -> types.CodeType:
 
 @contextlib.contextmanager
 def swapped(target: str, source: str) -> Iterator[None]:
-    """Let a function run as `source` says, for everybody who holds it: its code is replaced, not the function."""
+    """Run a function as `source` defines it, through every reference: its code is replaced, not the function."""
     holder, name = holder_of(target)
     original = getattr(holder, name)
     if callable(original):

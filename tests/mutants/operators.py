@@ -1,8 +1,8 @@
 """What one expression of a function may become: each operator yields faults that people really make.
 
-    operator(site) -> expressions to put in the place of site.node
+    operator(site) -> expressions to put in place of site.node
 
-A forward, a backward, an update, a schedule are all short formulas, so the operators speak of formulas: signs,
+A forward, a backward, an update, a schedule are all short formulas, so the operators act on formulas: signs,
 factors, terms, operands, axes, names, orders, functions.
 """
 
@@ -43,7 +43,7 @@ class Site:
     names: tuple[str, ...]
 
     def put(self, node: ast.AST) -> None:
-        """Let `node` stand here."""
+        """Put `node` here."""
         if self.index is None:
             setattr(self.parent, self.field, node)
         else:
@@ -61,7 +61,7 @@ def operator(f: Operator) -> Operator:
 
 
 def expression(text: str, **parts: ast.AST) -> ast.expr:
-    """The expression `text` with the nodes `parts` in the place of their names."""
+    """The expression `text` with the nodes `parts` in place of their names."""
 
     class Fill(ast.NodeTransformer):
         def visit_Name(self, node: ast.Name) -> ast.AST:
@@ -71,13 +71,13 @@ def expression(text: str, **parts: ast.AST) -> ast.expr:
 
 
 def called(node: ast.AST) -> str:
-    """`sum` for jnp.sum(x), x.sum() and sum(x); the empty string for what is no call."""
+    """`sum` for jnp.sum(x), x.sum() and sum(x); the empty string for anything but a call."""
     function = getattr(node, "func", None)
     return getattr(function, "attr", getattr(function, "id", "")) if isinstance(node, ast.Call) else ""
 
 
 def is_number(node: ast.AST) -> bool:
-    """Whether an expression may well be an array or a number."""
+    """Whether an expression could be an array or a number."""
     if isinstance(node, ast.Name | ast.Attribute):
         return ast.unparse(node) not in NOT_NUMBERS
     return isinstance(node, ast.BinOp | ast.UnaryOp | ast.IfExp | ast.Subscript) or (
@@ -91,7 +91,7 @@ def builds(node: ast.AST) -> bool:
 
 
 def is_result(site: Site) -> bool:
-    """Whether an expression is what a function gives back, keeps, or calls by a name."""
+    """Whether an expression is what a function returns, keeps as a residual, or binds to a name."""
     if isinstance(site.parent, ast.Assign):
         target = site.parent.targets[0]
         return site.field == "value" and isinstance(target, ast.Name) and target.id not in NOT_NUMBERS
@@ -138,7 +138,7 @@ def drop(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def constant(site: Site) -> Iterator[ast.AST]:
-    """Another number, or the other truth value."""
+    """Another number, or the opposite boolean."""
     value = getattr(site.node, "value", None) if isinstance(site.node, ast.Constant) else None
     if isinstance(value, bool):
         yield ast.Constant(not value)
@@ -149,7 +149,7 @@ def constant(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def transpose(site: Site) -> Iterator[ast.AST]:
-    """A .T too few, or one too many in a product of matrices."""
+    """A missing .T, or an extra one in a matrix product."""
     if isinstance(site.node, ast.Attribute) and site.node.attr == "T":
         yield site.node.value
     elif isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.MatMult):
@@ -166,7 +166,7 @@ def compare(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def axis(site: Site) -> Iterator[ast.AST]:
-    """A sum over all axes in the place of one."""
+    """A sum over all axes instead of one."""
     if called(site.node) in SUMS and isinstance(site.node.func, ast.Attribute) and (site.node.args):
         is_method = not isinstance(site.node.func.value, ast.Name) or site.node.func.value.id not in ("jnp", "np")
         yield ast.Call(site.node.func, [] if is_method else site.node.args[:1], site.node.keywords)
@@ -174,7 +174,7 @@ def axis(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def name(site: Site) -> Iterator[ast.AST]:
-    """A wrong residual or a wrong variable: the ones defined just before and after."""
+    """A wrong residual or a wrong variable: those defined just before and just after."""
     if isinstance(site.node, ast.Name) and site.node.id in site.names and site.field != "func":
         i = site.names.index(site.node.id)
         others = {site.names[i - 1], site.names[(i + 1) % len(site.names)]} - {site.node.id}
@@ -183,7 +183,7 @@ def name(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def order(site: Site) -> Iterator[ast.AST]:
-    """Two arguments or two results that changed places."""
+    """Two arguments or two results swapped."""
     node = site.node
     if isinstance(node, ast.Tuple) and isinstance(site.parent, ast.Return | ast.Assign) and len(node.elts) > 1:
         yield ast.Tuple([node.elts[1], node.elts[0], *node.elts[2:]], node.ctx)
@@ -197,7 +197,7 @@ def order(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def function(site: Site) -> Iterator[ast.AST]:
-    """The neighbour of a function: minimum for maximum, mean for sum, tanh for the logistic function."""
+    """A related function: minimum for maximum, mean for sum, tanh for the logistic function."""
     other = FUNCTIONS.get(called(site.node))
     if other is not None and (hasattr(math, other) or not ast.unparse(site.node.func).startswith("math.")):
         changed = copy.deepcopy(site.node)
@@ -207,7 +207,7 @@ def function(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def unwrap(site: Site) -> Iterator[ast.AST]:
-    """A function that was forgotten: f(x) -> x, x.sum(0) -> x, where(c, a, b) -> a, b."""
+    """A missing function call: f(x) -> x, x.sum(0) -> x, where(c, a, b) -> a, b."""
     node = site.node
     if not isinstance(node, ast.Call) or builds(node) or called(node) in {"issubdtype", "range", "arange", "zip"}:
         return
@@ -220,13 +220,13 @@ def unwrap(site: Site) -> Iterator[ast.AST]:
 
 
 def is_library(node: ast.AST) -> bool:
-    """jnp, jax.lax, jax.random, math: what functions are looked up in, and not a value."""
+    """Whether a node is a module (jnp, jax.lax, jax.random, math), not a value."""
     return ast.unparse(node).split(".")[0] in ("jnp", "jax", "math", "np")
 
 
 @operator
 def reverse(site: Site) -> Iterator[ast.AST]:
-    """Layers walked the wrong way, or one layer off; axes and rows of a slice left as they are."""
+    """Layers in the wrong order, or off by one; a slice left out."""
     if not isinstance(site.node, ast.Subscript) or not isinstance(site.node.ctx, ast.Load):
         return
     if ast.unparse(site.node.slice) == "::-1":
@@ -237,7 +237,7 @@ def reverse(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def branch(site: Site) -> Iterator[ast.AST]:
-    """Always one branch, or the condition turned round."""
+    """Always the same branch, or the condition negated."""
     if isinstance(site.node, ast.IfExp):
         yield from (site.node.body, site.node.orelse)
     elif isinstance(site.node, ast.BoolOp):
@@ -250,7 +250,7 @@ def branch(site: Site) -> Iterator[ast.AST]:
 
 @operator
 def statement(site: Site) -> Iterator[ast.AST]:
-    """A line that was forgotten: one that gives a name a new value, or only does something."""
+    """A missing statement: one that rebinds a name, or has only a side effect."""
     if isinstance(site.node, ast.Expr):
         yield ast.Pass()
     if isinstance(site.node, ast.Assign):

@@ -1,4 +1,4 @@
-"""What a run says: a table of functions, the survivors, and the equivalent mutants with their reasons."""
+"""The report of a run: a table of functions, the survivors, and the equivalent mutants with their reasons."""
 
 import platform
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from .targets import LEFT_OUT, SAMPLED
 
 @dataclass(frozen=True)
 class Cost:
-    """Mutants that there are, and what it took to run those that ran."""
+    """How many mutants there are, and what it took to run those that ran."""
 
     made: int
     seconds: float
@@ -21,7 +21,7 @@ class Cost:
 
 
 def survivors(verdicts: list[Verdict]) -> list[Verdict]:
-    """Those that no test noticed, though they compute something else."""
+    """Those that no test killed, though they compute something else."""
     return [v for v in verdicts if v.killer is None and v.mutant.key not in EQUIVALENT]
 
 
@@ -37,18 +37,18 @@ def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: l
     lines = [
         "# Proof of the tests by mutation",
         "",
-        f"**{killed} of {counted} mutants are noticed: {killed / max(counted, 1):.2%}.** "
+        f"**{killed} of {counted} mutants are killed: {killed / max(counted, 1):.2%}.** "
         f"{len(equal)} more compute the same as the original (named below), "
-        f"{len(alive)} survive, {hung} hung until they were stopped. {wrong_numbers} gave wrong numbers, and "
-        f"{killed - wrong_numbers} ended in an error.",
+        f"{len(alive)} survive, {hung} timed out. {wrong_numbers} were killed by wrong numbers, "
+        f"{killed - wrong_numbers} by an error.",
         "",
         "A mutant is one small fault in one function (`tests/mutants/operators.py`), swapped into the running process; "
-        "the tests that are meant for the function run until one fails (`tests/mutants/targets.py`). "
-        "Shapes and types are not checked meanwhile: it is the numbers that have to notice.",
+        "the tests of that function run until one fails (`tests/mutants/targets.py`), which kills the mutant. "
+        "Checks of shapes and types are off, so the numbers have to give it away.",
         "",
         f"{len(verdicts)} of {cost.made} mutants ran: "
-        + ", ".join(f"of every function of `{module}` at most {most}" for module, most in SAMPLED.items())
-        + ", drawn the same way each time; of all others every one. `--every` runs the rest, too.",
+        + ", ".join(f"at most {most} per function of `{module}`" for module, most in SAMPLED.items())
+        + ", the same sample every time; all of the others. `--every` runs the rest, too.",
         "",
         f"`python -m tests.mutants`: {cost.seconds / 60:.1f} minutes with {cost.jobs} processes "
         f"({cost.processor_seconds / 60:.1f} minutes of processor time in all) on {platform.machine()}, "
@@ -58,17 +58,17 @@ def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: l
         "",
         *section("Survivors", (f"{described(v)}" for v in alive)),
         *section("Tests that fail without any mutant", (f"`{test}`" for test in failing)),
-        *section("Called equivalent and noticed all the same", (f"{described(v)}: {v.killer}" for v in wrong)),
-        *section("Entries of `equivalent.py` that fit no mutant", (f"`{key}`" for key in stale)),
+        *section("Listed as equivalent, yet killed", (f"{described(v)}: {v.killer}" for v in wrong)),
+        *section("Entries of `equivalent.py` that match no mutant", (f"`{key}`" for key in stale)),
         "## Functions",
         "",
-        "| function | mutants | noticed | of these by wrong numbers | equivalent | survivors |",
+        "| function | mutants | killed | of these by wrong numbers | equivalent | survivors |",
         "|---|--:|--:|--:|--:|--:|",
         *rows(verdicts),
         "",
         "## Operators",
         "",
-        "| operator | mutants | noticed |",
+        "| operator | mutants | killed |",
         "|---|--:|--:|",
         *operators(verdicts),
         "",
@@ -78,19 +78,19 @@ def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: l
 
 
 def described(verdict: Verdict) -> str:
-    """One mutant in one line."""
+    """One mutant on one line."""
     m = verdict.mutant
     return f"`{m.target.removeprefix('fnnet.')}` line {m.line}, {m.operator}: `{m.change}`"
 
 
 def section(title: str, items: Iterator[str]) -> list[str]:
-    """A list under a heading, nothing if it is empty."""
+    """A list under a heading; nothing if it is empty."""
     lines = [f"- {item}" for item in items]
     return [f"## {title}", "", *lines, ""] if lines else []
 
 
 def rows(verdicts: list[Verdict]) -> Iterator[str]:
-    """One row a function."""
+    """One row per function."""
     for target in dict.fromkeys(v.mutant.target for v in verdicts):
         own = [v for v in verdicts if v.mutant.target == target]
         alive, killed = len(survivors(own)), sum(v.killer is not None for v in own)
@@ -100,7 +100,7 @@ def rows(verdicts: list[Verdict]) -> Iterator[str]:
 
 
 def operators(verdicts: list[Verdict]) -> Iterator[str]:
-    """One row an operator."""
+    """One row per operator."""
     for operator in sorted({v.mutant.operator for v in verdicts}):
         own = [v for v in verdicts if v.mutant.operator == operator]
         yield f"| {operator} | {len(own)} | {sum(v.killer is not None for v in own)} |"

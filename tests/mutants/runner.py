@@ -1,8 +1,8 @@
-"""Worker processes: each collects the tests once, then runs the ones that are meant for one mutant after the other.
+"""Worker processes: each collects the tests once, then runs those of one mutant after another.
 
 Every mutant is a few lines of code in a process that has JAX loaded and everything else compiled: `jax.clear_caches`
-forgets what was traced with the mutant before, and a compilation cache in a folder of the worker's own gives back
-the programs that no mutant changed, for it is keyed by the program.
+drops what was traced with the previous mutant, and a compilation cache in the worker's own folder, keyed by the
+program, supplies those that the mutant did not change.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from .targets import is_meant, tests_of
 
 TESTS = Path(__file__).parents[1]
 PART = 100
-LIMIT = 120  # seconds that one mutant may take before it counts as hanging
+LIMIT = 120  # seconds that a mutant may take before it has timed out
 PYTEST = ["-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "-m", "not slow", "--tb=no", "-q"]
 
 
@@ -32,8 +32,8 @@ PYTEST = ["-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "-m", "n
 class Verdict:
     """What became of a mutant.
 
-    killer   the test that noticed, None for a survivor, "timeout" if it hung
-    crashed  it noticed because something was raised, and not because a number was wrong
+    killer   the test that failed, None for a survivor, "timeout" if it hung
+    crashed  the test failed with an error, not because a number was wrong
     """
 
     mutant: Mutant
@@ -45,7 +45,7 @@ class Verdict:
 def verdicts(mutants: list[Mutant], files: list[str], jobs: int) -> Iterator[Verdict | str]:
     """Verdicts as they come, from `jobs` worker processes, each of which takes the mutants of a function together.
 
-    In between the ids of tests that fail without any mutant, and are no use against any.
+    Between them come the ids of tests that fail without any mutant, and so cannot detect one.
     """
     waiting = [*reversed(parts(mutants))]
     workers = [Worker(files) for _ in range(min(jobs, len(waiting)))]
@@ -62,7 +62,7 @@ def verdicts(mutants: list[Mutant], files: list[str], jobs: int) -> Iterator[Ver
 
 
 def parts(mutants: list[Mutant]) -> list[list[Mutant]]:
-    """Mutants that the same tests are to notice, at most PART at a time, in the order of the functions."""
+    """Mutants with the same tests, at most PART at a time, in the order of the functions."""
     groups: dict[tuple, list[Mutant]] = {}
     for mutant in mutants:
         groups.setdefault(tests_of(mutant.target), []).append(mutant)
@@ -70,14 +70,13 @@ def parts(mutants: list[Mutant]) -> list[list[Mutant]]:
 
 
 class Worker:
-    """A worker process seen from outside: what it still has to do, and since when it is silent."""
+    """A worker process as its parent sees it: what it still has to do, and when it last answered."""
 
     def __init__(self, files: list[str]) -> None:
         self.files, self.todo = files, []
         self.start()
 
     def start(self) -> None:
-        """A fresh process."""
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=work, args=(theirs, self.files), daemon=True)
@@ -86,15 +85,14 @@ class Worker:
         self.since = time.monotonic()
 
     def give(self, mutants: list[Mutant]) -> bool:
-        """More to do."""
         self.todo, self.since = [*mutants], time.monotonic()
         self.pipe.send(self.todo)
         return True
 
     def take(self) -> Verdict | str | None:
-        """The verdict about the first that is to do; None for a sign of life; the id of a test that is no use.
+        """The verdict on the mutant at hand; None for a heartbeat; the id of a test that fails without any mutant.
 
-        Raises RuntimeError if the process is gone.
+        Raises RuntimeError if the process has died.
         """
         try:
             answer = self.pipe.recv()
@@ -107,11 +105,11 @@ class Worker:
         return Verdict(self.todo.pop(0), killer, crashed, seconds)
 
     def is_hanging(self) -> bool:
-        """Whether one mutant takes longer than any may."""
+        """Whether a mutant takes longer than LIMIT."""
         return time.monotonic() - self.since > LIMIT
 
     def restart(self) -> Verdict:
-        """End the process, which hangs, and let a new one go on with the next mutant."""
+        """End the process, which hangs, and start one that continues with the next mutant."""
         self.stop()
         verdict = Verdict(self.todo.pop(0), "timeout", False, LIMIT)
         self.start()
@@ -120,14 +118,13 @@ class Worker:
         return verdict
 
     def stop(self) -> None:
-        """End the process."""
         self.process.kill()
         self.process.join()
         self.pipe.close()
 
 
 def work(pipe: Any, files: list[str]) -> None:
-    """What a worker process does: pytest, with a loop of its own in the place of pytest's."""
+    """What a worker process does: pytest, with a loop of its own in place of pytest's."""
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nothing:
         os.environ |= {
             "JAX_COMPILATION_CACHE_DIR": folder,
@@ -139,22 +136,20 @@ def work(pipe: Any, files: list[str]) -> None:
 
 
 class Loop:
-    """A pytest plugin that runs the collected tests again and again, until nobody sends mutants any more."""
+    """A pytest plugin that runs the collected tests again and again, until no more mutants come."""
 
     def __init__(self, pipe: Any) -> None:
         self.pipe, self.failed, self.crashed = pipe, False, False
         self.trusted: set[pytest.Item] = set()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A test has failed, or its fixtures."""
         self.failed |= report.failed
 
     def pytest_exception_interact(self, call: pytest.CallInfo) -> None:
-        """How it failed."""
         self.crashed = not call.excinfo.errisinstance(AssertionError)
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Mutants in, killers out."""
+        """Receive mutants, send killers."""
         with contextlib.suppress(EOFError):
             while True:
                 mutants = self.pipe.recv()
@@ -167,7 +162,7 @@ class Loop:
         return True
 
     def drop_failing(self, tests: list[pytest.Item]) -> None:
-        """Only tests that pass as long as nothing is wrong can notice a fault. A sign of life after each."""
+        """Drop tests that fail without a mutant: they cannot detect one. Sends a heartbeat after each."""
         forget(tests)
         for test in [test for test in tests if test not in self.trusted]:
             failed = self.fails(test)
@@ -175,7 +170,7 @@ class Loop:
             self.pipe.send(test.nodeid if failed else None)
 
     def killer(self, mutant: Mutant, tests: list[pytest.Item]) -> str | None:
-        """The id of the first test that fails. It moves to the front: what noticed one fault notices the next."""
+        """The id of the first test that fails. It moves to the front: what detects one fault detects the next."""
         forget(tests)
         with swapped(mutant.target, mutant.source):
             for i, test in enumerate(tests):
@@ -192,13 +187,13 @@ class Loop:
 
 
 def meant_for(target: str, items: list[pytest.Item]) -> list[pytest.Item]:
-    """The tests of a target in the order of the table, each once."""
+    """The tests of a target, in the order of the table, each once."""
     found = (item for test in tests_of(target) for item in items if is_meant(test, item.nodeid))
     return [*dict.fromkeys(found)]
 
 
 def forget(tests: list[pytest.Item]) -> None:
-    """Nothing that was computed with the mutant before may answer for this one."""
+    """Drop everything that was computed with the previous mutant."""
     import jax  # not before pytest has set the folder of compiled programs
 
     jax.clear_caches()

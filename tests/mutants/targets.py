@@ -1,6 +1,6 @@
-"""Which functions are mutated, and which tests are to notice, the quick ones first.
+"""Which functions are mutated, and which tests must detect it, the fastest first.
 
-A test is named by words that all stand in its id, the first being its file; {cls} is the class of the target.
+A test is named by words that all occur in its id, the first being its file; {cls} is the class of the target.
 """
 
 import fnmatch
@@ -28,15 +28,15 @@ MODULES = (
     "_xla.in_place",
 )
 LEFT_OUT = {
-    "*.check": "refusals: the tests of errors name them one by one",
-    "*:_check": "refusals, too",
-    "*.__repr__": "what a person reads",
+    "*.check": "argument checks: the tests of errors cover them one by one",
+    "*:_check": "argument checks",
+    "*.__repr__": "text for people",
     "fnnet.model:mlp": "builds a spec, computes nothing",
-    "fnnet.training.steps:train_step": "hands its arguments on to step",
-    "fnnet.training.epochs:train_epoch": "hands its arguments on to _epoch",
-    "fnnet.training.epochs:evaluate": "hands its arguments on to _evaluate",
+    "fnnet.training.steps:train_step": "passes its arguments to step",
+    "fnnet.training.epochs:train_epoch": "passes its arguments to _epoch",
+    "fnnet.training.epochs:evaluate": "passes its arguments to _evaluate",
 }
-SAMPLED = {  # at most so many mutants a function: many functions of one kind, or slow ones that only hand things on
+SAMPLED = {  # at most this many mutants per function: many functions of one kind, or slow ones that only pass things on
     "fnnet.optimizers": 25,
     "fnnet.schedules": 25,
     "fnnet.model": 15,
@@ -135,7 +135,7 @@ TESTS = {
 
 
 def modules() -> Iterator[str]:
-    """Full names of the modules, those inside of packages included."""
+    """Full names of the modules, those inside packages included."""
     for name in MODULES:
         module = importlib.import_module(f"fnnet.{name}")
         yield module.__name__
@@ -150,17 +150,17 @@ def targets() -> dict:
 
 
 def most_of(target: str) -> int:
-    """How many mutants of a function a usual run takes at most."""
+    """The most mutants of a function that a usual run takes."""
     return next((most for home, most in SAMPLED.items() if is_inside(target, home)), sys.maxsize)
 
 
 def is_inside(target: str, home: str) -> bool:
-    """Whether a function stands in a module or in a package."""
+    """Whether a function is in a module or a package."""
     return f"{target.split(':')[0]}.".startswith(f"{home}.")
 
 
 def tests_of(target: str) -> tuple[str, ...]:
-    """The tests that are to notice a fault in a function; LookupError if nobody said which."""
+    """The tests that must detect a fault in a function. Raises LookupError if none are named."""
     path = target.split(":")[1]
     for pattern, tests in TESTS.items():
         home, names = pattern.split(":")
@@ -170,12 +170,12 @@ def tests_of(target: str) -> tuple[str, ...]:
 
 
 def files_of(names: list[str]) -> list[str]:
-    """The test files in which the tests of these targets stand."""
+    """The files of the tests of these targets."""
     return sorted({test.split()[0] for name in names for test in tests_of(name)})
 
 
 def is_meant(test: str, node_id: str) -> bool:
-    """Whether all words of a test's name stand in an id, whole, in capitals or not; `a|b` is either."""
+    """Whether every word of `test` occurs in an id as a whole word, ignoring case; `a|b` matches either."""
     file, *words = test.split()
     return node_id.split("::")[0].endswith(f"{file}.py") and all(
         any(re.search(rf"(?i)(?<![a-z]){re.escape(w)}(?![a-z])", node_id) for w in word.split("|")) for word in words

@@ -1,4 +1,4 @@
-"""The proof of the tests is itself tested: what mutants there are, their swap in and out, and two known kills."""
+"""The mutation run is itself tested: what mutants there are, how they are swapped in and out, two known kills."""
 
 import ast
 import contextlib
@@ -63,20 +63,20 @@ def test_a_small_formula_has_these_mutants():
         ("lambda a: a + x", "lambda a: a - x"),
     ],
 )
-def test_faults_that_people_make_are_among_the_mutants(before, after):
+def test_common_faults_are_among_the_mutants(before, after):
     lines = [line for found in sources(f"def f(x, dy):\n    return {before}").values() for line in found]
     assert f"return {after}" in lines
     assert len(lines) == len(set(lines))
 
 
-def test_texts_checks_and_annotations_are_left_alone():
+def test_messages_argument_checks_and_annotations_are_left_alone():
     found = sources(
         "def f(x: 1 + 1 = 2 * 2) -> 3:\n    '''1 + 1'''\n    if x > 1:\n        raise ValueError(f'{x + 1}')"
     )
     assert found == {}
 
 
-def test_mutants_are_the_same_each_time_and_named_apart():
+def test_mutants_are_the_same_every_time_and_have_distinct_names():
     name, node = next((n, k) for n, k in targets.targets().items() if n.endswith("Dense.backward"))
     mutants = mutants_of(name, node)
     again = mutants_of(name, targets.targets()[name])
@@ -87,7 +87,7 @@ def test_mutants_are_the_same_each_time_and_named_apart():
     assert sample(mutants, len(mutants)) == mutants
 
 
-def test_a_mutant_is_swapped_in_for_everybody_and_out_without_a_trace():
+def test_a_mutant_is_swapped_in_everywhere_and_out_without_a_trace():
     held = inspect.unwrap(fnnet.Tanh.backward)
     before, code = held.__code__, held.__code__.co_code
     source = "def backward(self, params, y, dy):\n    return (), dy"
@@ -99,7 +99,7 @@ def test_a_mutant_is_swapped_in_for_everybody_and_out_without_a_trace():
     assert held.__code__.co_code == code
 
 
-def test_it_is_swapped_out_after_an_error_too_and_constants_are_swapped_as_well():
+def test_it_is_swapped_out_after_an_error_and_constants_are_swapped_too():
     with contextlib.suppress(ZeroDivisionError), swapped("fnnet.layers.activations:Selu.SCALE", "SCALE = 2.0"):
         assert fnnet.Selu.SCALE == 2
         raise ZeroDivisionError
@@ -116,7 +116,7 @@ def test_the_copy_without_a_fault_is_the_original(target):
     assert (copy.co_varnames, copy.co_names) == (original.co_varnames, original.co_names)
 
 
-def test_every_target_has_tests_that_are_meant_for_it():
+def test_every_target_has_tests():
     for target in targets.targets():
         for test in targets.tests_of(target):
             assert (ROOT / "tests" / f"{test.split()[0]}.py").is_file()
@@ -124,7 +124,7 @@ def test_every_target_has_tests_that_are_meant_for_it():
         targets.tests_of("fnnet.metrics:accuracy")
 
 
-def test_words_of_a_test_are_whole_words():
+def test_the_words_of_a_test_match_whole_words():
     assert targets.is_meant("test_a Elu", "tests/test_a.py::test[float32-Elu(0.5)]")
     assert not targets.is_meant("test_a Elu", "tests/test_a.py::test[LeakyElu]")
     assert not targets.is_meant("test_b Elu", "tests/test_a.py::test[Elu]")
@@ -144,7 +144,7 @@ def test_the_report_counts_and_names():
     found = [Verdict(one, "test_x", False, 0.1), Verdict(other, None, False, 0.1)]
     text = markdown(found, Cost(2, 60.0, 90.0, 2), [], ["test_y"])
     assert survivors(found) == [found[1]]
-    assert "**1 of 2 mutants are noticed: 50.00%.**" in text
+    assert "**1 of 2 mutants are killed: 50.00%.**" in text
     assert "- `losses:Huber.forward` line 4, sign: `r -> -r #2`" in text
     assert "- `test_y`" in text
     assert "| losses.Huber.forward | 2 | 1 | 1 | 0 | 1 |" in text
@@ -155,8 +155,8 @@ def test_functions_with_the_same_tests_go_to_one_worker():
     assert parts(mutants) == [mutants]
 
 
-def is_noticed(target, before, after, test, *arguments):
-    """The test passes, and fails with the one mutant of the target that changes this."""
+def is_killed(target, before, after, test, *arguments):
+    """The test passes, and fails with the mutant of the target that makes this change."""
     mutant = next(m for m in mutants_of(target, targets.targets()[target]) if (m.before, m.after) == (before, after))
     test(*arguments)
     activation_tables.value_and_derivative.clear_cache()
@@ -166,33 +166,33 @@ def is_noticed(target, before, after, test, *arguments):
 
 
 @pytest.mark.parametrize(("before", "after"), [("y > 0", "y >= 0"), ("jnp.where(y > 0, dy, y)", "dy")])
-def test_a_mutant_of_the_backward_of_relu_is_noticed(before, after):
+def test_a_mutant_of_the_backward_of_relu_is_killed(before, after):
     test = activation_tables.test_values_and_derivatives_are_those_of_the_table
-    is_noticed("fnnet.layers.activations:Relu.backward", before, after, test, "Relu", "float32")
+    is_killed("fnnet.layers.activations:Relu.backward", before, after, test, "Relu", "float32")
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [("drows.sum(0)", "drows.mean(0)"), ("dy @ params.w.T", "1.001 * (dy @ params.w.T)")]
 )
-def test_a_mutant_of_the_backward_of_dense_is_noticed(before, after):
-    is_noticed("fnnet.layers.dense:Dense.backward", before, after, models.test_one_pass_is_the_textbook)
+def test_a_mutant_of_the_backward_of_dense_is_killed(before, after):
+    is_killed("fnnet.layers.dense:Dense.backward", before, after, models.test_one_pass_is_the_textbook)
 
 
 def run(*arguments):
-    """The command, in a process of its own, without the wishes of this one."""
+    """The command, in a process of its own, without this one's settings of pytest."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     command = [sys.executable, "-m", "tests.mutants", *arguments]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_command_says_what_it_found():
+def test_the_command_reports_what_it_found():
     done = run("--only", "*:ConstantSchedule.value_at", "--jobs", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "mutants are noticed: 100.00%" in done.stdout
+    assert "mutants are killed: 100.00%" in done.stdout
     assert "`schedules:ConstantSchedule.value_at` line" in done.stdout
 
 
 @pytest.mark.slow
-def test_every_mutant_is_noticed(tmp_path):
+def test_every_mutant_is_killed(tmp_path):
     done = run("--results", str(tmp_path / "tests.mutants.md"))
     assert done.returncode == 0, done.stdout + done.stderr
