@@ -64,6 +64,7 @@ def main(config: Config) -> float:
     state, _ = fnnet.fit(
         model, optimizer, state, train, epochs=config.epochs, batch_size=32, shuffle=order, progress=config.progress
     )
+    assert isinstance(model.network, fnnet.Serial)  # as every mlp is
     slopes = next(p for layer, p in zip(model.network.layers, state.params, strict=True) if isinstance(layer, PRelu))
     accuracy = float(fnnet.evaluate(model, state.params, test).accuracy)
     print(f"test accuracy {accuracy:.2%}; slopes, 0.25 at the start: {slopes.min():.2f} to {slopes.max():.2f}")

@@ -358,7 +358,7 @@ def _check_binary(caller: str, scores: Array, classes: Array, weights: Array | N
     if classes.shape not in (scores.shape[:1], (scores.shape[0], 1)):
         raise ValueError(f"{caller}: expected classes of shape ({scores.shape[0]},), got {classes.shape}")
     _check_weights(caller, scores, weights)
-    scores, classes = scores.reshape(-1), classes.reshape(-1)
+    scores, classes = scores.reshape(-1), _number(classes.reshape(-1))
     _check_values(caller, scores, classes, weights)
     return scores, jnp.where(classes == 1, 1, jnp.where(classes == 0, 0, -1)).astype(jnp.int32)
 
@@ -388,9 +388,13 @@ def _check_labels(
         raise ValueError(f"{caller}: expected targets of shape {probabilities.shape}, got {targets.shape}")
     _check_weights(caller, probabilities, weights)
     _check_values(caller, probabilities.reshape(-1), targets.reshape(-1), _per_label(weights, probabilities))
-    truth = targets == 1
+    truth = _number(targets) == 1
     called = jnp.where(jnp.isnan(probabilities), ~truth, probabilities > 0.5)
     return called, truth, _weights(weights, len(truth), at_least_float32(probabilities.dtype))[:, None]
+
+
+def _number(truth: Array) -> Array:
+    return truth.astype(jnp.int32) if truth.dtype == bool else truth
 
 
 def _per_label(weights: Array | None, probabilities: Array) -> Array | None:

@@ -10,7 +10,7 @@ With L the value of a batch, w_b the weights of its rows and l_b their losses,
 import math
 from collections.abc import Sequence
 from numbers import Integral
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp

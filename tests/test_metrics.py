@@ -336,7 +336,7 @@ def test_one_sigmoid_output_is_two_classes(shape, weighted, float64):
     got = jax.jit(lambda p, y, w: (accuracy(p, y, w), metrics.log_loss(p, y, w)))(t.p, y, w)
     agree(got[0], sklearn.metrics.accuracy_score(classes, t.p[:, 0] > 0.5, sample_weight=w))
     agree(got[1], sklearn.metrics.log_loss(classes, both, sample_weight=w))
-    assert got[0] > 0.6
+    assert 0.5 < got[0] < 0.9
     for measure in (metrics.expected_calibration_error, metrics.reliability, accuracy, metrics.log_loss):
         for a, b in zip(
             *(jax.tree.leaves(measure(*map(array, row), weights=array(w))) for row in ((t.p, y), (both, classes))),

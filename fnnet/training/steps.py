@@ -3,6 +3,8 @@
 state, metrics = train_step(model, optimizer, state, batch)
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
@@ -73,8 +75,9 @@ def metrics_of(model: Model, value: Array, outputs: Array, batch: Batch) -> Metr
     m = mean_weights(batch, wide)
     weight = jnp.full((), batch.x.shape[0], wide) if batch.weights is None else batch.weights.astype(wide).sum()
     accuracy = None
-    if hasattr(model.loss, "correct"):
-        accuracy = (m * model.loss.correct(outputs, batch.y).astype(wide)).sum()
+    loss: Any = model.loss  # a type checker cannot know of a method that is optional
+    if hasattr(loss, "correct"):
+        accuracy = (m * loss.correct(outputs, batch.y).astype(wide)).sum()
     return Metrics(value.astype(wide), accuracy, weight)
 
 
