@@ -121,7 +121,8 @@ def _as_leaf(owner: str, field: dataclasses.Field, value: Any) -> Any:
     None belongs only where it says something: where it is the default, or the field is `Number | None`. A string in
     the place of a layer or a loss is for the class's own `check()`, which can say what belongs there.
     """
-    if _is_contract(field.type) and (value is None or isinstance(value, str)):
+    parts = value if type(value) in (list, tuple) else [value]
+    if _is_contract(field.type) and any(part is None or isinstance(part, str) for part in parts):
         return value
     is_number = field.default is dataclasses.MISSING or isinstance(field.default, int | float)
     if value is None and is_number and field.type != (Any | None):

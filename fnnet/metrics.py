@@ -370,7 +370,7 @@ def _check_values(caller: str, scores: Array, classes: Array, weights: Array | N
     counts = np.ones(len(scores), bool) if weights is None else np.asarray(weights) != 0
     y, p = np.asarray(classes)[counts], np.asarray(scores, np.float64)[counts]
     if not np.isin(y, (0, 1)).all():
-        raise ValueError(f"{caller}: expected classes of 0 and 1 for one output, got {y[~np.isin(y, (0, 1))][0]}")
+        raise ValueError(f"{caller}: expected classes of 0 and 1 for one output, got {y[~np.isin(y, (0, 1))][0]:g}")
     if not caller.startswith("roc") and ((p < 0) | (p > 1)).any():
         raise ValueError(
             f"{caller}: expected probabilities from 0 to 1, got {p[(p < 0) | (p > 1)][0]:g}; "

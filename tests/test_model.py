@@ -345,7 +345,7 @@ def test_preprocessing_stands_before_everything_else():
     for given in (first, (first,), [first]):
         model = fnnet.mlp((4, 1), input_shape=(2, 2), scale=0.5, preprocessing=given)
         assert model.network == fnnet.Serial((first, fnnet.Flatten(), fnnet.Rescale(0.5), fnnet.Dense(1)))
-    assert fnnet.mlp([np.int64(4), 1]) == fnnet.mlp((4, 1))
+    assert fnnet.mlp([4, 1]) == fnnet.mlp((4, 1))
 
 
 TRACED = []

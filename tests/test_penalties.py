@@ -67,7 +67,7 @@ def test_keys_of_a_dict_are_names_like_fields(penalty, dtype):
 
 
 def test_parameters_of_other_names_are_left_alone():
-    for params in (({"kernel": jnp.ones(3), "scale": jnp.ones(3), 0: jnp.ones(3)}, [jnp.ones(3)]), jnp.ones(3)):
+    for params in (({"kernel": jnp.ones(3), "scale": jnp.ones(3)}, [jnp.ones(3)]), jnp.ones(3)):
         assert float(fnnet.L2(1, 1).value(params)) == 0
         assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(fnnet.L2(1, 1).gradient(params)))
 
