@@ -14,20 +14,20 @@ program over a spec whose numbers are arrays.
 import dataclasses
 import functools
 import numbers
-from typing import Any, TypeAlias, TypeVar, dataclass_transform
+from types import NoneType
+from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+from jax.typing import DTypeLike
+from jaxtyping import Array
 
-from fnnet.protocols import Schedule
-
-Number: TypeAlias = Any
-"""A number a person may sweep: a float, an array or tracer in its place, or a schedule. None leaves it out."""
+from fnnet.protocols import Initializer, Layer, Loss, Number, Optimizer, Params, Penalty, Schedule
 
 
-def static(*, default: Any = dataclasses.MISSING) -> Any:
+def static(default: Any = dataclasses.MISSING) -> Any:
     """A field that changes the program: `features: int = static()`, `nesterov: bool = static(default=False)`."""
     return dataclasses.field(default=default, metadata={"static": True})
 
@@ -43,7 +43,8 @@ def spec(cls: _Class) -> _Class:
     jnp.float32(0.1) share one program), lists become tuples, and the class's own `check()` runs. When
     JAX rebuilds one around tracers or axes, nothing runs.
 
-    Raises TypeError for a bool or a string where a number belongs.
+    Raises TypeError for a bool or a string where a number belongs, and for a class with a field of ints, bools or
+    strings that is not `static()`: a number of that field would not be one while a program is compiled.
     """
 
     if "__post_init__" in vars(cls):
@@ -77,10 +78,34 @@ def spec(cls: _Class) -> _Class:
             setattr(cls, name, method)
     cls = dataclasses.dataclass(frozen=True, eq=False, repr=False)(cls)
     fields = dataclasses.fields(cls)
+    for field in fields:
+        _check_annotation(cls.__name__, field)
     leaf_names = tuple(f.name for f in fields if not f.metadata.get("static"))
     static_names = tuple(f.name for f in fields if f.metadata.get("static"))
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+def _check_annotation(owner: str, field: dataclasses.Field) -> None:
+    """Raise TypeError for a field that must be static by its type and is not."""
+    if field.metadata.get("static") or not _is_structure(field.type):
+        return
+    shown = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", repr(field.type))
+    if get_origin(field.type) is not None:
+        shown = repr(field.type)
+    default = "" if field.default is dataclasses.MISSING else f"default={field.default!r}"
+    raise TypeError(
+        f"{owner}: a field of type {shown} changes the program; write {field.name}: {shown} = static({default}), "
+        f"or {field.name}: Number for a number that may be swept"
+    )
+
+
+def _is_structure(annotation: Any) -> bool:
+    """Whether an annotation is made of int, bool and str alone, such as `int | None`: nothing that is swept."""
+    if get_origin(annotation) is None:
+        return annotation in (int, bool, str, "int", "bool", "str")
+    inner = [a for a in get_args(annotation) if a not in (NoneType, Ellipsis)]
+    return get_origin(annotation) is Literal or all(map(_is_structure, inner))
 
 
 def _as_static(value: Any) -> Any:
@@ -93,12 +118,22 @@ def _as_static(value: Any) -> Any:
 def _as_leaf(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """A field as a person wrote it, in the one form that a compiled program is keyed on.
 
-    None belongs only where it says something: where it is the default, or the field is `Number | None`.
+    None belongs only where it says something: where it is the default, or the field is `Number | None`. A string in
+    the place of a layer or a loss is for the class's own `check()`, which can say what belongs there.
     """
+    parts = value if type(value) in (list, tuple) else [value]
+    if _is_contract(field.type) and any(part is None or isinstance(part, str) for part in parts):
+        return value
     is_number = field.default is dataclasses.MISSING or isinstance(field.default, int | float)
     if value is None and is_number and field.type != (Any | None):
         raise TypeError(f"{owner}: expected {field.name} to be a number, got None")
     return _as_number(f"{owner}: expected {field.name} to be a number", value)
+
+
+def _is_contract(annotation: Any) -> bool:
+    """Whether an annotation names a contract: `Layer`, `Penalty | None`, `Sequence[Layer]`."""
+    contracts = (Initializer, Layer, Loss, Optimizer, Penalty)
+    return annotation in contracts or any(map(_is_contract, get_args(annotation)))
 
 
 def _as_number(expected: str, value: Any) -> Any:
@@ -179,7 +214,10 @@ def check_range(
         raise ValueError(f"{type(owner).__name__}: expected {left}{name}{right}, got {value}")
 
 
-def at_step(specs: Any, step: Any, dtype: Any) -> Any:
+_Specs = TypeVar("_Specs")
+
+
+def at_step(specs: _Specs, step: Array | int, dtype: DTypeLike) -> _Specs:
     """The specs as they are at one step: every schedule its number, every number in `dtype`.
 
     step is an integer (0 at the first update), dtype that of the parameters. Schedules are evaluated in
@@ -187,7 +225,7 @@ def at_step(specs: Any, step: Any, dtype: Any) -> Any:
     """
     wide = at_least_float32(dtype)
 
-    def number(value: Any) -> jax.Array:
+    def number(value: Number) -> Array:
         if not isinstance(value, Schedule):
             return jnp.asarray(value, dtype)
         parts, tree = jax.tree.flatten(value, is_leaf=lambda s: s is not value and isinstance(s, Schedule))
@@ -197,7 +235,7 @@ def at_step(specs: Any, step: Any, dtype: Any) -> Any:
     return jax.tree.map(number, specs, is_leaf=lambda s: isinstance(s, Schedule))
 
 
-def as_numbers(specs: Any, dtype: Any, caller: str) -> Any:
+def as_numbers(specs: _Specs, dtype: DTypeLike, caller: str) -> _Specs:
     """The specs with every number in `dtype`, outside of training, where no step says what a schedule is.
 
     Raises ValueError naming `caller` where a schedule is left.
@@ -209,12 +247,12 @@ def as_numbers(specs: Any, dtype: Any, caller: str) -> Any:
     return jax.tree.map(lambda value: jnp.asarray(value, dtype), specs)
 
 
-def at_least_float32(dtype: Any) -> Any:
+def at_least_float32(dtype: DTypeLike) -> DTypeLike:
     """float64 for float64, else float32: what means, counts and schedules are computed in."""
     return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
 
 
-def parameter_dtype(params: Any, x: Any = None) -> Any:
+def parameter_dtype(params: Params, x: Any = None) -> jnp.dtype:
     """The dtype that a step works in: that of the first floating parameter.
 
     Where there is none, that of the input x; where that is integer, JAX's default.

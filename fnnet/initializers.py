@@ -1,7 +1,7 @@
 """How parameters start: each initializer is a spec, so its scale can be swept like any number.
 
 `initializer(key, shape, dtype, fan_in, fan_out) -> array`. With fan_in = I inputs and fan_out = O
-outputs of a neuron's layer, the variance that keeps signals at one size from layer to layer is
+outputs of a layer, the variance that keeps signals at the same scale from layer to layer is
 
     LeCun    gain / I            gain 1   linear and SELU layers
     Glorot   gain / ((I + O)/2)  gain 1   sigmoid and tanh: a compromise of forward and backward
@@ -12,14 +12,15 @@ A normal initializer draws from N(0, variance), a uniform one from [-a, a] with 
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jax.typing import DTypeLike
+from jaxtyping import Array
 
-from fnnet._spec import Number, at_least_float32, check_range, spec
+from fnnet._spec import at_least_float32, check_range, spec
 from fnnet._xla.one_row import drawn
+from fnnet.protocols import Key, Number, Shape
 
 __all__ = [
     "Constant",
@@ -35,8 +36,6 @@ __all__ = [
     "Zeros",
 ]
 
-Shape = tuple[int, ...]
-
 
 class _DrawNormal:
     """N(0, variance), where the spec's `variance` says how it follows from the fans."""
@@ -47,8 +46,7 @@ class _DrawNormal:
     def check(self) -> None:
         check_range(self, "gain", low=0)
 
-    def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
-        """Array of `shape` and `dtype`."""
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int) -> Array:
         deviation = jnp.sqrt(jnp.asarray(self.variance(fan_in, fan_out), dtype))
         return deviation * drawn(jax.random.normal, key, shape, dtype)
 
@@ -56,8 +54,7 @@ class _DrawNormal:
 class _DrawUniform(_DrawNormal):
     """Uniform on [-a, a], whose variance is a^2 / 3."""
 
-    def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
-        """Array of `shape` and `dtype`."""
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int) -> Array:
         bound = jnp.sqrt(3 * jnp.asarray(self.variance(fan_in, fan_out), dtype))
         return bound * drawn(jax.random.uniform, key, shape, dtype, minval=-1, maxval=1)
 
@@ -69,7 +66,6 @@ class HeNormal(_DrawNormal):
     gain: Number = 2.0
 
     def variance(self, fan_in: int, fan_out: int) -> Number:
-        """Variance of one entry."""
         return self.gain / fan_in
 
 
@@ -80,7 +76,6 @@ class HeUniform(_DrawUniform):
     gain: Number = 2.0
 
     def variance(self, fan_in: int, fan_out: int) -> Number:
-        """Variance of one entry."""
         return self.gain / fan_in
 
 
@@ -91,7 +86,6 @@ class GlorotNormal(_DrawNormal):
     gain: Number = 1.0
 
     def variance(self, fan_in: int, fan_out: int) -> Number:
-        """Variance of one entry."""
         return 2 * self.gain / (fan_in + fan_out)
 
 
@@ -102,7 +96,6 @@ class GlorotUniform(_DrawUniform):
     gain: Number = 1.0
 
     def variance(self, fan_in: int, fan_out: int) -> Number:
-        """Variance of one entry."""
         return 2 * self.gain / (fan_in + fan_out)
 
 
@@ -113,7 +106,6 @@ class LecunNormal(_DrawNormal):
     gain: Number = 1.0
 
     def variance(self, fan_in: int, fan_out: int) -> Number:
-        """Variance of one entry."""
         return self.gain / fan_in
 
 
@@ -124,7 +116,6 @@ class LecunUniform(_DrawUniform):
     gain: Number = 1.0
 
     def variance(self, fan_in: int, fan_out: int) -> Number:
-        """Variance of one entry."""
         return self.gain / fan_in
 
 
@@ -135,12 +126,10 @@ class Normal:
     deviation: Number = 1.0
     mean: Number = 0.0
 
-    def check(self):
-        """The standard deviation is not negative."""
+    def check(self) -> None:
         check_range(self, "deviation", low=0)
 
-    def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
-        """Array of `shape` and `dtype`."""
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int) -> Array:
         array = drawn(jax.random.normal, key, shape, dtype)
         return jnp.asarray(self.mean, dtype) + jnp.asarray(self.deviation, dtype) * array
 
@@ -152,8 +141,7 @@ class Uniform:
     low: Number = 0.0
     high: Number = 1.0
 
-    def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
-        """Array of `shape` and `dtype`."""
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int) -> Array:
         low, high = jnp.asarray(self.low, dtype), jnp.asarray(self.high, dtype)
         return low + (high - low) * drawn(jax.random.uniform, key, shape, dtype)
 
@@ -171,8 +159,7 @@ class Orthogonal:
 
     gain: Number = 1.0
 
-    def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
-        """Array of `shape` and `dtype`."""
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int) -> Array:
         if len(shape) < 2:
             raise ValueError(f"Orthogonal: expected two axes or more, got shape {shape}; use it for weights")
         rows, columns = math.prod(shape[:-1]), shape[-1]
@@ -186,8 +173,7 @@ class Orthogonal:
 class Zeros:
     """All zeros: where biases start."""
 
-    def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
-        """Array of `shape` and `dtype`."""
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int) -> Array:
         return jnp.zeros(shape, dtype)
 
 
@@ -197,6 +183,5 @@ class Constant:
 
     value: Number
 
-    def __call__(self, key: PRNGKeyArray, shape: Shape, dtype: Any, fan_in: int, fan_out: int) -> Array:
-        """Array of `shape` and `dtype`."""
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int) -> Array:
         return jnp.broadcast_to(jnp.asarray(self.value, dtype), shape)

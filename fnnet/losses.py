@@ -2,25 +2,25 @@
 
     loss.forward(outputs, targets)         -> (per_example, residuals)     per_example: (B,)
     loss.backward(residuals, dper_example) -> doutputs
-    loss.predict(outputs)                  -> probabilities or values      the loss knows its link
+    loss.predict(outputs)                  -> probabilities or values      the loss knows its output function
     loss.correct(outputs, targets)         -> (B,) bool                    optional: what accuracy counts
     loss.check_targets(targets, shape)                                     optional: raises for targets without meaning
 
 A loss is the sum over an example's outputs; the mean over examples is taken in `fnnet.backprop`, so
 dper_example holds their weights w_b / sum(w). Losses of probabilities take logits (the numbers before
 sigmoid or softmax): they stay finite where probabilities round to 0 or 1. `0 * inf` counts as 0: an
-output that no target asks for costs nothing, however wrong.
+output whose target is 0 adds nothing, even if its logarithm is infinite.
 """
-
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Num
 
-from fnnet._spec import Number, check_range, spec
+from fnnet._spec import check_range, spec
 from fnnet.layers.activations import below_largest, softmax, softplus
+from fnnet.protocols import Number
 
 __all__ = ["AbsoluteError", "Huber", "Poisson", "SigmoidBinaryCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
@@ -42,7 +42,6 @@ class SoftmaxCrossEntropy:
     label_smoothing: Number = None
 
     def check(self) -> None:
-        """A share of the target."""
         check_range(self, "label_smoothing", low=0, high=1)
 
     def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
@@ -67,7 +66,9 @@ class SoftmaxCrossEntropy:
         t = self._probabilities(logits, targets)
         return -_sum_outputs(_times(t, shifted - jnp.log(total))), (e / total, t)
 
-    def backward(self, residuals: Any, dper_example: PerExample) -> Float[Array, "B *rest C"]:
+    def backward(
+        self, residuals: tuple[Float[Array, "B *rest C"], Float[Array, "B *rest C"]], dper_example: PerExample
+    ) -> Float[Array, "B *rest C"]:
         """dz = (p sum_k t_k - t) dl, which is (p - t) dl for targets that sum to 1.
 
         log p_c = z_c - log sum_k e^z_k has d log p_c / dz_j = [c = j] - p_j, so
@@ -82,7 +83,7 @@ class SoftmaxCrossEntropy:
         return softmax(logits)
 
     def correct(self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]) -> Bool[Array, "B"]:
-        """Whether the largest logit stands at the class (the largest target); all of them, where there are more."""
+        """Whether the largest logit stands at the class (or largest target): at every one, where a row has several."""
         classes = targets if targets.ndim < logits.ndim else targets.argmax(-1)
         right = jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)
         is_number = ~jnp.isnan(logits.max(-1))  # of NaN, argmax is a class like any other
@@ -93,9 +94,14 @@ class SoftmaxCrossEntropy:
         classes, is_class = logits.shape[-1], jnp.issubdtype(targets.dtype, jnp.integer)
         if targets.shape != (logits.shape[:-1] if is_class else logits.shape):
             raise ValueError(
-                f"SoftmaxCrossEntropy: for logits of shape {logits.shape} expected integer targets of shape "
-                f"{logits.shape[:-1]} or probabilities of shape {logits.shape}, "
-                f"got {targets.dtype} of shape {targets.shape}"
+                f"SoftmaxCrossEntropy: for outputs of shape {logits.shape} expected targets to be integer classes of "
+                f"shape {logits.shape[:-1]} or probabilities of shape {logits.shape}, "
+                f"got {targets.dtype} of shape {targets.shape}{_class_hint(logits, targets)}"
+            )
+        if classes == 1 and not is_class:
+            raise ValueError(
+                f"SoftmaxCrossEntropy: the softmax of one output is always 1, so targets of shape {targets.shape} "
+                f"teach nothing; take SigmoidBinaryCrossEntropy for 0 and 1, SquaredError for values"
             )
         t = _one_hot(targets, classes, logits.dtype) if is_class else targets.astype(logits.dtype)
         s = self.label_smoothing
@@ -114,7 +120,7 @@ class SigmoidBinaryCrossEntropy:
         """Raise ValueError for what is no probability: labels -1 and 1, say, would drive the loss below 0."""
         _check_within(targets, 0, 1, "targets from 0 to 1 (labels 0 and 1, or probabilities)")
 
-    def forward(self, logits: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, tuple]:
+    def forward(self, logits: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, tuple[Outputs, Outputs]]:
         """l = sum_o t log(1 + e^-z) + (1 - t) log(1 + e^z).
 
         With p = 1 / (1 + e^-z), log p = -log(1 + e^-z) and log(1 - p) = -log(1 + e^z). Keeps z and t.
@@ -122,7 +128,7 @@ class SigmoidBinaryCrossEntropy:
         t = _like("SigmoidBinaryCrossEntropy", logits, targets)
         return _sum_outputs(_times(t, softplus(-logits)) + _times(1 - t, softplus(logits))), (logits, t)
 
-    def backward(self, residuals: Any, dper_example: PerExample) -> Outputs:
+    def backward(self, residuals: tuple[Outputs, Outputs], dper_example: PerExample) -> Outputs:
         """dz = (p - t) dl.
 
         d/dz log(1 + e^-z) = -(1 - p) and d/dz log(1 + e^z) = p, so dl/dz = -t (1 - p) + (1 - t) p = p - t,
@@ -136,7 +142,11 @@ class SigmoidBinaryCrossEntropy:
         return jax.lax.logistic(logits)
 
     def correct(self, logits: Outputs, targets: Num[Array, "B *outputs"]) -> Bool[Array, "B"]:
-        """Whether every output is on its target's side of 1/2."""
+        """Whether every output is on its target's side of 1/2.
+
+        For several labels per row that is the exact match (subset accuracy): a row with one wrong label is wrong.
+        `fnnet.metrics.label_accuracy` counts the labels one by one.
+        """
         right = (logits > 0) == (targets.astype(logits.dtype) > 0.5)
         return right.reshape(logits.shape[0], -1).all(-1)
 
@@ -145,7 +155,6 @@ class _Direct:
     """Losses whose outputs are the prediction."""
 
     def predict(self, outputs: Outputs) -> Outputs:
-        """The outputs themselves."""
         return outputs
 
 
@@ -187,7 +196,6 @@ class Huber(_Direct):
     delta: Number = 1.0
 
     def check(self) -> None:
-        """A distance."""
         check_range(self, "delta", low=0, low_open=True)
 
     def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
@@ -245,11 +253,19 @@ def _times(weight: Array, value: Array) -> Array:
     return jnp.where(weight == 0, 0, weight * value)
 
 
-def _one_hot(classes: Array, count: int, dtype: Any) -> Array:
+def _one_hot(classes: Array, count: int, dtype: DTypeLike) -> Array:
     """1 at the class and 0 elsewhere; a row of NaN for a class that does not exist."""
     classes = classes.astype(jnp.int32)[..., None]
     each = jnp.arange(count, dtype=jnp.int32).reshape((1,) * (classes.ndim - 1) + (-1,))
     return jnp.where((classes >= 0) & (classes < count), (classes == each).astype(dtype), jnp.nan)
+
+
+def _class_hint(logits: Array, targets: Array) -> str:
+    """What to do about targets that are neither classes nor probabilities, where their shape tells."""
+    if targets.shape == logits.shape[:-1]:
+        return "; write y.astype(int) for classes, or take SquaredError for values"
+    is_column = targets.shape == (*logits.shape[:-1], 1)
+    return "; write y[:, 0].astype(int) for classes" if is_column and logits.ndim == 2 else ""
 
 
 def _like(loss: str, outputs: Array, targets: Array) -> Array:

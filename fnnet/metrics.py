@@ -5,37 +5,46 @@
     scores = class_scores(probabilities.argmax(-1), classes, 10)          # precision, recall, F1, support: (10,) each
     scores.f1[4], scores.macro().f1
 
+Two classes: what `fnnet.predict` gives for one sigmoid output, (B, 1), is the probability of class 1, and targets may
+be as the loss has them, (B, 1) of 0 and 1. Several labels per row, (B, L): `label_scores`, `label_accuracy` and
+`exact_match`. How well scores rank, whatever the threshold: `roc_curve` and `roc_auc`.
+
 Everything is jittable (`k`, `count` and `bins` being static) and computed in float32 or better: in float64 where the
 probabilities are. `weights` (B,) make every mean a weighted one. Rows of weight 0 are masked: a NaN there changes
 nothing. A NaN in a row that counts is a mistake to the accuracies and NaN to every other measure. Where no row weighs
-anything, a mean is NaN. A sigmoid's p (B, 1) is two classes: `jnp.concatenate([1 - p, p], 1)`.
+anything, a mean is NaN.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Integer, Num
+from jax.core import Tracer
+from jax.typing import DTypeLike
+from jaxtyping import Array, Bool, Float, Integer, Num
 
 from fnnet._spec import at_least_float32
 
+Probabilities = Float[Array, "B C"]
 Classes = Integer[Array, "B"]
+Truth = Num[Array, "B *one"] | Bool[Array, "B *one"]  # (B,) classes; for two classes also (B, 1), as the loss has them
+Labels = Num[Array, "B L"] | Bool[Array, "B L"]
 Weights = Num[Array, "B"] | None
 
 
 class ClassScores(NamedTuple):
-    """How well each class is recognised, (C,) each; () each in an average over classes.
+    """How well each class or label is recognized, (C,) each; () each in an average over classes.
 
-    precision  of the rows that were called this class, the share that are: tp / (tp + fp)
-    recall     of the rows that are this class, the share that were called it: tp / (tp + fn)
+    precision  of the rows that were called this class, the fraction that are: tp / (tp + fp)
+    recall     of the rows that are this class, the fraction that were called it: tp / (tp + fn)
     f1         harmonic mean of both, 2 tp / (2 tp + fp + fn)
     support    number, or weight, of the rows that are this class: tp + fn
     """
 
-    precision: Any
-    recall: Any
-    f1: Any
-    support: Any
+    precision: Array
+    recall: Array
+    f1: Array
+    support: Array
 
     def macro(self) -> "ClassScores":
         """Means in which every class counts the same. NaN entries (see `undefined`) are left out."""
@@ -45,9 +54,9 @@ class ClassScores(NamedTuple):
         """Means in which a class counts by its support. NaN entries (see `undefined`) are left out."""
         return self._average(self.support)
 
-    def _average(self, shares: Array) -> "ClassScores":
+    def _average(self, weights: Array) -> "ClassScores":
         def mean(score: Array) -> Array:
-            known = jnp.where(jnp.isnan(score), 0, shares)
+            known = jnp.where(jnp.isnan(score), 0, weights)
             return jnp.where(known == 0, 0, known * score).sum() / known.sum()
 
         return ClassScores(mean(self.precision), mean(self.recall), mean(self.f1), self.support.sum())
@@ -57,52 +66,65 @@ class Reliability(NamedTuple):
     """Rows by how sure the network was of its answer, (bins,) each; bin i is (i / bins, (i + 1) / bins].
 
     confidence  mean of the largest probabilities; NaN in a bin without rows
-    accuracy    share of the answers that are right; NaN in a bin without rows
+    accuracy    fraction of the answers that are right; NaN in a bin without rows
     weight      number, or weight, of the rows in the bin
     """
 
-    confidence: Any
-    accuracy: Any
-    weight: Any
+    confidence: Array
+    accuracy: Array
+    weight: Array
 
 
-def accuracy(probabilities: Float[Array, "B C"], classes: Classes, weights: Weights = None) -> Float[Array, ""]:
-    """Share of rows whose largest entry (of several, the first) stands at the class, (). Logits do as well."""
-    _check("accuracy", "C", probabilities, classes, weights)
+class RocCurve(NamedTuple):
+    """What calling every row with a score of at least `threshold` positive gives, (B + 1,) each, from none to all.
+
+    false_positive_rate  of the rows of class 0, the fraction that is called positive
+    true_positive_rate   of the rows of class 1, the fraction that is called positive
+    threshold            falling, infinite at first. Rows of one score share one point, repeated for each.
+    """
+
+    false_positive_rate: Array
+    true_positive_rate: Array
+    threshold: Array
+
+
+def accuracy(probabilities: Probabilities, classes: Truth, weights: Weights = None) -> Float[Array, ""]:
+    """Fraction of rows whose largest entry (of several, the first) stands at the class, ().
+
+    Logits (B, C) do as well; of two classes the probability (B, 1) is needed, and 1/2 is class 0. Several labels per
+    row are refused: there are two accuracies of them, `label_accuracy` and `exact_match`.
+    """
+    probabilities, classes = _check_classes("accuracy", probabilities, classes, weights)
     right = _is_right(probabilities, classes)
     return _mean(right.astype(at_least_float32(probabilities.dtype)), weights)
 
 
-def top_k_accuracy(
-    probabilities: Float[Array, "B C"], classes: Classes, k: int, weights: Weights = None
-) -> Float[Array, ""]:
-    """Share of rows whose class is among the k largest entries, (). Logits do as well; k = 1 is `accuracy`.
+def top_k_accuracy(probabilities: Probabilities, classes: Truth, k: int, weights: Weights = None) -> Float[Array, ""]:
+    """Fraction of rows whose class is among the k largest entries, (). Logits do as well; k = 1 is `accuracy`.
 
     Ties go to the lower class: of equal entries the first is the largest. (scikit-learn's go to the higher.)
 
     Raises ValueError unless 1 <= k <= C.
     """
-    _check("top_k_accuracy", "C", probabilities, classes, weights)
+    probabilities, classes = _check_classes("top_k_accuracy", probabilities, classes, weights)
     count = probabilities.shape[1]
     if not isinstance(k, int) or not 1 <= k <= count:
         raise ValueError(f"top_k_accuracy: expected k from 1 to {count}, the number of classes, got {k!r}")
     own, exists = _at_class(probabilities, classes)
-    numbers, label = jnp.arange(count, dtype=jnp.int32)[None], classes.astype(jnp.int32)[:, None]
+    numbers, label = jnp.arange(count, dtype=jnp.int32)[None], classes[:, None]
     before = (probabilities > own[:, None]) | ((probabilities == own[:, None]) & (numbers < label))
     right = exists & (before.sum(1) < k) & ~jnp.isnan(probabilities).any(1)
     return _mean(right.astype(at_least_float32(probabilities.dtype)), weights)
 
 
-def confusion_matrix(
-    predicted: Integer[Array, "B"], classes: Integer[Array, "B"], count: int, weights: Num[Array, "B"] | None = None
-) -> Num[Array, "C C"]:
+def confusion_matrix(predicted: Classes, classes: Classes, count: int, weights: Weights = None) -> Num[Array, "C C"]:
     """Rows the true class, columns the predicted one: how many (or what weight of) rows fell there.
 
     count is the number of classes. Counts are int32; with weights, sums in their dtype. Rows with a class
     outside 0 .. count - 1 raise no error under jit and are left out.
     """
-    _check("confusion_matrix", "", predicted, classes, weights)
-    predicted, classes = predicted.astype(jnp.int32), classes.astype(jnp.int32)
+    _check_predicted("confusion_matrix", predicted, classes, weights)
+    predicted, classes = _int32(predicted), _int32(classes)
     ones = jnp.ones(classes.shape, jnp.int32) if weights is None else weights
     inside = (predicted >= 0) & (predicted < count) & (classes >= 0) & (classes < count)
     flat = jnp.where(inside, classes * count + predicted, count * count)
@@ -119,38 +141,89 @@ def class_scores(
 
     Rows with a class outside 0 .. count - 1 are left out, as in `confusion_matrix`.
     """
-    _check("class_scores", "", predicted, classes, weights)
+    _check_predicted("class_scores", predicted, classes, weights)
     wide = jnp.result_type(float) if weights is None else at_least_float32(weights.dtype)
     matrix = confusion_matrix(predicted, classes, count, None if weights is None else weights.astype(wide))
     right, called, support = (a.astype(wide) for a in (jnp.diagonal(matrix), matrix.sum(0), matrix.sum(1)))
-
-    def share(part: Array, whole: Array) -> Array:
-        return jnp.where(whole == 0, jnp.asarray(undefined, wide), part / jnp.where(whole == 0, 1, whole))
-
-    return ClassScores(share(right, called), share(right, support), share(2 * right, called + support), support)
+    return _scores(right, called, support, undefined)
 
 
-def log_loss(probabilities: Float[Array, "B C"], classes: Classes, weights: Weights = None) -> Float[Array, ""]:
+def label_scores(
+    probabilities: Float[Array, "B L"], targets: Labels, weights: Weights = None, undefined: float | int = 0.0
+) -> ClassScores:
+    """Precision, recall and F1 of every label of a multi-label problem, (L,) each; support counts rows that have it.
+
+    A label is predicted where its probability is above 1/2; targets are 0 and 1. `undefined` is as in `class_scores`.
+    Rows with a NaN count as a label missed or wrongly predicted.
+    """
+    called, truth, w = _check_labels("label_scores", probabilities, targets, weights)
+    right, predicted, support = (jnp.where(there, w, 0).sum(0) for there in (called & truth, called, truth))
+    return _scores(right, predicted, support, undefined)
+
+
+def label_accuracy(probabilities: Float[Array, "B L"], targets: Labels, weights: Weights = None) -> Float[Array, ""]:
+    """Fraction of single labels that are right, each on its side of 1/2, (): the mean over labels, not over rows."""
+    called, truth, w = _check_labels("label_accuracy", probabilities, targets, weights)
+    return jnp.where(called == truth, w, 0).sum() / (w.sum() * truth.shape[1])
+
+
+def exact_match(probabilities: Float[Array, "B L"], targets: Labels, weights: Weights = None) -> Float[Array, ""]:
+    """Fraction of rows whose labels are all right at once, (); also called subset accuracy.
+
+    This is the accuracy that training with `SigmoidBinaryCrossEntropy` reports; it falls with the number of labels.
+    """
+    called, truth, w = _check_labels("exact_match", probabilities, targets, weights)
+    return jnp.where((called == truth).all(1), w[:, 0], 0).sum() / w.sum()
+
+
+def roc_curve(scores: Float[Array, "B *one"], classes: Truth, weights: Weights = None) -> RocCurve:
+    """Receiver operating characteristic of two classes: the rates of right and false alarms at every threshold.
+
+    scores   (B,), or (B, 1) as `fnnet.predict` gives them; only their order matters, so logits do as well
+    classes  of 0 and 1, (B,) or (B, 1)
+
+    One of several classes or labels against the rest: `roc_curve(p[:, c], y == c)`. NaN where a class has no row.
+    The points are scikit-learn's with `drop_intermediate=False`.
+    """
+    scores, classes = _check_binary("roc_curve", scores, classes, weights)
+    wide = at_least_float32(scores.dtype)
+    w = _weights(weights, scores.shape[0], wide)
+    lowest = jnp.where(w == 0, jnp.inf, scores).min()  # rows of weight 0 join the last point
+    order = jnp.argsort(-jnp.where(w == 0, lowest, scores.astype(wide)))
+    s, w, positive = jnp.where(w == 0, lowest, scores.astype(wide))[order], w[order], classes[order] == 1
+    last = jnp.searchsorted(-s, -s, side="right") - 1  # of the rows with this score
+    false_rate, true_rate = (_rate(jnp.where(which, w, 0), last) for which in (~positive, positive))
+    unknown = jnp.isnan(s).any() | ((w != 0) & (classes[order] < 0)).any()
+    threshold = jnp.concatenate([jnp.full(1, jnp.inf, wide), s])
+    return RocCurve(jnp.where(unknown, jnp.nan, false_rate), jnp.where(unknown, jnp.nan, true_rate), threshold)
+
+
+def roc_auc(scores: Float[Array, "B *one"], classes: Truth, weights: Weights = None) -> Float[Array, ""]:
+    """Area under the `roc_curve`, (): how often a row of class 1 scores above a row of class 0, ties counting half."""
+    x, y, _ = roc_curve(scores, classes, weights)
+    return ((x[1:] - x[:-1]) * (y[1:] + y[:-1])).sum() / 2
+
+
+def log_loss(probabilities: Probabilities, classes: Truth, weights: Weights = None) -> Float[Array, ""]:
     """Mean of -log of the probability given to the class, ().
 
     The same quantity as the loss of training with `SoftmaxCrossEntropy`, but not the same number: that one comes from
     the logits, so it is finite where a probability has rounded to 0 (here: inf; scikit-learn cuts p at the dtype's
     eps), and it includes label smoothing and the penalty. Rows are taken to sum to 1. A class outside 0 .. C - 1: NaN.
     """
-    _check("log_loss", "C", probabilities, classes, weights)
+    probabilities, classes = _check_classes("log_loss", probabilities, classes, weights)
     own, exists = _at_class(probabilities.astype(at_least_float32(probabilities.dtype)), classes)
     return _mean(jnp.where(exists, -jnp.log(own), jnp.nan), weights)
 
 
-def reliability(
-    probabilities: Float[Array, "B C"], classes: Classes, bins: int = 15, weights: Weights = None
-) -> Reliability:
+def reliability(probabilities: Probabilities, classes: Truth, bins: int = 15, weights: Weights = None) -> Reliability:
     """How often the network is right when it is this sure: a table by confidence, in bins of equal width.
 
-    A row's confidence is its largest probability, and falls into bin i where i / bins < it <= (i + 1) / bins.
+    A row's confidence is its largest probability, and falls into bin i where i / bins < it <= (i + 1) / bins. Of two
+    classes with the probability p of class 1 that is max(p, 1 - p).
     `fnnet.plots.reliability` draws the table. Source: Guo, Pleiss, Sun, Weinberger 2017, arXiv 1706.04599.
     """
-    _check("reliability", "C", probabilities, classes, weights)
+    probabilities, classes = _check_classes("reliability", probabilities, classes, weights)
     _check_bins("reliability", bins)
     confidence, right, w, place = _binned(probabilities, classes, bins, weights)
     sums = jnp.zeros((bins, 3), w.dtype).at[place].add(jnp.stack([w * confidence, w * right, w], 1))
@@ -160,7 +233,7 @@ def reliability(
 
 
 def expected_calibration_error(
-    probabilities: Float[Array, "B C"], classes: Classes, bins: int = 15, weights: Weights = None
+    probabilities: Probabilities, classes: Truth, bins: int = 15, weights: Weights = None
 ) -> Float[Array, ""]:
     """Mean distance of accuracy from confidence over the bins of `reliability`, each by its weight, ().
 
@@ -168,7 +241,7 @@ def expected_calibration_error(
 
     It depends on the bins: one bin sees only the difference of the overall means, many bins see noise. Same source.
     """
-    _check("expected_calibration_error", "C", probabilities, classes, weights)
+    probabilities, classes = _check_classes("expected_calibration_error", probabilities, classes, weights)
     _check_bins("expected_calibration_error", bins)
     confidence, right, w, place = _binned(probabilities, classes, bins, weights)
     return jnp.abs(jnp.zeros(bins, w.dtype).at[place].add(w * (right - confidence))).sum() / w.sum()
@@ -177,12 +250,15 @@ def expected_calibration_error(
 def r_squared(
     predicted: Float[Array, "B *outputs"], targets: Num[Array, "B *outputs"], weights: Weights = None
 ) -> Float[Array, ""]:
-    """1 - sum_b w_b (y_b - p_b)^2 / sum_b w_b (y_b - mean)^2, (): the share of the targets' variance explained.
+    """1 - sum_b w_b (y_b - p_b)^2 / sum_b w_b (y_b - mean)^2, (): the fraction of variance explained.
 
     1 is perfect, 0 no better than the targets' (weighted) mean, below 0 worse. With several outputs: the plain mean
     of their values. An output whose targets are all equal has 1 where it is predicted exactly, else 0.
     """
-    _check("r_squared", None, predicted, targets, weights)
+    if targets.shape != predicted.shape or not predicted.shape:
+        expected = predicted.shape or "(B, ...)"
+        raise ValueError(f"r_squared: expected targets of shape {expected} like predicted, got {targets.shape}")
+    _check_weights("r_squared", predicted, weights)
     wide = at_least_float32(predicted.dtype)
     w = _weights(weights, predicted.shape[0], wide)
     counts = (w != 0)[:, None]
@@ -196,11 +272,26 @@ def r_squared(
     return jnp.where(w.sum() == 0, jnp.nan, values.mean())
 
 
-def _weights(weights: Any, rows: int, dtype: Any) -> Array:
+def _weights(weights: Array | None, rows: int, dtype: DTypeLike) -> Array:
     return jnp.ones(rows, dtype) if weights is None else weights.astype(dtype)
 
 
-def _mean(values: Array, weights: Any) -> Array:
+def _scores(right: Array, called: Array, support: Array, undefined: float | int) -> ClassScores:
+    def fraction(part: Array, whole: Array) -> Array:
+        return jnp.where(whole == 0, jnp.asarray(undefined, whole.dtype), part / jnp.where(whole == 0, 1, whole))
+
+    return ClassScores(
+        fraction(right, called), fraction(right, support), fraction(2 * right, called + support), support
+    )
+
+
+def _rate(weights: Array, last: Array) -> Array:
+    """The weight of all rows up to each point, of the whole; the first point is before any row."""
+    total = jnp.cumsum(weights)
+    return jnp.concatenate([jnp.zeros(1, total.dtype), total[last] / total[-1]])
+
+
+def _mean(values: Array, weights: Array | None) -> Array:
     """sum w v / sum w over the rows that weigh something."""
     w = _weights(weights, len(values), values.dtype)
     return jnp.where(w == 0, 0, w * values).sum() / w.sum()
@@ -208,18 +299,20 @@ def _mean(values: Array, weights: Any) -> Array:
 
 def _is_right(probabilities: Array, classes: Array) -> Array:
     """(B,) bool; a row with a NaN is not right, whatever argmax makes of it."""
-    right = probabilities.argmax(-1).astype(jnp.int32) == classes.astype(jnp.int32)
+    right = probabilities.argmax(-1).astype(jnp.int32) == classes
     return right & ~jnp.isnan(probabilities).any(-1)
 
 
 def _at_class(probabilities: Array, classes: Array) -> tuple[Array, Array]:
     """((B,) the entry at the class, (B,) whether there is such a class)."""
-    label, count = classes.astype(jnp.int32), probabilities.shape[1]
-    own = jnp.take_along_axis(probabilities, jnp.clip(label, 0, count - 1)[:, None], 1)[:, 0]
-    return own, (label >= 0) & (label < count)
+    count = probabilities.shape[1]
+    own = jnp.take_along_axis(probabilities, jnp.clip(classes, 0, count - 1)[:, None], 1)[:, 0]
+    return own, (classes >= 0) & (classes < count)
 
 
-def _binned(probabilities: Array, classes: Array, bins: int, weights: Any) -> tuple[Array, Array, Array, Array]:
+def _binned(
+    probabilities: Array, classes: Array, bins: int, weights: Array | None
+) -> tuple[Array, Array, Array, Array]:
     """(confidence, right, weight, number of the bin) of every row, (B,); rows of weight 0 are zeros."""
     wide = at_least_float32(probabilities.dtype)
     w = _weights(weights, probabilities.shape[0], wide)
@@ -229,17 +322,105 @@ def _binned(probabilities: Array, classes: Array, bins: int, weights: Any) -> tu
     return confidence, right, w, jnp.searchsorted(edges, confidence, side="left")
 
 
-def _check(caller: str, columns: str | None, predicted: Any, truth: Any, weights: Any) -> None:
-    """Raise ValueError where shapes do not fit; columns None asks for two arrays of one shape."""
-    expected = predicted.shape if columns is None else predicted.shape[:1]
-    if columns == "C" and (predicted.ndim != 2 or 0 in predicted.shape):
-        raise ValueError(f"{caller}: expected probabilities of shape (B, C) with rows, got {predicted.shape}")
-    if columns == "" and predicted.ndim != 1:
-        raise ValueError(f"{caller}: expected predicted classes of shape (B,), got {predicted.shape}")
-    if truth.shape != expected or not expected:
-        raise ValueError(f"{caller}: expected truth of shape {expected or '(B, ...)'}, got {truth.shape}")
-    if weights is not None and weights.shape != expected[:1]:
-        raise ValueError(f"{caller}: expected weights of shape {expected[:1]}, one a row, got {weights.shape}")
+def _check_classes(caller: str, probabilities: Array, classes: Array, weights: Array | None) -> tuple[Array, Array]:
+    """(probabilities (B, C) of two classes or more, int32 classes (B,)); ValueError where shapes do not fit."""
+    if probabilities.ndim != 2 or 0 in probabilities.shape:
+        raise ValueError(
+            f"{caller}: expected probabilities of shape (B, C), or (B, 1) for two classes, with rows, "
+            f"got {probabilities.shape}"
+        )
+    if probabilities.shape[1] == 1:
+        p, classes = _check_binary(caller, probabilities, classes, weights)
+        p = jnp.where((p >= 0) & (p <= 1), p, jnp.nan)
+        return jnp.stack([1 - p, p], 1), classes
+    if classes.shape == probabilities.shape:
+        raise ValueError(
+            f"{caller}: expected classes of shape {probabilities.shape[:1]}, got {classes.shape}; write "
+            f"y.argmax(1) if they are one-hot; several labels per row have label_scores, label_accuracy, exact_match"
+        )
+    if classes.shape != probabilities.shape[:1] or not jnp.issubdtype(classes.dtype, jnp.integer):
+        raise ValueError(
+            f"{caller}: expected integer classes of shape {probabilities.shape[:1]}, "
+            f"got {classes.dtype} of shape {classes.shape}"
+        )
+    _check_weights(caller, probabilities, weights)
+    return probabilities, _int32(classes)
+
+
+def _check_binary(caller: str, scores: Array, classes: Array, weights: Array | None) -> tuple[Array, Array]:
+    """(scores (B,), int32 classes (B,)), a class that is neither 0 nor 1 being -1; ValueError where shapes do not fit.
+
+    Where they are at hand (not while a program is compiled), classes other than 0 and 1 are refused, too, and so are
+    numbers outside [0, 1] in the place of probabilities.
+    """
+    if scores.shape not in (scores.shape[:1], (*scores.shape[:1], 1)) or scores.size == 0:
+        raise ValueError(f"{caller}: expected scores of class 1, (B,) or (B, 1), with rows, got {scores.shape}")
+    if classes.shape not in (scores.shape[:1], (scores.shape[0], 1)):
+        raise ValueError(f"{caller}: expected classes of shape ({scores.shape[0]},), got {classes.shape}")
+    _check_weights(caller, scores, weights)
+    scores, classes = scores.reshape(-1), _number(classes.reshape(-1))
+    _check_values(caller, scores, classes, weights)
+    return scores, jnp.where(classes == 1, 1, jnp.where(classes == 0, 0, -1)).astype(jnp.int32)
+
+
+def _check_values(caller: str, scores: Array, classes: Array, weights: Array | None) -> None:
+    """Raise ValueError for binary classes other than 0 and 1, and for probabilities outside [0, 1], where known."""
+    if any(isinstance(a, Tracer) for a in (scores, classes, weights)):
+        return
+    counts = np.ones(len(scores), bool) if weights is None else np.asarray(weights) != 0
+    y, p = np.asarray(classes)[counts], np.asarray(scores, np.float64)[counts]
+    if not np.isin(y, (0, 1)).all():
+        raise ValueError(f"{caller}: expected classes of 0 and 1 for one output, got {y[~np.isin(y, (0, 1))][0]:g}")
+    if not caller.startswith("roc") and ((p < 0) | (p > 1)).any():
+        raise ValueError(
+            f"{caller}: expected probabilities from 0 to 1, got {p[(p < 0) | (p > 1)][0]:g}; "
+            f"pass what fnnet.predict gives, not logits"
+        )
+
+
+def _check_labels(
+    caller: str, probabilities: Array, targets: Array, weights: Array | None
+) -> tuple[Array, Array, Array]:
+    """(labels predicted, labels there, weights (B, 1)); a NaN is predicted where it is not there, and the reverse."""
+    if probabilities.ndim != 2 or 0 in probabilities.shape:
+        raise ValueError(f"{caller}: expected probabilities of shape (B, L) with rows, got {probabilities.shape}")
+    if targets.shape != probabilities.shape:
+        raise ValueError(f"{caller}: expected targets of shape {probabilities.shape}, got {targets.shape}")
+    _check_weights(caller, probabilities, weights)
+    _check_values(caller, probabilities.reshape(-1), targets.reshape(-1), _per_label(weights, probabilities))
+    truth = _number(targets) == 1
+    called = jnp.where(jnp.isnan(probabilities), ~truth, probabilities > 0.5)
+    return called, truth, _weights(weights, len(truth), at_least_float32(probabilities.dtype))[:, None]
+
+
+def _number(truth: Array) -> Array:
+    return truth.astype(jnp.int32) if truth.dtype == bool else truth
+
+
+def _per_label(weights: Array | None, probabilities: Array) -> Array | None:
+    return None if weights is None else jnp.repeat(weights, probabilities.shape[1])
+
+
+def _check_predicted(caller: str, predicted: Array, classes: Array, weights: Array | None) -> None:
+    """Raise ValueError unless both are (B,): classes, not probabilities."""
+    if predicted.ndim != 1:
+        hint = "; write p.argmax(1), or (p[:, 0] > 0.5).astype(int) for two classes" if predicted.ndim == 2 else ""
+        raise ValueError(f"{caller}: expected predicted classes of shape (B,), got {predicted.shape}{hint}")
+    if classes.shape != predicted.shape:
+        raise ValueError(f"{caller}: expected classes of shape {predicted.shape} like predicted, got {classes.shape}")
+    _check_weights(caller, predicted, weights)
+
+
+def _check_weights(caller: str, rows: Array, weights: Array | None) -> None:
+    if weights is not None and weights.shape != rows.shape[:1]:
+        raise ValueError(f"{caller}: expected weights of shape {rows.shape[:1]}, one per row, got {weights.shape}")
+
+
+def _int32(classes: Array) -> Array:
+    """As int32; a class beyond its range stays out of range, where a plain cast would wrap around to another class."""
+    if classes.dtype.itemsize == 8:
+        classes = classes.clip(-1 if jnp.issubdtype(classes.dtype, jnp.signedinteger) else 0, 2**31 - 1)
+    return jnp.asarray(classes).astype(jnp.int32)
 
 
 def _check_bins(caller: str, bins: int) -> None:

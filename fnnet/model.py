@@ -9,19 +9,35 @@ With L the value of a batch, w_b the weights of its rows and l_b their losses,
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Num, PRNGKeyArray
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, ArrayLike, Num
 
 from fnnet._jit import jit
-from fnnet._spec import Number, as_numbers, at_step, parameter_dtype, spec, static
+from fnnet._spec import as_numbers, at_step, parameter_dtype, spec, static
 from fnnet._xla.threefry import quick
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial
 from fnnet.losses import SoftmaxCrossEntropy
-from fnnet.protocols import Batch, Initializer, Layer, Loss, Penalty, is_spec_of
+from fnnet.protocols import (
+    Batch,
+    Initializer,
+    Key,
+    Layer,
+    Loss,
+    Number,
+    Params,
+    Penalty,
+    Residuals,
+    Shape,
+    is_spec_of,
+    why_not,
+)
 
 __all__ = ["Model", "Pass", "backprop", "backward", "forward", "init", "loss", "mlp", "predict"]
 
@@ -36,13 +52,17 @@ class Model:
     penalty: Penalty | None = None
 
     def check(self) -> None:
-        """Network and loss are specs, built with their settings; an input's shape is a tuple of whole numbers."""
-        if not is_spec_of(self.network, Layer):
-            raise TypeError(f"Model: expected network to be a layer such as Serial((Dense(2),)), got {self.network!r}")
-        if not is_spec_of(self.loss, Loss):
-            raise TypeError(f"Model: expected loss to be a loss such as SquaredError(), got {self.loss!r}")
-        if self.penalty is not None and not is_spec_of(self.penalty, Penalty):
-            raise TypeError(f"Model: expected penalty to be a penalty such as L2(1e-4), or None, got {self.penalty!r}")
+        network, loss, penalty = self.network, self.loss, self.penalty
+        if not is_spec_of(network, Layer):
+            raise TypeError(
+                f"Model: expected network to be a layer such as Serial((Dense(2),)), {why_not(network, Layer)}"
+            )
+        if not is_spec_of(loss, Loss):
+            raise TypeError(f"Model: expected loss to be a loss such as SquaredError(), {why_not(loss, Loss)}")
+        if penalty is not None and not is_spec_of(penalty, Penalty):
+            raise TypeError(
+                f"Model: expected penalty to be a penalty such as L2(1e-4), or None, {why_not(penalty, Penalty)}"
+            )
         shape = self.input_shape
         if not isinstance(shape, tuple) or not all(isinstance(n, int) and n > 0 for n in shape):
             raise ValueError(f"Model: expected input_shape to be a tuple of ints above 0, got {shape!r}")
@@ -59,16 +79,16 @@ class Pass(NamedTuple):
     dx           (B, ...) gradient of the input, None where it is integer
     """
 
-    value: Any
-    per_example: Any
-    outputs: Any
-    residuals: Any
-    grads: Any
-    dx: Any
+    value: Array
+    per_example: Array
+    outputs: Array
+    residuals: Residuals
+    grads: Params
+    dx: Array | None
 
 
 def mlp(
-    sizes: tuple[int, ...],
+    sizes: Sequence[int],
     *,
     activation: Layer | Sequence[Layer] = Relu(),  # noqa: B008  specs are immutable
     loss: Loss = SoftmaxCrossEntropy(),  # noqa: B008
@@ -78,40 +98,64 @@ def mlp(
     input_dropout: Number = None,
     weights: Initializer = HeNormal(),  # noqa: B008
     biases: Initializer | None = Zeros(),  # noqa: B008
-    input_shape: tuple[int, ...] | None = None,
+    input_shape: Sequence[int] | None = None,
     scale: Number = None,
+    preprocessing: Layer | Sequence[Layer] | None = None,
 ) -> Model:
     """A multi-layer perceptron as a Model: `mlp((784, 128, 64, 10))` has two hidden layers.
 
     sizes        inputs, hidden layers, outputs
-    activation   of the hidden layers; a tuple gives each its own
+    activation   of the hidden layers; a tuple gives one per hidden layer
     output       activation of the last layer (None: none, since losses take logits)
     dropout      rate, after every hidden activation
     input_dropout   rate, on the inputs (0.2 beside 0.5 for hidden layers is Srivastava and others' 2014 choice)
     weights, biases   initializers of every Dense
     input_shape  of one row if not (sizes[0],): `(28, 28)` puts a Flatten in front
     scale        puts a Rescale in front: 1 / 255 for pixels
+    preprocessing   a layer or a tuple of layers, put before everything else; it sees rows of input_shape
 
-    Raises ValueError where sizes, activations and input_shape do not fit together.
+    Raises ValueError where sizes, activations and input_shape do not fit together, TypeError for what is no layer.
     """
-    sizes, hidden = tuple(sizes), len(sizes) - 2
-    input_shape = (sizes[0],) if input_shape is None else tuple(input_shape)
-    activations = tuple(activation) if isinstance(activation, tuple | list) else (activation,) * hidden
-    if hidden < 0 or math.prod(input_shape) != sizes[0]:
+    sizes = _counts("sizes", sizes, "(784, 128, 10)")
+    input_shape = sizes[:1] if input_shape is None else _counts("input_shape", input_shape, "(28, 28)")
+    hidden = len(sizes) - 2
+    if hidden < 0:
+        raise ValueError(f"mlp: expected sizes (inputs, ..., outputs), two or more, got {sizes}")
+    if math.prod(input_shape) != sizes[0]:
         raise ValueError(f"mlp: expected sizes (inputs, ..., outputs) for input_shape {input_shape}, got {sizes}")
+    activations = _layers("activation", activation)
+    activations = activations if isinstance(activation, Sequence) else activations * hidden
     if len(activations) != hidden:
         raise ValueError(f"mlp: expected {hidden} activations for {hidden} hidden layers, got {len(activations)}")
-    layers = [] if len(input_shape) == 1 else [Flatten()]
+    layers = [] if preprocessing is None else [*_layers("preprocessing", preprocessing)]
+    layers += [] if len(input_shape) == 1 else [Flatten()]
     layers += [] if scale is None else [Rescale(scale)]
     layers += [] if input_dropout is None else [Dropout(input_dropout)]
     for size, f in zip(sizes[1:-1], activations, strict=True):
         layers += [Dense(size, weights, biases), f, *([] if dropout is None else [Dropout(dropout)])]
-    layers += [Dense(sizes[-1], weights, biases), *([] if output is None else [output])]
+    layers += [Dense(sizes[-1], weights, biases), *([] if output is None else _layers("output", output))]
     return Model(Serial(tuple(layers)), loss, input_shape, penalty)
 
 
+def _counts(name: str, values: Sequence[int], example: str) -> Shape:
+    """Sizes as a tuple of ints above 0, or ValueError."""
+    counts = tuple(values) if isinstance(values, Sequence | np.ndarray) else ()
+    if not counts or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in counts):
+        raise ValueError(f"mlp: expected {name} to be ints above 0 such as {example}, got {values!r}")
+    return tuple(map(int, counts))
+
+
+def _layers(name: str, value: Layer | Sequence[Layer]) -> tuple[Layer, ...]:
+    """One layer or several, as a tuple, or TypeError."""
+    layers: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value,)
+    for layer in layers:
+        if not is_spec_of(layer, Layer):
+            raise TypeError(f"mlp: expected {name} to be a layer such as Relu(), {why_not(layer, Layer)}")
+    return layers
+
+
 @jit("dtype")
-def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
+def init(model: Model, key: Key, dtype: DTypeLike = jnp.float32) -> Params:
     """Parameters of the network, drawn with key, floating ones in dtype: float32, float64 or bfloat16.
 
     Raises ValueError where layers do not fit, and for float64 while JAX has it switched off.
@@ -128,27 +172,61 @@ def init(model: Model, key: PRNGKeyArray, dtype: Any = jnp.float32) -> Any:
     return jax.tree.map(strongly_typed, params)
 
 
-def forward(model: Model, params: Any, x: Num[ArrayLike, "B ..."], *, key: PRNGKeyArray | None = None) -> Any:
-    """Outputs of the network (logits), (B, ...). A key means training: dropout is on."""
+def forward(model: Model, params: Params, x: Num[ArrayLike, "B ..."], *, key: Key | None = None) -> Array:
+    """Outputs of the network (logits), (B, ...). A key means training: dropout is on.
+
+    Compiled once per shape of x.
+    """
+    return _forward(_model("forward", model), params, _array("forward", x), key)
+
+
+def predict(model: Model, params: Params, x: Num[ArrayLike, "B ..."]) -> Array:
+    """What the outputs mean to a person: probabilities or values, (B, ...).
+
+    Compiled once per shape of x.
+    """
+    return _predict(_model("predict", model), params, _array("predict", x))
+
+
+@jit()
+def _forward(model: Model, params: Params, x: Array, key: Key | None) -> Array:
+    return _outputs(model, params, x, key)
+
+
+@jit()
+def _predict(model: Model, params: Params, x: Array) -> Array:
+    return model.loss.predict(_outputs(model, params, x, None))
+
+
+def _outputs(model: Model, params: Params, x: Array, key: Key | None) -> Array:
     dtype = parameter_dtype(params, x)
     network = as_numbers(model.network, dtype, "forward")
     return network.forward(params, _inputs(model, x, dtype), key=key)[0]
 
 
-def predict(model: Model, params: Any, x: Num[ArrayLike, "B ..."]) -> Any:
-    """What the outputs mean to a person: probabilities or values, (B, ...)."""
-    return model.loss.predict(forward(model, params, x))
+def _model(caller: str, model: Model) -> Model:
+    if not isinstance(model, Model):
+        raise TypeError(f"{caller}: expected a Model first, then its parameters, got {model!r}")
+    return model
+
+
+def _array(caller: str, x: Any) -> Any:
+    """x as an array of numbers: to `jax.jit`, a list would be as many arguments as it has numbers."""
+    a = x if isinstance(x, jax.Array | np.ndarray) else np.asarray(x)
+    if not jnp.issubdtype(a.dtype, jnp.number) and a.dtype != bool:
+        raise TypeError(f"{caller}: expected x to be numbers, got an array of {a.dtype}")
+    return a
 
 
 def loss(
     model: Model,
-    params: Any,
+    params: Params,
     x: Num[ArrayLike, "B ..."],
     y: Num[ArrayLike, "B ..."],
     *,
     weights: Num[ArrayLike, "B"] | None = None,
-    key: PRNGKeyArray | None = None,
-) -> Any:
+    key: Key | None = None,
+) -> Array:
     """Value of a batch, (): weighted mean loss plus penalty."""
     dtype = parameter_dtype(params, x)
     model, batch = as_numbers(model, dtype, "loss"), masked(prepare(model, Batch(x, y, weights), dtype))
@@ -159,19 +237,19 @@ def loss(
 
 def backward(
     model: Model,
-    params: Any,
+    params: Params,
     x: Num[ArrayLike, "B ..."],
     y: Num[ArrayLike, "B ..."],
     *,
     weights: Num[ArrayLike, "B"] | None = None,
-    key: PRNGKeyArray | None = None,
-) -> tuple[Any, Any]:
+    key: Key | None = None,
+) -> tuple[Array, Params]:
     """(value, grads): the loss and its hand-derived gradient for every parameter, like params."""
     p = backprop(model, params, Batch(x, y, weights), key=key)
     return p.value, p.grads
 
 
-def backprop(model: Model, params: Any, batch: Batch, *, key: PRNGKeyArray | None = None) -> Pass:
+def backprop(model: Model, params: Params, batch: Batch, *, key: Key | None = None) -> Pass:
     """Forward, loss and backward in one pass; a key means training.
 
     Raises ValueError for shapes that do not fit, and for schedules, which need a step (`fnnet.at_step`).
@@ -181,13 +259,13 @@ def backprop(model: Model, params: Any, batch: Batch, *, key: PRNGKeyArray | Non
     return one_pass(model, params, batch, key)
 
 
-def one_pass(model: Model, params: Any, batch: Batch, key: PRNGKeyArray | None) -> Pass:
+def one_pass(model: Model, params: Params, batch: Batch, key: Key | None) -> Pass:
     """`backprop` of a model whose numbers are resolved and a batch that is prepared.
 
         h = network(x),  l_b = loss(h_b, y_b),  L = sum_b m_b l_b + penalty,  m_b = w_b / sum(w)
 
-    dL/dl_b = m_b starts the way back: through the loss to dh, through the layers to the gradients and dx.
-    The penalty hangs on the parameters alone, so its gradient is added.
+    dL/dl_b = m_b starts the backward pass: through the loss to dh, through the layers to the gradients and dx.
+    The penalty depends on the parameters alone, so its gradient is added.
     """
     outputs, residuals = model.network.forward(params, batch.x, key=key)
     per_example, loss_residuals = model.loss.forward(outputs, batch.y)
@@ -199,13 +277,13 @@ def one_pass(model: Model, params: Any, batch: Batch, key: PRNGKeyArray | None) 
     return Pass(value, per_example, outputs, residuals, grads, dx)
 
 
-def value_of(model: Model, params: Any, per_example: Array, m: Array) -> Array:
+def value_of(model: Model, params: Params, per_example: Array, m: Array) -> Array:
     """L = sum_b m_b l_b + penalty; a row of weight 0 does not count even if its loss is infinite."""
     value = jnp.where(m == 0, 0, m * per_example).sum()
     return value if model.penalty is None else value + model.penalty.value(params)
 
 
-def mean_weights(batch: Batch, dtype: Any) -> Array:
+def mean_weights(batch: Batch, dtype: DTypeLike) -> Array:
     """m_b = w_b / sum(w), (B,): the weights that make a sum a mean. All 0 where every weight is."""
     rows = batch.x.shape[0]
     if batch.weights is None:
@@ -215,7 +293,7 @@ def mean_weights(batch: Batch, dtype: Any) -> Array:
     return w / jnp.where(total == 0, 1, total)
 
 
-def prepare(model: Model, batch: Batch, dtype: Any) -> Batch:
+def prepare(model: Model, batch: Batch, dtype: DTypeLike) -> Batch:
     """The batch as arrays of the step's dtype.
 
     Raises ValueError naming what does not fit.
@@ -227,14 +305,15 @@ def prepare(model: Model, batch: Batch, dtype: Any) -> Batch:
         return Batch(x, y)
     w = jnp.asarray(batch.weights, dtype)
     if w.shape != x.shape[:1]:
-        raise ValueError(f"expected weights of shape ({x.shape[0]},), one a row, got {w.shape}")
+        raise ValueError(f"expected weights of shape ({x.shape[0]},), one per row, got {w.shape}")
     return Batch(x, y, w)
 
 
 def masked(batch: Batch) -> Batch:
     """The batch with every row of weight 0 replaced by the first row that counts.
 
-    Any layer can digest that, as it may not zeros; a NaN in the row is gone before it can meet a 0. Its weight stays 0.
+    Every layer can process that, which is not so for zeros; a NaN is gone before it is multiplied by 0. The row's
+    weight stays 0.
     """
     if batch.weights is None:
         return batch
@@ -242,7 +321,7 @@ def masked(batch: Batch) -> Batch:
     return Batch(_stand_in(batch.x, counts), _stand_in(batch.y, counts), batch.weights)
 
 
-def _inputs(model: Model, x: Any, dtype: Any) -> Array:
+def _inputs(model: Model, x: ArrayLike, dtype: DTypeLike) -> Array:
     x = _floating(x, dtype)
     if x.shape[1:] != model.input_shape or x.ndim == 0 or x.shape[0] == 0:
         expected = ", ".join(map(str, ("B", *model.input_shape)))
@@ -251,7 +330,7 @@ def _inputs(model: Model, x: Any, dtype: Any) -> Array:
     return x
 
 
-def _floating(a: Any, dtype: Any) -> Array:
+def _floating(a: ArrayLike, dtype: DTypeLike) -> Array:
     a = jnp.asarray(a)
     return a.astype(dtype) if jnp.issubdtype(a.dtype, jnp.floating) else a
 

@@ -1,80 +1,94 @@
-"""Penalties: a price on large parameters, added to the loss.
+"""Penalties: terms of the loss that grow with the parameters and so keep them small.
 
     penalty.value(params)    -> ()
     penalty.gradient(params) -> like params
 
-A *weight* is a field named `w`, a *bias* one named `b`; biases are left alone unless asked.
+A *weight* is a parameter named `w`, a *bias* one named `b`: a NamedTuple's field or a dict key. Biases are left alone
+unless asked. `fnnet.init_state` raises ValueError where a penalty finds nothing to act on.
 """
-
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
-from fnnet._spec import Number, check_range, parameter_dtype, spec
+from fnnet._spec import check_range, parameter_dtype, spec
+from fnnet.protocols import Number, Params, parameter_name
 
 __all__ = ["L1", "L2"]
 
 
+class _ByName:
+    """What penalties share: a strength for weights and one for biases, and sums over the parameters of these names."""
+
+    weights: Number | None
+    biases: Number
+
+    def check(self) -> None:
+        check_range(self, "weights", low=0)
+        check_range(self, "biases", low=0)
+
+    def acts_on(self) -> tuple[str, ...]:
+        """Names of the parameters with a strength."""
+        return tuple(name for name, strength in self._strengths().items() if strength is not None)
+
+    def value(self, params: Params) -> Float[Array, ""]:
+        total = jnp.zeros((), parameter_dtype(params))
+        for path, p in jax.tree_util.tree_leaves_with_path(params):
+            strength = _strength(self, path)
+            total = total if strength is None else total + strength * self._size(p)
+        return total
+
+    def gradient(self, params: Params) -> Params:
+        def one(path: jax.tree_util.KeyPath, p: Array) -> Array:
+            strength = _strength(self, path)
+            return jnp.zeros_like(p) if strength is None else strength * self._derivative(p)
+
+        return jax.tree_util.tree_map_with_path(one, params)
+
+    def _strengths(self) -> dict[str, Number]:
+        return {"w": self.weights, "b": self.biases}
+
+    def _size(self, p: Array) -> Array:
+        raise NotImplementedError
+
+    def _derivative(self, p: Array) -> Array:
+        raise NotImplementedError
+
+
 @spec
-class L1:
-    """weights sum |w| + biases sum |b|: pushes small parameters to exactly 0. None leaves a part out."""
+class L1(_ByName):
+    """weights sum |w| + biases sum |b|: pushes small parameters to exactly 0. None leaves a part out.
+
+    The derivative of s |w| is s sign(w), at the kink 0.
+    """
 
     weights: Number | None
     biases: Number = None
 
-    def check(self) -> None:
-        """A price is not negative."""
-        check_range(self, "weights", low=0)
-        check_range(self, "biases", low=0)
+    def _size(self, p: Array) -> Array:
+        return jnp.abs(p).sum()
 
-    def value(self, params: Any) -> Any:
-        """sum over weights of |w| times their price, () of the parameters' dtype; and biases likewise."""
-        return _total(self, params, lambda p: jnp.abs(p).sum())
-
-    def gradient(self, params: Any) -> Any:
-        """d/dw price |w| = price sign(w), at 0 the kink's 0. Like params, zeros where there is no price."""
-        return _each(self, params, jnp.sign)
+    def _derivative(self, p: Array) -> Array:
+        return jnp.sign(p)
 
 
 @spec
-class L2:
-    """weights sum w^2 + biases sum b^2, without a half: pulls every parameter towards 0 in proportion."""
+class L2(_ByName):
+    """weights sum w^2 + biases sum b^2, without a half: pulls every parameter towards 0 in proportion to its size.
+
+    The derivative of s w^2 is 2 s w. None leaves a part out.
+    """
 
     weights: Number | None
     biases: Number = None
 
-    def check(self) -> None:
-        """A price is not negative."""
-        check_range(self, "weights", low=0)
-        check_range(self, "biases", low=0)
+    def _size(self, p: Array) -> Array:
+        return (p * p).sum()
 
-    def value(self, params: Any) -> Any:
-        """sum over weights of w^2 times their price, () of the parameters' dtype; and biases likewise."""
-        return _total(self, params, lambda p: (p * p).sum())
-
-    def gradient(self, params: Any) -> Any:
-        """d/dw price w^2 = 2 price w. Like params, zeros where there is no price."""
-        return _each(self, params, lambda p: 2 * p)
+    def _derivative(self, p: Array) -> Array:
+        return 2 * p
 
 
-def _price(penalty: Any, path: tuple) -> Number:
-    prices = {"w": penalty.weights, "b": penalty.biases}
-    return prices.get(getattr(path[-1], "name", "")) if path else None
-
-
-def _each(penalty: Any, params: Any, derivative: Callable[[Any], Any]) -> Any:
-    def one(path: tuple, p: Any) -> Any:
-        price = _price(penalty, path)
-        return jnp.zeros_like(p) if price is None else price * derivative(p)
-
-    return jax.tree_util.tree_map_with_path(one, params)
-
-
-def _total(penalty: Any, params: Any, size: Callable[[Any], Any]) -> Any:
-    total = jnp.zeros((), parameter_dtype(params))
-    for path, p in jax.tree_util.tree_leaves_with_path(params):
-        price = _price(penalty, path)
-        total = total if price is None else total + price * size(p)
-    return total
+def _strength(penalty: _ByName, path: jax.tree_util.KeyPath) -> Number:
+    """The penalty's strength for the parameter at this path; None where it leaves the parameter alone."""
+    return penalty._strengths().get(parameter_name(path))

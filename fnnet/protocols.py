@@ -9,12 +9,23 @@ import dataclasses
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeGuard, TypeVar, runtime_checkable
 
 import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
 __all__ = ["Batch", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule"]
 
 Params: TypeAlias = Any
-"""A pytree of arrays: NamedTuples in tuples in fnnet's own layers, anything in a user's."""
+"""A pytree of arrays: NamedTuples in tuples in fnnet's own layers, anything in a user's. See `parameter_name`."""
+
+OptState: TypeAlias = Any
+"""What an optimizer remembers: a pytree of arrays, or None."""
+
+Residuals: TypeAlias = Any
+"""What a backward pass needs of its forward pass: a pytree of arrays; facts about shape are wrapped in `Static`."""
+
+Number: TypeAlias = Any
+"""A number a person may sweep: a float, an array or tracer in its place, or a schedule. None leaves it out."""
 
 Key: TypeAlias = PRNGKeyArray
 Shape: TypeAlias = tuple[int, ...]
@@ -30,7 +41,7 @@ class Batch(NamedTuple):
              included, changes nothing. Only a layer that looks across rows counts the stand-in as a row.
     """
 
-    x: Any
+    x: Any  # Any, since JAX also puts shapes, shardings and axes here
     y: Any
     weights: Any = None
 
@@ -47,11 +58,11 @@ class Layer(Protocol):
         """(params, out_shape): parameters drawn with key, () where there is nothing to learn."""
         ...
 
-    def forward(self, params: Params, x: Array, /, *, key: Key | None = None) -> tuple[Array, Any]:
+    def forward(self, params: Params, x: Array, /, *, key: Key | None = None) -> tuple[Array, Residuals]:
         """(y, residuals): the output, and the arrays that backward needs. A key means training."""
         ...
 
-    def backward(self, params: Params, residuals: Any, dy: Array, /) -> tuple[Params, Array | None]:
+    def backward(self, params: Params, residuals: Residuals, dy: Array, /) -> tuple[Params, Array | None]:
         """(dparams, dx): gradients of the loss, dparams like params; dx is None where x is integer."""
         ...
 
@@ -63,11 +74,11 @@ class Loss(Protocol):
     A loss of classes also has `correct(outputs, targets) -> (B,) bool`, from which accuracy is measured.
     """
 
-    def forward(self, outputs: Array, targets: Array, /) -> tuple[Array, Any]:
+    def forward(self, outputs: Array, targets: Array, /) -> tuple[Array, Residuals]:
         """(per_example, residuals): the loss of every row, (B,)."""
         ...
 
-    def backward(self, residuals: Any, dper_example: Array, /) -> Array:
+    def backward(self, residuals: Residuals, dper_example: Array, /) -> Array:
         """doutputs: the gradient of sum_b dper_example_b l_b."""
         ...
 
@@ -78,14 +89,17 @@ class Loss(Protocol):
 
 @runtime_checkable
 class Penalty(Protocol):
-    """A term of the loss that depends on the parameters alone."""
+    """A term of the loss that depends on the parameters alone.
+
+    One that acts on parameters of some names only also has `acts_on() -> names`; see `check_names`.
+    """
 
     def value(self, params: Params, /) -> Array:
-        """()."""
+        """What it adds to the loss, ()."""
         ...
 
     def gradient(self, params: Params, /) -> Params:
-        """Like params."""
+        """Its derivative with respect to every parameter, like params."""
         ...
 
 
@@ -93,7 +107,7 @@ class Penalty(Protocol):
 class Initializer(Protocol):
     """How a parameter starts."""
 
-    def __call__(self, key: Key, shape: Shape, dtype: Any, fan_in: int, fan_out: int, /) -> Array:
+    def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int, /) -> Array:
         """An array of this shape and dtype, for a neuron of fan_in inputs in a layer of fan_out."""
         ...
 
@@ -102,20 +116,25 @@ class Initializer(Protocol):
 class Schedule(Protocol):
     """A number that changes with the step; it may stand wherever a number of a spec stands."""
 
-    def value_at(self, step: Any, /) -> Any:
+    def value_at(self, step: Array, /) -> Number:
         """The number at a step; step is a 0-d floating array, 0 at the first update."""
         ...
 
 
 @runtime_checkable
 class Optimizer(Protocol):
-    """A gradient transformation: from gradients to updates, which are added to the parameters."""
+    """A gradient transformation: from gradients to updates, which are added to the parameters.
 
-    def init(self, params: Params, /) -> Any:
+    One that acts on parameters of some names only also has `acts_on() -> names`; see `check_names`.
+    """
+
+    def init(self, params: Params, /) -> OptState:
         """The state before the first update."""
         ...
 
-    def update(self, grads: Params, opt_state: Any, params: Params, /, *, key: Key | None = None) -> tuple[Params, Any]:
+    def update(
+        self, grads: Params, opt_state: OptState, params: Params, /, *, key: Key | None = None
+    ) -> tuple[Params, OptState]:
         """(updates, opt_state): updates like params. key is for a transformation that draws noise."""
         ...
 
@@ -129,3 +148,50 @@ def is_spec_of(value: object, contract: type[_Contract]) -> TypeGuard[_Contract]
     """
     is_spec = dataclasses.is_dataclass(value) and not isinstance(value, type)
     return is_spec and not jax.tree_util.all_leaves([value]) and isinstance(value, contract)
+
+
+def why_not(value: object, contract: type) -> str:
+    """What keeps value from being a spec of the contract, as the end of an error message."""
+    if isinstance(value, type):
+        return f"got the class {value.__name__}; build it with its settings: {value.__name__}(...)"
+    missing = [name for name in _methods(contract) if not callable(getattr(value, name, None))]
+    if missing:
+        return f"got {value!r}, which has no {missing[0]}"
+    if isinstance(value, tuple):
+        return f"got {value!r}, which is a tuple and not a spec; wrap it in a class with @fnnet.spec"
+    return f"got {value!r}; write @fnnet.spec above class {type(value).__name__}"
+
+
+def _methods(contract: type) -> list[str]:
+    return [name for name, what in vars(contract).items() if callable(what) and (name == "__call__" or name[0] != "_")]
+
+
+def parameter_name(path: jax.tree_util.KeyPath) -> str:
+    """The name of a parameter: the last entry of its path where that is a field or a dict key, else "".
+
+    A parameter named `w` is a *weight*, one named `b` a *bias*. Penalties, weight decay and max-norm go by this name.
+    """
+    match path[-1:]:
+        case (jax.tree_util.GetAttrKey(name=name),) | (jax.tree_util.DictKey(key=str(name)),):
+            return name
+    return ""
+
+
+def check_names(caller: str, specs: object, params: Params) -> None:
+    """Raise ValueError where a spec that acts on parameters of some names only finds none of them.
+
+    specs is any pytree of specs: those with `acts_on()` are found however deep. A network without any parameters
+    passes: there is nothing to miss.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(params)
+    paths = [path for path, p in leaves if jnp.issubdtype(jnp.result_type(p), jnp.floating)]
+    names = {parameter_name(path) for path in paths}
+    for spec in jax.tree.leaves(specs, is_leaf=lambda node: hasattr(node, "acts_on")):
+        wanted = spec.acts_on() if hasattr(spec, "acts_on") else ()
+        if paths and wanted and names.isdisjoint(wanted):
+            kind, shown = type(spec).__name__, [f"params{jax.tree_util.keystr(path)}" for path in paths]
+            listed = ", ".join(shown[:6]) + (f" and {len(shown) - 6} more" if len(shown) > 6 else "")
+            raise ValueError(
+                f"{caller}: {kind} acts on parameters named {' or '.join(wanted)} only, and finds none among {listed}; "
+                f"name them so (a NamedTuple's field or a dict key), or leave {kind} out"
+            )

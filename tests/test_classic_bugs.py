@@ -1,6 +1,6 @@
 """The classic bugs of hand-written back-propagation, each put into the library and shown to be noticed.
 
-Every test states one bug, as somebody once wrote it, puts it in the place of the right function, and runs one of the
+Every test states one bug, as somebody once wrote it, puts it in place of the right function, and runs one of the
 project's own tests: it passes before, and fails with the bug.
 """
 
@@ -141,23 +141,23 @@ def test_a_loss_and_a_gradient_both_without_1_over_b(is_noticed, monkeypatch):
         one_model(fnnet.mlp((3, 4)), gradients.classes)
 
 
-def test_l2_on_the_biases_in_the_place_of_the_weights(is_noticed):
+def test_l2_on_the_biases_instead_of_the_weights(is_noticed):
     """Value and gradient are wrong together here, too."""
 
-    def price(penalty, path):
+    def strength(penalty, path):
         return {"w": penalty.biases, "b": penalty.weights}.get(getattr(path[-1], "name", "")) if path else None
 
     test = penalties.test_value_and_gradient_are_those_worked_out_by_hand
-    is_noticed(fnnet.penalties, "_price", price, test, fnnet.L2(0.1), "float32")
+    is_noticed(fnnet.penalties, "_strength", strength, test, fnnet.L2(0.1), "float32")
 
 
 def test_l2_on_every_tensor(is_noticed):
-    test = penalties.test_the_price_is_part_of_the_loss_and_of_its_gradient
+    test = penalties.test_the_penalty_is_part_of_the_loss_and_of_its_gradient
     row = fnnet.L2(0.5), 12.5, [4, -1], 6
-    is_noticed(fnnet.penalties, "_price", lambda penalty, path: penalty.weights, test, *row)
+    is_noticed(fnnet.penalties, "_strength", lambda penalty, path: penalty.weights, test, *row)
 
 
-def test_a_dropout_mask_drawn_anew_on_the_way_back(is_noticed):
+def test_a_dropout_mask_drawn_anew_in_the_backward_pass(is_noticed):
     def backward(self, params, m, dy):
         if m is None:
             return (), dy
@@ -166,7 +166,7 @@ def test_a_dropout_mask_drawn_anew_on_the_way_back(is_noticed):
     is_noticed(fnnet.Dropout, "backward", backward, gradients.test_dropout_with_a_fixed_key_uses_one_mask_both_ways)
 
 
-def test_a_dropout_mask_forgotten_on_the_way_back(is_noticed):
+def test_a_dropout_mask_forgotten_in_the_backward_pass(is_noticed):
     def backward(self, params, m, dy):
         return (), dy
 

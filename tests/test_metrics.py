@@ -314,20 +314,145 @@ def test_small_dtypes_are_measured_in_float32(dtype):
         assert jax.eval_shape(MEASURES[measure], p, y, jnp.ones(4, jnp.uint8)).dtype == jnp.float32
 
 
+class Binary:
+    """Two classes with tied scores, three labels per row, and weights of which some are 0."""
+
+    def __init__(self, seed):
+        draw = np.random.default_rng(seed)
+        self.logits = np.round(draw.normal(size=(60, 1)), 1)
+        self.p = np.round(1 / (1 + np.exp(-self.logits)), 2)
+        self.y = (draw.random((60, 1)) < self.p).astype(np.float64)
+        self.weights = draw.uniform(0.1, 3, 60) * (draw.random(60) < 0.7)
+        self.labels = np.round(draw.random((60, 3)), 2)
+        self.targets = (draw.random((60, 3)) < self.labels).astype(np.float64)
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@pytest.mark.parametrize("shape", [(-1, 1), (-1,)], ids=["column", "row"])
+def test_one_sigmoid_output_is_two_classes(shape, weighted, float64):
+    t = Binary(5)
+    y, w = t.y.reshape(shape), t.weights if weighted else None
+    both, classes = np.concatenate([1 - t.p, t.p], 1), t.y[:, 0].astype(int)
+    got = jax.jit(lambda p, y, w: (accuracy(p, y, w), metrics.log_loss(p, y, w)))(t.p, y, w)
+    agree(got[0], sklearn.metrics.accuracy_score(classes, t.p[:, 0] > 0.5, sample_weight=w))
+    agree(got[1], sklearn.metrics.log_loss(classes, both, sample_weight=w))
+    assert 0.5 < got[0] < 0.9
+    for measure in (metrics.expected_calibration_error, metrics.reliability, accuracy, metrics.log_loss):
+        for a, b in zip(
+            *(jax.tree.leaves(measure(*map(array, row), weights=array(w))) for row in ((t.p, y), (both, classes))),
+            strict=True,
+        ):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_accuracy_of_one_output_is_that_of_evaluate():
+    model, t = fnnet.mlp((2, 1), loss=fnnet.SigmoidBinaryCrossEntropy()), Binary(6)
+    params, x = fnnet.init(model, jax.random.key(0)), np.random.default_rng(1).normal(size=(60, 2)).astype(np.float32)
+    y = t.y.astype(np.float32)
+    want = fnnet.evaluate(model, params, fnnet.Batch(x, y))
+    got = accuracy(fnnet.predict(model, params, x), array(y))
+    assert 0.2 < got < 0.8
+    assert got == want.accuracy
+    np.testing.assert_allclose(metrics.log_loss(fnnet.predict(model, params, x), array(y)), want.loss, rtol=1e-5)
+
+
+def test_what_is_no_probability_is_wrong_while_compiled():
+    p, y = np.float32([[-2.0], [0.9], [3]]), np.array([0, 1, 1])
+    assert jax.jit(accuracy)(p, y) == np.float32(1 / 3)
+    assert np.isnan(jax.jit(metrics.log_loss)(p, y))
+    assert jax.jit(accuracy)(p[1:2], np.array([-1])) == 0
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_the_roc_curve_is_scikit_learns(weighted, float64):
+    t = Binary(7)
+    w = t.weights if weighted else None
+    got, area = jax.jit(lambda *a: (metrics.roc_curve(*a), metrics.roc_auc(*a)))(t.logits, t.y, w)
+    *rates, thresholds = sklearn.metrics.roc_curve(t.y[:, 0], t.logits[:, 0], sample_weight=w, drop_intermediate=False)
+    assert got.threshold.shape == (61,)
+    assert len(thresholds) < 50
+    first = np.unique(-np.asarray(got.threshold), return_index=True)[1]  # of the points that tied rows share
+    np.testing.assert_array_equal(got.threshold[first], thresholds)
+    for mine, want in zip(got, rates, strict=False):
+        np.testing.assert_allclose(mine[first], want, rtol=1e-12, atol=1e-12)
+        assert (mine[0], mine[-1]) == (0, 1)
+    agree(area, sklearn.metrics.roc_auc_score(t.y[:, 0], t.logits[:, 0], sample_weight=w))
+    assert 0.6 < area < 0.95
+
+
+def test_roc_by_hand():
+    scores, y = np.float32([0.9, 0.5, 0.5, 0.1]), np.array([True, True, False, False])
+    curve = metrics.roc_curve(array(scores), array(y))
+    np.testing.assert_array_equal(curve.false_positive_rate, [0, 0, 0.5, 0.5, 1])
+    np.testing.assert_array_equal(curve.true_positive_rate, [0, 0.5, 1, 1, 1])
+    assert metrics.roc_auc(array(scores), array(y)) == 0.875  # 3 pairs in order, one tie, of 4
+    assert metrics.roc_auc(array(scores), array(~y)) == 0.125
+    assert np.isnan(metrics.roc_auc(array(scores), jnp.ones(4)))
+    spoilt, weights = np.float32([np.nan, *scores]), np.float32([0, 1, 1, 1, 1])
+    assert metrics.roc_auc(array(spoilt), array(np.r_[True, y]), array(weights)) == 0.875
+    assert np.isnan(metrics.roc_auc(array(spoilt), array(np.r_[True, y])))
+
+
+@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+def test_scores_of_several_labels_are_scikit_learns(weighted, float64):
+    t = Binary(8)
+    w = t.weights if weighted else None
+    called = t.labels > 0.5
+    got = jax.jit(lambda *a: [f(*a) for f in (metrics.label_scores, metrics.label_accuracy, metrics.exact_match)])(
+        t.labels, t.targets, w
+    )
+    want = sklearn.metrics.precision_recall_fscore_support(t.targets, called, average=None, sample_weight=w)
+    for mine, theirs in zip(got[0][:3], want, strict=False):
+        agree(mine, theirs)
+    agree(got[0].support, np.average(t.targets, axis=0, weights=w) * (60 if w is None else w.sum()))
+    agree(got[1], np.average(called == t.targets, axis=0, weights=w).mean())
+    agree(got[2], sklearn.metrics.accuracy_score(t.targets, called, sample_weight=w))
+    assert got[1] > got[2] + 0.2
+
+
+def test_a_nan_is_a_label_that_is_wrong():
+    p, y = jnp.asarray([[jnp.nan, 0.9], [0.2, jnp.nan]]), jnp.asarray([[1, 1], [0, 0]])
+    assert metrics.label_accuracy(p, y) == 0.5
+    np.testing.assert_array_equal(metrics.label_scores(p, y).recall, [0, 1])
+
+
+@pytest.mark.parametrize("shift", [2**32, -(2**32)])
+def test_classes_of_64_bits_do_not_wrap_around(shift, float64):
+    y = jnp.asarray(Y, jnp.int64) + shift
+    assert accuracy(jnp.asarray(P), y) == 0
+    assert confusion_matrix(y, y, 3).sum() == 0
+
+
 WRONG = {
-    "rows": (accuracy, (P, Y[:3]), r"expected truth of shape \(4,\), got \(3,\)"),
+    "rows": (accuracy, (P, Y[:3]), r"accuracy: expected integer classes of shape \(4,\), got uint8 of shape \(3,\)"),
     "one row": (accuracy, (P[0], Y[:1]), r"probabilities of shape \(B, C\)"),
     "no rows": (metrics.log_loss, (P[:0], Y[:0]), r"with rows"),
-    "columns": (metrics.log_loss, (P, P), r"log_loss: expected truth of shape \(4,\), got \(4, 3\)"),
+    "columns": (
+        metrics.log_loss,
+        (P, P),
+        r"log_loss: expected classes of shape \(4,\), got \(4, 3\); write y.argmax\(1\) .* exact_match",
+    ),
     "weights": (metrics.log_loss, (P, Y, np.ones(3)), r"weights of shape \(4,\)"),
     "k = 0": (metrics.top_k_accuracy, (P, Y, 0), "k from 1 to 3"),
     "k = 4": (metrics.top_k_accuracy, (P, Y, 4), "k from 1 to 3"),
     "bins": (metrics.reliability, (P, Y, 0), "bins to be an int"),
     "no bins": (metrics.expected_calibration_error, (P, Y, 2.5), "bins to be an int"),
     "predicted": (metrics.class_scores, (P, Y, 3), r"class_scores: expected predicted classes of shape \(B,\)"),
-    "matrix": (confusion_matrix, (Y, Y[:2], 3), r"expected truth of shape \(4,\)"),
-    "outputs": (metrics.r_squared, (P, P[:, :2]), r"truth of shape \(4, 3\), got \(4, 2\)"),
-    "a scalar": (metrics.r_squared, (P.sum(), P.sum()), r"truth of shape \(B, ...\)"),
+    "matrix": (confusion_matrix, (Y, Y[:2], 3), r"confusion_matrix: expected classes of shape \(4,\)"),
+    "outputs": (metrics.r_squared, (P, P[:, :2]), r"expected targets of shape \(4, 3\) like predicted, got \(4, 2\)"),
+    "binary rows": (accuracy, (P[:, :1], Y[:3]), r"accuracy: expected classes of shape \(4,\), got \(3,\)"),
+    "binary classes": (accuracy, (P[:, :1], Y), "accuracy: expected classes of 0 and 1 for one output, got 2"),
+    "minus one": (metrics.roc_auc, (P[:, 0], 2 * (Y > 1) - 1), "classes of 0 and 1 for one output, got -1"),
+    "logits": (metrics.log_loss, (P[:, :1] * 9, Y > 1), "probabilities from 0 to 1, got 6.3; pass what fnnet.predict"),
+    "two scores": (
+        metrics.roc_curve,
+        (P[:, :2], Y > 1),
+        r"expected scores of class 1, \(B,\) or \(B, 1\), .* \(4, 2\)",
+    ),
+    "one label too few": (metrics.label_scores, (P, P[:, :2]), r"expected targets of shape \(4, 3\), got \(4, 2\)"),
+    "classes for labels": (metrics.label_accuracy, (P, Y), r"label_accuracy: expected targets of shape \(4, 3\)"),
+    "labels": (metrics.exact_match, (P, P.round(1)), "exact_match: expected classes of 0 and 1 .*, got 0.7"),
+    "a scalar": (metrics.r_squared, (P.sum(), P.sum()), r"expected targets of shape \(B, ...\)"),
 }
 
 

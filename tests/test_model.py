@@ -1,5 +1,7 @@
 """The model's functions: values by hand, weights and masks, shapes and errors."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 import fnnet
 from fnnet import Batch
-from fnnet._spec import spec
+from fnnet._spec import spec, static
 from fnnet.layers import DenseParams
 from fnnet.model import masked, prepare
 
@@ -165,7 +167,7 @@ def test_images_need_no_preprocessing_of_their_own():
     assert fnnet.backprop(model, params, Batch(images.astype(np.float32), Y[:5])).dx.shape == (5, 2, 2)
 
 
-def test_outputs_that_are_no_numbers_are_never_correct():
+def test_outputs_that_are_nan_are_never_correct():
     logits = jnp.array([[1, np.nan, 0], [3, 2, 1], [np.nan] * 3, [0, np.inf, 0]])
     correct = fnnet.SoftmaxCrossEntropy().correct(logits, jnp.array([1, 0, 0, 1]))
     np.testing.assert_array_equal(correct, [False, True, False, True])
@@ -222,7 +224,7 @@ def test_dropout_drops_a_small_rate_in_bfloat16_too():
     np.testing.assert_allclose(np.mean(np.asarray(m) == 0), 0.004, rtol=0.15)
 
 
-def test_dropout_is_the_keys_own_mask_over_the_share_kept():
+def test_dropout_is_the_keys_own_mask_over_the_fraction_kept():
     x, key = jnp.linspace(-2, 3, 40), jax.random.key(6)
     y, m = fnnet.Dropout(0.25).forward((), x, key=key)
     np.testing.assert_array_equal(m, np.where(jax.random.bernoulli(key, 0.75, x.shape), np.float32(1 / 0.75), 0))
@@ -338,8 +340,152 @@ def test_mlp_builds_what_it_says():
     )
 
 
+def test_preprocessing_stands_before_everything_else():
+    first = fnnet.Rescale(2)
+    for given in (first, (first,), [first]):
+        model = fnnet.mlp((4, 1), input_shape=(2, 2), scale=0.5, preprocessing=given)
+        assert model.network == fnnet.Serial((first, fnnet.Flatten(), fnnet.Rescale(0.5), fnnet.Dense(1)))
+    assert fnnet.mlp([4, 1]) == fnnet.mlp((4, 1))
+
+
+TRACED = []
+
+
+@spec
+class Counted:
+    """The identity, which writes down every time its forward is run by Python."""
+
+    def init(self, key, in_shape):
+        return (), in_shape
+
+    def forward(self, params, x, *, key=None):
+        TRACED.append(x.shape)
+        return x, None
+
+    def backward(self, params, residuals, dy):
+        return (), dy
+
+
+@pytest.mark.parametrize("call", [fnnet.forward, fnnet.predict])
+def test_forward_and_predict_are_compiled(call):
+    model = fnnet.Model(Counted(), fnnet.SquaredError(), (3,))
+    TRACED.clear()
+    for x in (X, X + 1, jnp.asarray(X)):
+        np.testing.assert_array_equal(call(model, (), x), x)
+    assert TRACED == [(6, 3)]
+
+
+def test_compiled_functions_work_inside_jit_vmap_and_grad():
+    for call in (fnnet.forward, fnnet.predict):
+        want = call(MODEL, PARAMS, X)
+        np.testing.assert_allclose(jax.jit(call)(MODEL, PARAMS, X), want, rtol=1e-6)
+        np.testing.assert_allclose(jax.vmap(lambda x: call(MODEL, PARAMS, x[None])[0])(X), want, rtol=1e-5, atol=1e-7)  # noqa: B023
+        grads = jax.grad(lambda p: call(MODEL, p, X)[0, 0])(PARAMS)  # noqa: B023
+        assert np.abs(grads[0].w).max() > 0
+
+
+def test_lists_are_arrays_to_predict(untyped):
+    np.testing.assert_array_equal(fnnet.predict(MODEL, PARAMS, X.tolist()), fnnet.predict(MODEL, PARAMS, X))
+
+
+@spec
+class Failing:
+    """A layer of somebody's with a mistake in one method."""
+
+    method: str = static()
+
+    def init(self, key, in_shape):
+        return self.fail("init", ()), in_shape
+
+    def forward(self, params, x, *, key=None):
+        return self.fail("forward", x), None
+
+    def backward(self, params, residuals, dy):
+        return (), self.fail("backward", dy)
+
+    def fail(self, method, value):
+        return value if method != self.method else {}["no such key"]
+
+
+@pytest.mark.parametrize("method", ["init", "forward", "backward"])
+def test_a_layer_that_fails_is_named_with_its_number(method):
+    network = fnnet.Serial((fnnet.Relu(), fnnet.Serial((fnnet.Relu(), fnnet.Relu(), Failing(method)))))
+    model = fnnet.Model(network, fnnet.SquaredError(), (3,))
+    with pytest.raises(KeyError, match="no such key") as error:
+        fnnet.backward(model, fnnet.init(model, jax.random.key(0)), X, X)
+    shape = (3,) if method == "init" else (6, 3)
+    assert error.value.__notes__[:2] == [
+        f"raised in layer 2 of the Serial, Failing.{method}, given shape {shape}",
+        f"raised in layer 1 of the Serial, Serial.{method}, given shape {shape}",
+    ]
+
+
+class NoSpec:
+    """A layer but for the decorator."""
+
+    init, forward, backward = Counted.init, Counted.forward, Counted.backward
+
+
+class Transformation(NamedTuple):
+    """What optax calls an optimizer."""
+
+    init: object = NoSpec.init
+    forward: object = NoSpec.forward
+    backward: object = NoSpec.backward
+
+
+def model_of(network=fnnet.Relu(), loss=fnnet.SquaredError(), penalty=None):  # noqa: B008
+    return fnnet.Model(network, loss, (3,), penalty)
+
+
+def loss_of(loss, y):
+    return fnnet.loss(fnnet.mlp((3, 2), loss=loss), fnnet.init(fnnet.mlp((3, 2)), jax.random.key(0)), X, y)
+
+
 ERRORS = {
     "sizes": (lambda: fnnet.mlp((3,)), ValueError, "mlp: expected sizes"),
+    "no sizes": (lambda: fnnet.mlp(()), ValueError, r"mlp: expected sizes to be ints above 0 .*, got \(\)"),
+    "one int": (lambda: fnnet.mlp(3), ValueError, "mlp: expected sizes to be ints above 0 .*, got 3"),
+    "a size of 0": (lambda: fnnet.mlp((3, 0, 1)), ValueError, "mlp: expected sizes to be ints above 0"),
+    "a size of 2.5": (lambda: fnnet.mlp((3, 2.5, 1)), ValueError, "mlp: expected sizes to be ints above 0"),
+    "an int for a shape": (lambda: fnnet.mlp((3, 1), input_shape=3), ValueError, "mlp: expected input_shape"),
+    "activation by name": (lambda: fnnet.mlp((3, 1), activation="relu"), TypeError, "mlp: expected activation .*Relu"),
+    "output by name": (lambda: fnnet.mlp((3, 1), output="softmax"), TypeError, "mlp: expected output to be a layer"),
+    "preprocessing": (lambda: fnnet.mlp((3, 1), preprocessing=len), TypeError, "expected preprocessing to be a layer"),
+    "loss by name": (lambda: fnnet.mlp((3, 1), loss="mse"), TypeError, "loss such as SquaredError.*got 'mse'"),
+    "loss and no name": (lambda: model_of(loss=None), TypeError, "loss such as SquaredError.*got None"),
+    "penalty by name": (lambda: model_of(penalty="l2"), TypeError, "penalty such as L2.*got 'l2'"),
+    "layer by name": (lambda: model_of("relu"), TypeError, "network to be a layer .*got 'relu', which has no init"),
+    "layers by name": (lambda: fnnet.Serial("ab"), TypeError, "tuple of layers, got 'ab'"),
+    "inner by name": (lambda: fnnet.Residual("relu"), TypeError, "Residual: expected a layer .*got 'relu'"),
+    "weights by name": (lambda: fnnet.Dense(3, "he"), TypeError, "initializer such as HeNormal.*got 'he'"),
+    "class for weights": (lambda: fnnet.Dense(3, fnnet.HeNormal), TypeError, r"got the class HeNormal; build it"),
+    "a NamedTuple": (lambda: model_of(Transformation()), TypeError, "is a tuple and not a spec"),
+    "no decorator": (lambda: fnnet.Serial((NoSpec(),)), TypeError, "write @fnnet.spec above class NoSpec"),
+    "a name in a Chain": (lambda: fnnet.Chain(("adam",)), TypeError, "transformation 0 to be an optimizer .*'adam'"),
+    "parameters for a model": (lambda: fnnet.predict(PARAMS, MODEL, X), TypeError, "predict: expected a Model first"),
+    "words": (lambda: fnnet.predict(MODEL, PARAMS, X.astype(str)), TypeError, "predict: expected x to be numbers"),
+    "another width": (
+        lambda: fnnet.predict(fnnet.mlp((3, 5, 2)), PARAMS, X),
+        ValueError,
+        r"expected w of shape \(3, 5\), got \(3, 4\); are the parameters from another network",
+    ),
+    "classes for values": (lambda: loss_of(fnnet.SquaredError(), Y), ValueError, "for classes take SoftmaxCross"),
+    "floats for classes": (
+        lambda: loss_of(fnnet.SoftmaxCrossEntropy(), Y * 1.0),
+        ValueError,
+        r"targets to be integer classes of shape \(6,\) .*; write y.astype\(int\)",
+    ),
+    "a column for classes": (
+        lambda: loss_of(fnnet.SoftmaxCrossEntropy(), Y[:, None]),
+        ValueError,
+        r"got int32 of shape \(6, 1\); write y\[:, 0\]",
+    ),
+    "one output": (
+        lambda: fnnet.loss(fnnet.mlp((3, 1)), fnnet.init(fnnet.mlp((3, 1)), jax.random.key(0)), X, X[:, :1]),
+        ValueError,
+        "softmax of one output is always 1.*SigmoidBinaryCrossEntropy for 0 and 1, SquaredError for values",
+    ),
     "input shape": (lambda: fnnet.mlp((3, 2), input_shape=(2, 2)), ValueError, "input_shape"),
     "activations": (lambda: fnnet.mlp((3, 4, 2), activation=(fnnet.Relu(),) * 2), ValueError, "1 activations"),
     "features": (lambda: fnnet.Dense(0), ValueError, "Dense: expected features"),
@@ -348,7 +494,7 @@ ERRORS = {
     "biases as a number": (lambda: fnnet.Dense(64, biases=0), TypeError, "biases to be an initializer"),
     "another depth": (lambda: fnnet.forward(MODEL, PARAMS[:-1], X), ValueError, "parameters of .* layers, got"),
     "a number for a key": (lambda: fnnet.init(MODEL, 0), TypeError, r"a key such as jax.random.key\(0\), got int32"),
-    "class for a layer": (lambda: fnnet.Serial((fnnet.Dense(3), fnnet.Relu)), TypeError, "layer 1"),
+    "class for a layer": (lambda: fnnet.Serial((fnnet.Dense(3), fnnet.Relu)), TypeError, "layer 1 .*the class Relu"),
     "class for a network": (lambda: fnnet.Model(fnnet.Relu, fnnet.SquaredError(), (3,)), TypeError, "network"),
     "class for a loss": (lambda: fnnet.Model(fnnet.Relu(), fnnet.SquaredError, (3,)), TypeError, "loss"),
     "no learning rate": (lambda: fnnet.Sgd(None), TypeError, "learning_rate"),
@@ -372,7 +518,7 @@ ERRORS = {
     "weights": (
         lambda: fnnet.backprop(MODEL, PARAMS, Batch(X, Y, np.ones(5))),
         ValueError,
-        "one a row",
+        "one per row",
     ),
     "wrong params": (
         lambda: fnnet.Dense(2).forward(PARAMS[0], jnp.ones((1, 5))),

@@ -55,8 +55,19 @@ def test_numbers_of_the_parameters_dtype_pass_too(penalty):
     np.testing.assert_allclose(float(resolved.value(params)), BY_HAND[penalty][0], rtol=0.02)
 
 
-def test_fields_of_other_names_are_free_of_charge():
-    for params in (({"w": jnp.ones(3), "scale": jnp.ones(3)}, jnp.ones(3)), jnp.ones(3)):
+@pytest.mark.parametrize("penalty", [fnnet.L1(0.1, 0.5), fnnet.L2(0.1, 0.5)], ids=str)
+def test_keys_of_a_dict_are_names_like_fields(penalty, dtype):
+    first, _, second = params_of(dtype)
+    params = [first._asdict(), {"w": second.w}]
+    value, first_w, b, second_w = BY_HAND[penalty]
+    np.testing.assert_allclose(penalty.value(params), value, rtol=1e-6)
+    got = penalty.gradient(params)
+    for mine, want in zip((got[0]["w"], got[0]["b"], got[1]["w"]), (first_w, b, second_w), strict=True):
+        np.testing.assert_allclose(mine, want, rtol=1e-6)
+
+
+def test_parameters_of_other_names_are_left_alone():
+    for params in (({"kernel": jnp.ones(3), "scale": jnp.ones(3)}, [jnp.ones(3)]), jnp.ones(3)):
         assert float(fnnet.L2(1, 1).value(params)) == 0
         assert all(np.all(np.asarray(g) == 0) for g in jax.tree.leaves(fnnet.L2(1, 1).gradient(params)))
 
@@ -91,7 +102,7 @@ PARAMS = (DenseParams(jnp.asarray([[2.0], [-1]]), jnp.asarray([3.0])),)
         (fnnet.L2(None, 0.25), 12.25, [2, 0], 7.5),
     ],
 )
-def test_the_price_is_part_of_the_loss_and_of_its_gradient(penalty, value, dw, db):
+def test_the_penalty_is_part_of_the_loss_and_of_its_gradient(penalty, value, dw, db):
     model = model_with(penalty)
     assert float(fnnet.loss(model, PARAMS, X, Y)) == value
     got, (grads,) = fnnet.backward(model, PARAMS, X, Y)
@@ -100,19 +111,19 @@ def test_the_price_is_part_of_the_loss_and_of_its_gradient(penalty, value, dw, d
     np.testing.assert_array_equal(grads.b, [db])
 
 
-def test_the_price_does_not_depend_on_the_weights_of_the_rows():
+def test_the_penalty_does_not_depend_on_the_weights_of_the_rows():
     model, weights = model_with(fnnet.L2(0.5)), jnp.asarray([3.0, 1])
     assert float(fnnet.loss(model, PARAMS, X, Y, weights=weights)) == (3 * 4 + 16) / 4 + 2.5
     assert float(fnnet.loss(model, PARAMS, X, Y, weights=jnp.zeros(2))) == 2.5
 
 
-def test_a_row_is_not_charged():
+def test_the_loss_of_a_row_is_without_penalty():
     model = model_with(fnnet.L2(0.5))
     np.testing.assert_array_equal(fnnet.backprop(model, PARAMS, fnnet.Batch(X, Y)).per_example, [4, 16])
 
 
 @pytest.mark.parametrize("penalty", [fnnet.L1, fnnet.L2])
-def test_prices_can_be_swept(penalty):
+def test_strengths_can_be_swept(penalty):
     params = params_of("float32")
     swept = jax.vmap(lambda p: p.value(params))(penalty(jnp.asarray([0, 0.1, 0.2]), jnp.asarray([0, 0.5, 0])))
     one = [BY_HAND[penalty(0.1, 0.5)][0], 2 * BY_HAND[penalty(0.1)][0]]
@@ -120,15 +131,15 @@ def test_prices_can_be_swept(penalty):
 
 
 @pytest.mark.parametrize("penalty", [fnnet.L1, fnnet.L2])
-@pytest.mark.parametrize("prices", [(-1,), (0.1, -1), (float("nan"),), (np.array([1, -1]),)], ids=str)
-def test_a_price_below_0_is_refused(penalty, prices):
-    name = "weights" if len(prices) == 1 else "biases"
+@pytest.mark.parametrize("strengths", [(-1,), (0.1, -1), (float("nan"),), (np.array([1, -1]),)], ids=str)
+def test_a_strength_below_0_is_refused(penalty, strengths):
+    name = "weights" if len(strengths) == 1 else "biases"
     with pytest.raises(ValueError, match=f"^{penalty.__name__}: expected 0 <= {name}, got "):
-        penalty(*prices)
+        penalty(*strengths)
 
 
 @pytest.mark.parametrize("penalty", [fnnet.L1, fnnet.L2])
-@pytest.mark.parametrize("price", ["0.1", True])
-def test_strings_and_bools_are_not_prices(penalty, price):
-    with pytest.raises(TypeError, match=f"^{penalty.__name__}: expected weights to be a number, got {price!r}"):
-        penalty(price)
+@pytest.mark.parametrize("strength", ["0.1", True])
+def test_strings_and_bools_are_not_strengths(penalty, strength):
+    with pytest.raises(TypeError, match=f"^{penalty.__name__}: expected weights to be a number, got {strength!r}"):
+        penalty(strength)

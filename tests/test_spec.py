@@ -2,7 +2,7 @@
 
 import dataclasses
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -140,6 +140,36 @@ def test_a_sweep_is_a_stacked_spec():
     stacked = jax.tree.map(lambda *v: jnp.stack(v), *[Knob(v / 10) for v in range(4)])
     out = jax.vmap(lambda k: k.value * 2)(stacked)
     np.testing.assert_allclose(out, [0, 0.2, 0.4, 0.6], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "default", "message"),
+    [
+        (int, 3, r"S: a field of type int .*; write size: int = static\(default=3\)"),
+        ("int", dataclasses.MISSING, r"write size: int = static\(\)"),
+        (bool, False, r"write size: bool = static\(default=False\)"),
+        (str, "same", r"write size: str = static\(default='same'\)"),
+        (int | None, None, r"write size: int \| None = static\(default=None\)"),
+        (tuple[int, ...], (3, 3), r"write size: tuple\[int, ...\] = static\(default=\(3, 3\)\)"),
+        (Literal["same", "valid"], "same", r"write size: .*Literal\['same', 'valid'\] = static"),
+    ],
+    ids=str,
+)
+def test_a_field_of_ints_that_is_not_static_is_refused_when_the_class_is_made(annotation, default, message):
+    body = {"__annotations__": {"size": annotation}, **({} if default is dataclasses.MISSING else {"size": default})}
+    with pytest.raises(TypeError, match=message):
+        spec(type("S", (), body))
+    static_body = {**body, "size": static(default)}
+    assert jax.tree.leaves(spec(type("S", (), static_body))(size=default)) == []
+
+
+def test_a_field_of_numbers_needs_no_static():
+    for annotation in (float, Number, "Number", Any, float | int, fnnet.Layer, None):
+        spec(type("S", (), {"__annotations__": {"size": annotation}}))
+
+
+def test_static_takes_its_default_by_position():
+    assert spec(type("S", (), {"__annotations__": {"size": int}, "size": static(3)}))().size == 3
 
 
 def test_static_facts_are_structure():

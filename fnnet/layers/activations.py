@@ -16,11 +16,13 @@ import math
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from fnnet._spec import Number, check_range, spec, static
+from fnnet import protocols
+from fnnet._spec import check_range, spec, static
+from fnnet.protocols import Number, Shape
 
-Key = PRNGKeyArray | None
+Key = protocols.Key | None
 Floats = Float[Array, "*shape"]
 Pair = tuple[Float[Array, "*shape"], Float[Array, "*shape"]]
 Gradients = tuple[tuple[()], Float[Array, "*shape"]]
@@ -29,8 +31,7 @@ Gradients = tuple[tuple[()], Float[Array, "*shape"]]
 class _Elementwise:
     """What all activations share: no parameters, and rows keep their shape."""
 
-    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int, ...]]:
-        """((), in_shape): nothing to learn, nothing reshaped."""
+    def init(self, key: protocols.Key, in_shape: Shape) -> tuple[tuple[()], Shape]:
         return (), in_shape
 
 
@@ -133,8 +134,7 @@ class Elu(_Elementwise):
     alpha: Number = 1.0
 
     def check(self) -> None:
-        """With alpha below 0 the sign of y would no longer tell that of x."""
-        check_range(self, "alpha", low=0)
+        check_range(self, "alpha", low=0)  # below 0 the sign of y would no longer tell that of x
 
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = x where x > 0, else alpha (e^x - 1). Keeps y."""
@@ -257,7 +257,7 @@ class Exp(_Elementwise):
 class Softmax(_Elementwise):
     """Each row becomes probabilities, y_c = e^x_c / sum_k e^x_k.
 
-    As the last layer under `SoftmaxCrossEntropy` it is one softmax too many: that loss has its own.
+    As the last layer under `SoftmaxCrossEntropy` it is one softmax too many: that loss applies its own.
     """
 
     def forward(self, params: tuple[()], x: Float[Array, "*rows C"], *, key: Key = None) -> Pair:
@@ -266,9 +266,9 @@ class Softmax(_Elementwise):
         return y, y
 
     def backward(self, params: tuple[()], y: Floats, dy: Floats) -> Gradients:
-        """dx = y (dy - sum_k dy_k y_k), each row for itself.
+        """dx = y (dy - sum_k dy_k y_k), row by row.
 
-        The Jacobian is full, because every x_c stands in the common denominator:
+        The Jacobian is full, because every x_c appears in the common denominator:
 
             dy_k/dx_c = y_k ([k = c] - y_c)
             dx_c = sum_k dy_k dy_k/dx_c = y_c dy_c - y_c sum_k dy_k y_k

@@ -1,21 +1,21 @@
 """The linear part of a neuron, for a whole layer and a whole batch at once."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Num
 
 from fnnet._spec import spec, static
 from fnnet.initializers import HeNormal, Zeros
-from fnnet.protocols import Initializer
+from fnnet.protocols import Initializer, Key, Params, Shape, is_spec_of, why_not
 
 
 class DenseParams(NamedTuple):
     """w (I, O) weights, b (O,) biases (None in a layer without)."""
 
-    w: Any
-    b: Any
+    w: Params
+    b: Params
 
 
 @spec
@@ -32,18 +32,21 @@ class Dense:
     biases: Initializer | None = Zeros()
 
     def check(self) -> None:
-        """A width is a whole number above 0, and parameters start by an initializer."""
         if isinstance(self.features, bool) or not isinstance(self.features, int) or self.features < 1:
             raise ValueError(f"Dense: expected features to be an int above 0, got {self.features!r}")
         for name in ("weights", "biases"):
             start = getattr(self, name)
-            if not callable(start) and not (name == "biases" and start is None):
+            if isinstance(start, float):
                 raise TypeError(
                     f"Dense: expected {name} to be an initializer such as HeNormal(), got {start!r}; "
                     f"a layer is told its outputs only: Dense({self.features})"
                 )
+            if not is_spec_of(start, Initializer) and not (name == "biases" and start is None):
+                raise TypeError(
+                    f"Dense: expected {name} to be an initializer such as HeNormal(), {why_not(start, Initializer)}"
+                )
 
-    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[DenseParams, tuple[int, ...]]:
+    def init(self, key: Key, in_shape: Shape) -> tuple[DenseParams, Shape]:
         """(DenseParams, out_shape); in_shape (..., I) without the batch axis, out_shape (..., O)."""
         if not in_shape:
             raise ValueError("Dense.init: expected rows of at least one number, got in_shape ()")
@@ -55,11 +58,11 @@ class Dense:
         return DenseParams(w, b), (*in_shape[:-1], fan_out)
 
     def forward(
-        self, params: DenseParams, x: Num[Array, "B *rest I"], *, key: PRNGKeyArray | None = None
+        self, params: DenseParams, x: Num[Array, "B *rest I"], *, key: Key | None = None
     ) -> tuple[Float[Array, "B *rest O"], Float[Array, "B *rest I"]]:
         """y_bo = sum_i x_bi w_io + b_o, in matrices y = x w + b. Keeps x.
 
-        Raises TypeError for integers (they want a `Rescale` first), ValueError for a width that is not w's.
+        Raises TypeError for integers (put a `Rescale` first), ValueError for rows or features that are not w's.
         """
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(
@@ -70,6 +73,11 @@ class Dense:
             raise ValueError(
                 f"Dense.forward: expected rows of {params.w.shape[0]} numbers (w is {params.w.shape}), "
                 f"got x of shape {x.shape}"
+            )
+        if params.w.shape[1:] != (self.features,):
+            raise ValueError(
+                f"Dense.forward: expected w of shape ({x.shape[-1]}, {self.features}), got {params.w.shape}; "
+                f"are the parameters from another network?"
             )
         y = x @ params.w
         return (y if params.b is None else y + params.b.reshape((1,) * (y.ndim - 1) + (-1,))), x

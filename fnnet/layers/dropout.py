@@ -2,31 +2,30 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float
 
-from fnnet._spec import Number, at_least_float32, check_range, spec
+from fnnet._spec import at_least_float32, check_range, spec
+from fnnet.protocols import Key, Number, Shape
 
 
 @spec
 class Dropout:
-    """While training, each entry is dropped (set to 0) with probability `rate`, the rest grow by 1 / (1 - rate).
+    """In training, each entry is dropped (set to 0) with probability `rate`, the rest are scaled by 1 / (1 - rate).
 
-    rate is the share *dropped*. Without a key (prediction, evaluation) it is the identity; the growth while
-    training makes the expectation the same. Source: Srivastava et al. 2014, JMLR 15, in its inverted form.
+    rate is the fraction *dropped*. Without a key (prediction, evaluation) it is the identity; the scaling keeps the
+    expectation the same. Source: Srivastava et al. 2014, JMLR 15, in its inverted form.
     """
 
     rate: Number
 
     def check(self) -> None:
-        """Dropping everything would leave nothing to scale up."""
         check_range(self, "rate", required=True, low=0, high=1, high_open=True)
 
-    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int, ...]]:
-        """((), in_shape)."""
+    def init(self, key: Key, in_shape: Shape) -> tuple[tuple[()], Shape]:
         return (), in_shape
 
     def forward(
-        self, params: tuple[()], x: Float[Array, "*shape"], *, key: PRNGKeyArray | None = None
+        self, params: tuple[()], x: Float[Array, "*shape"], *, key: Key | None = None
     ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"] | None]:
         """y = m x, every m_bi being 0 with probability rate, else 1 / (1 - rate). Keeps m."""
         if key is None:

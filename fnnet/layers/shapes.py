@@ -3,9 +3,10 @@
 import math
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num, PRNGKeyArray
+from jaxtyping import Array, Float, Num
 
-from fnnet._spec import Number, Static, spec
+from fnnet._spec import Static, spec
+from fnnet.protocols import Key, Number, Shape
 
 
 @spec
@@ -14,12 +15,11 @@ class Rescale:
 
     scale: Number
 
-    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int, ...]]:
-        """((), in_shape)."""
+    def init(self, key: Key, in_shape: Shape) -> tuple[tuple[()], Shape]:
         return (), in_shape
 
     def forward(
-        self, params: tuple[()], x: Num[Array, "*shape"], *, key: PRNGKeyArray | None = None
+        self, params: tuple[()], x: Num[Array, "*shape"], *, key: Key | None = None
     ) -> tuple[Float[Array, "*shape"], Static]:
         """y = scale x; integers take the scale's dtype. Keeps whether x was integer."""
         is_integer = not jnp.issubdtype(x.dtype, jnp.floating)
@@ -29,20 +29,19 @@ class Rescale:
     def backward(
         self, params: tuple[()], is_integer: Static, dy: Float[Array, "*shape"]
     ) -> tuple[tuple[()], Float[Array, "*shape"] | None]:
-        """dx = scale dy, or None where x is integer: nothing moves an integer by a little."""
+        """dx = scale dy, or None where x is integer: an integer cannot change by a little."""
         return (), None if is_integer.value else dy * jnp.asarray(self.scale, dy.dtype)
 
 
 @spec
 class Flatten:
-    """Every row in one line: (B, 28, 28) becomes (B, 784), in C order."""
+    """Every row as one axis: (B, 28, 28) becomes (B, 784), in C order."""
 
-    def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int]]:
-        """((), (product of in_shape,))."""
+    def init(self, key: Key, in_shape: Shape) -> tuple[tuple[()], Shape]:
         return (), (math.prod(in_shape),)
 
     def forward(
-        self, params: tuple[()], x: Num[Array, "B ..."], *, key: PRNGKeyArray | None = None
+        self, params: tuple[()], x: Num[Array, "B ..."], *, key: Key | None = None
     ) -> tuple[Num[Array, "B I"], Static]:
         """The same numbers as (B, I). Keeps the shape."""
         return x.reshape(x.shape[0], -1), Static(x.shape)

@@ -1,18 +1,18 @@
-"""Optimizers: from gradients to updates. Every one is a link, and links make chains.
+"""Optimizers: from gradients to updates. Each is a gradient transformation, and these make chains.
 
     optimizer.init(params)                               -> opt_state
     optimizer.update(grads, opt_state, params, key=None) -> (updates, opt_state)
 
 Updates are *added* to the parameters, so they carry the minus sign of descent. Symbols in the docstrings:
 theta the parameters, g their gradient, eta the learning rate, t the update's number from 1. Squares, roots and
-quotients are taken entry by entry. A *weight* is a field named `w`.
+quotients are taken entry by entry. A *weight* is a parameter named `w`.
 
-    sgd        Sgd, Lion                                one average of the gradient, or none
-    adaptive   AdaGrad, RmsProp, AdaDelta               steps measured in the gradient's own size
-    adam       Adam, AdamW, AmsGrad, Nadam, AdaMax      both
-    links      ClipByValue, ClipByNorm, ClipByGlobalNorm, GradientNoise, WeightDecay, MaxNorm
-    average    Average, averaged                        the mean of the parameters along the way
-    chain      Chain
+    sgd              Sgd, Lion                            one average of the gradient, or none
+    adaptive         AdaGrad, RmsProp, AdaDelta           steps measured in the gradient's own size
+    adam             Adam, AdamW, AmsGrad, Nadam, AdaMax  both
+    transformations  ClipByValue, ClipByNorm, ClipByGlobalNorm, GradientNoise, WeightDecay, MaxNorm
+    average          Average, averaged                    a running mean of the parameters
+    chain            Chain                                transformations in sequence
 """
 
 from fnnet.optimizers.adam import Adam, AdaMax, AdamState, AdamW, AmsGrad, Nadam

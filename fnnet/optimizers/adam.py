@@ -1,26 +1,46 @@
 """Adam and its relatives: momentum, with each parameter's step measured in its own recent gradient size."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.dtypes import canonicalize_dtype
-from jaxtyping import PRNGKeyArray
+from jax.typing import DTypeLike
+from jaxtyping import Array
 
-from fnnet._spec import Number, at_least_float32, check_range, parameter_dtype, spec
+from fnnet._spec import at_least_float32, check_range, parameter_dtype, spec
 from fnnet.optimizers.transformations import on_weights
+from fnnet.protocols import Key, Number, OptState, Params
 
 
 class AdamState(NamedTuple):
     """t the number of updates so far; m and v like params."""
 
-    t: Any
-    m: Any
-    v: Any
+    t: Number
+    m: Params
+    v: Params
+
+
+class _Moments:
+    """What Adam and its relatives share: their four numbers, and averages that start at 0."""
+
+    learning_rate: Number
+    beta1: Number
+    beta2: Number
+    epsilon: Number
+
+    def check(self) -> None:
+        check_range(self, "learning_rate", required=True)
+        check_range(self, "beta1", required=True, low=0, high=1, high_open=True)
+        check_range(self, "beta2", required=True, low=0, high=1, high_open=True)
+        check_range(self, "epsilon", required=True, low=0)
+
+    def init(self, params: Params) -> OptState:
+        return _no_updates(params)
 
 
 @spec
-class Adam:
+class Adam(_Moments):
     """Momentum, with each parameter's step measured in its own recent gradient size.
 
     learning_rate  eta
@@ -40,25 +60,16 @@ class Adam:
     beta2: Number = 0.999
     epsilon: Number = 1e-8
 
-    def check(self) -> None:
-        """An average that forgets nothing never learns anything."""
-        _check(self)
-
-    def init(self, params: Any) -> AdamState:
-        """No updates yet, both averages 0."""
-        return _no_updates(params)
-
     def update(
-        self, grads: Any, state: AdamState, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, AdamState]:
-        """(updates, AdamState)."""
+        self, grads: Params, state: AdamState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, AdamState]:
         state = _averages(self, grads, state)
         return _steps(self, state), state
 
 
 @spec
-class AdamW:
-    """Adam, and every update takes the share eta lambda off every weight. Biases are left alone.
+class AdamW(_Moments):
+    """Adam, and every update takes the fraction eta lambda off every weight. Biases are left alone.
 
     learning_rate  eta
     beta1, beta2   b1, b2: how slowly the two averages forget
@@ -68,8 +79,8 @@ class AdamW:
         m, v, m', v' as in Adam
         theta <- theta - eta m' / (sqrt(v') + e) - eta lambda theta      the last term for weights only
 
-    The decay follows a schedule in eta; the link WeightDecay(eta * lambda) does the same with a rate of its own. It is
-    not a penalty: with Adam, a penalty's gradient is divided by sqrt(v') like any other and hardly decays at all.
+    The decay follows a schedule in eta; WeightDecay(eta * lambda) after Adam does the same at a rate of its own. It
+    is not a penalty: with Adam, a penalty's gradient is divided by sqrt(v') like any other and hardly decays at all.
 
     PyTorch and optax compute the same but decay biases too, unless parameter groups or a mask say otherwise; lambda is
     1e-2 there and 1e-4 in optax, 4e-3 in Keras. Source: Loshchilov, Hutter 2017, arXiv 1711.05101, algorithm 2.
@@ -82,18 +93,15 @@ class AdamW:
     weight_decay: Number = 1e-2
 
     def check(self) -> None:
-        """A decay does not make larger."""
-        _check(self)
+        super().check()
         check_range(self, "weight_decay", required=True, low=0)
 
-    def init(self, params: Any) -> AdamState:
-        """No updates yet, both averages 0."""
-        return _no_updates(params)
+    def acts_on(self) -> tuple[str, ...]:
+        return ("w",)
 
     def update(
-        self, grads: Any, state: AdamState, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, AdamState]:
-        """(updates, AdamState)."""
+        self, grads: Params, state: AdamState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, AdamState]:
         state = _averages(self, grads, state)
         rate = self.learning_rate * self.weight_decay
         return on_weights(lambda u, w: u - rate * w, _steps(self, state), params), state
@@ -103,11 +111,11 @@ class AmsGradState(NamedTuple):
     """What Adam keeps, and the largest v so far, like params."""
 
     adam: AdamState
-    largest: Any
+    largest: Params
 
 
 @spec
-class AmsGrad:
+class AmsGrad(_Moments):
     """Adam that never forgets a large gradient: steps are measured in the largest v so far.
 
     learning_rate  eta
@@ -128,32 +136,26 @@ class AmsGrad:
     beta2: Number = 0.999
     epsilon: Number = 1e-8
 
-    def check(self) -> None:
-        """An average that forgets nothing never learns anything."""
-        _check(self)
-
-    def init(self, params: Any) -> AmsGradState:
-        """No updates yet, both averages and their largest 0."""
+    def init(self, params: Params) -> AmsGradState:
         return AmsGradState(_no_updates(params), jax.tree.map(jnp.zeros_like, params))
 
     def update(
-        self, grads: Any, state: AmsGradState, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, AmsGradState]:
-        """(updates, AmsGradState)."""
+        self, grads: Params, state: AmsGradState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, AmsGradState]:
         adam = _averages(self, grads, state.adam)
         largest = jax.tree.map(jnp.maximum, state.largest, adam.v)
         return _steps(self, adam._replace(v=largest)), AmsGradState(adam, largest)
 
 
 class NadamState(NamedTuple):
-    """What Adam keeps, and c: (), the share of the momentum that is not its start."""
+    """What Adam keeps, and c: (), the fraction of the momentum that is not its start."""
 
     adam: AdamState
-    c: Any
+    c: Number
 
 
 @spec
-class Nadam:
+class Nadam(_Moments):
     """Adam that looks ahead along its momentum, as Nesterov does.
 
     learning_rate   eta
@@ -178,18 +180,15 @@ class Nadam:
     momentum_decay: Number = None
 
     def check(self) -> None:
-        """A momentum that decays backwards would become negative."""
-        _check(self)
+        super().check()
         check_range(self, "momentum_decay", low=0)
 
-    def init(self, params: Any) -> NadamState:
-        """No updates yet, all averages 0."""
+    def init(self, params: Params) -> NadamState:
         return NadamState(_no_updates(params), jnp.zeros((), canonicalize_dtype(parameter_dtype(params))))
 
     def update(
-        self, grads: Any, state: NadamState, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, NadamState]:
-        """(updates, NadamState)."""
+        self, grads: Params, state: NadamState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, NadamState]:
         adam = _averages(self, grads, state.adam)
         mu, mu_next = self._momentum(adam.t, state.c.dtype), self._momentum(adam.t + 1, state.c.dtype)
         c = mu * state.c + (1 - mu)
@@ -197,7 +196,7 @@ class Nadam:
         n = jax.tree.map(lambda g, m: now * g + ahead * m, grads, adam.m)
         return _along(self, self.learning_rate, n, adam), NadamState(adam, c)
 
-    def _momentum(self, t: Any, dtype: Any) -> Any:
+    def _momentum(self, t: Array, dtype: DTypeLike) -> Number:
         """mu_t."""
         if self.momentum_decay is None:
             return self.beta1
@@ -207,13 +206,13 @@ class Nadam:
 class AdaMaxState(NamedTuple):
     """t the number of updates so far; m and u like params."""
 
-    t: Any
-    m: Any
-    u: Any
+    t: Number
+    m: Params
+    u: Params
 
 
 @spec
-class AdaMax:
+class AdaMax(_Moments):
     """Adam in the maximum norm: each parameter's step is measured in its largest recent gradient.
 
     learning_rate  eta
@@ -233,18 +232,12 @@ class AdaMax:
     beta2: Number = 0.999
     epsilon: Number = 1e-8
 
-    def check(self) -> None:
-        """An average that forgets nothing never learns anything."""
-        _check(self)
-
-    def init(self, params: Any) -> AdaMaxState:
-        """No updates yet, average and maximum 0."""
+    def init(self, params: Params) -> AdaMaxState:
         return AdaMaxState(*_no_updates(params))
 
     def update(
-        self, grads: Any, state: AdaMaxState, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, AdaMaxState]:
-        """(updates, AdaMaxState)."""
+        self, grads: Params, state: AdaMaxState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, AdaMaxState]:
         b1, b2, t = self.beta1, self.beta2, state.t + 1
         m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.m, grads)
         u = jax.tree.map(lambda u, g: jnp.maximum(b2 * u, jnp.abs(g) + self.epsilon), state.u, grads)
@@ -253,19 +246,12 @@ class AdaMax:
         return updates, AdaMaxState(t, m, u)
 
 
-def _check(owner: Any) -> None:
-    check_range(owner, "learning_rate", required=True)
-    check_range(owner, "beta1", required=True, low=0, high=1, high_open=True)
-    check_range(owner, "beta2", required=True, low=0, high=1, high_open=True)
-    check_range(owner, "epsilon", required=True, low=0)
-
-
-def _no_updates(params: Any) -> AdamState:
+def _no_updates(params: Params) -> AdamState:
     zeros = jax.tree.map(jnp.zeros_like, params)
     return AdamState(jnp.zeros((), jnp.int32), zeros, zeros)
 
 
-def _averages(owner: Any, grads: Any, state: AdamState) -> AdamState:
+def _averages(owner: _Moments, grads: Params, state: AdamState) -> AdamState:
     """m <- b1 m + (1 - b1) g, v <- b2 v + (1 - b2) g^2."""
     b1, b2 = owner.beta1, owner.beta2
     m = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.m, grads)
@@ -273,23 +259,23 @@ def _averages(owner: Any, grads: Any, state: AdamState) -> AdamState:
     return AdamState(state.t + 1, m, v)
 
 
-def _steps(owner: Any, state: AdamState) -> Any:
+def _steps(owner: _Moments, state: AdamState) -> Params:
     """-eta m' / (sqrt(v') + e), like params, with eta m' = eta / (1 - b1^t) m."""
     return _along(owner, owner.learning_rate / _forgotten(owner.beta1, state.t, state.m), state.m, state)
 
 
-def _along(owner: Any, rate: Any, directions: Any, state: AdamState) -> Any:
+def _along(owner: _Moments, rate: Number, directions: Params, state: AdamState) -> Params:
     """-rate direction / (sqrt(v') + e), like params."""
-    share = _forgotten(owner.beta2, state.t, state.v)
+    correction = _forgotten(owner.beta2, state.t, state.v)
 
-    def step(direction: Any, v: Any) -> Any:
-        return -rate * direction / (jnp.sqrt(v / share) + owner.epsilon)
+    def step(direction: Array, v: Array) -> Array:
+        return -rate * direction / (jnp.sqrt(v / correction) + owner.epsilon)
 
     return jax.tree.map(step, directions, state.v)
 
 
-def _forgotten(beta: Number, t: Any, average: Any) -> Any:
-    """1 - beta^t, (): the share of a running average that is not its start; computed in float32 or better."""
+def _forgotten(beta: Number, t: Array, average: Params) -> Array:
+    """1 - beta^t, (): the fraction of a running average that is not its start; computed in float32 or better."""
     dtype = parameter_dtype(average)
     wide = at_least_float32(dtype)
     return (1 - jnp.asarray(beta, wide) ** t.astype(wide)).astype(dtype)

@@ -1,12 +1,13 @@
-"""Steps measured in the gradient's own size, for each parameter its own."""
+"""Optimizers whose steps are measured in the gradient's own size, separately for each parameter."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array
 
-from fnnet._spec import Number, check_range, spec, static
+from fnnet._spec import check_range, spec, static
+from fnnet.protocols import Key, Number, Params
 
 
 @spec
@@ -29,20 +30,18 @@ class AdaGrad:
     epsilon: Number = 1e-10
 
     def check(self) -> None:
-        """A sum of squares is not negative."""
         check_range(self, "learning_rate", required=True)
         check_range(self, "initial", low=0)
         check_range(self, "epsilon", required=True, low=0)
 
-    def init(self, params: Any) -> Any:
+    def init(self, params: Params) -> Params:
         """s: zeros like params."""
         return jax.tree.map(jnp.zeros_like, params)
 
-    def update(self, grads: Any, s: Any, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, Any]:
-        """(updates, s)."""
+    def update(self, grads: Params, s: Params, params: Params, *, key: Key | None = None) -> tuple[Params, Params]:
         s = jax.tree.map(lambda s, g: s + g * g, s, grads)
 
-        def step(g: Any, s: Any) -> Any:
+        def step(g: Array, s: Array) -> Array:
             total = s if self.initial is None else self.initial + s
             return -self.learning_rate * g / (jnp.sqrt(total) + self.epsilon)
 
@@ -52,9 +51,9 @@ class AdaGrad:
 class RmsPropState(NamedTuple):
     """Each like params: v; m, None unless centered; the velocity u, None without momentum."""
 
-    v: Any
-    m: Any
-    u: Any
+    v: Params
+    m: Params | None
+    u: Params | None
 
 
 @spec
@@ -65,7 +64,7 @@ class RmsProp:
     decay          b: how slowly the averages forget
     epsilon        e, added to the root
     momentum       mu; None: without a velocity in memory
-    centered        measure in the gradient's standard deviation in the place of its root mean square
+    centered       measure in the gradient's standard deviation instead of its root mean square
 
         v     <- b v + (1 - b) g^2
         u     <- mu u + g / (sqrt(v) + e)          without momentum: u = g / (sqrt(v) + e)
@@ -92,21 +91,18 @@ class RmsProp:
     centered: bool = static(default=False)
 
     def check(self) -> None:
-        """An average that forgets nothing never learns anything."""
         check_range(self, "learning_rate", required=True)
         check_range(self, "decay", required=True, low=0, high=1, high_open=True)
         check_range(self, "epsilon", required=True, low=0)
         check_range(self, "momentum", low=0, high=1)
 
-    def init(self, params: Any) -> RmsPropState:
-        """Zeros like params for what there is."""
+    def init(self, params: Params) -> RmsPropState:
         zeros = jax.tree.map(jnp.zeros_like, params)
         return RmsPropState(zeros, zeros if self.centered else None, None if self.momentum is None else zeros)
 
     def update(
-        self, grads: Any, state: RmsPropState, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, RmsPropState]:
-        """(updates, RmsPropState)."""
+        self, grads: Params, state: RmsPropState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, RmsPropState]:
         v, m = self._averages(grads, state)
         direction = jax.tree.map(lambda g, v: g / (jnp.sqrt(v) + self.epsilon), grads, v)
         u = None
@@ -114,7 +110,7 @@ class RmsProp:
             u = direction = jax.tree.map(lambda u, d: self.momentum * u + d, state.u, direction)
         return jax.tree.map(lambda d: -self.learning_rate * d, direction), RmsPropState(v, m, u)
 
-    def _averages(self, grads: Any, state: RmsPropState) -> tuple[Any, Any]:
+    def _averages(self, grads: Params, state: RmsPropState) -> tuple[Params, Params | None]:
         """(v, m)."""
         b = self.decay
         if not self.centered:
@@ -127,8 +123,8 @@ class RmsProp:
 class AdaDeltaState(NamedTuple):
     """Averages, each like params: v of the squared gradients, d of the squared steps."""
 
-    v: Any
-    d: Any
+    v: Params
+    d: Params
 
 
 @spec
@@ -137,7 +133,7 @@ class AdaDelta:
 
     learning_rate  eta; 1: as in the paper, which has none
     decay          b: how slowly the averages forget
-    epsilon        e, inside both roots; also what gets the first step off the ground
+    epsilon        e, inside both roots; with e = 0 no step would ever be taken
 
         v     <- b v + (1 - b) g^2
         s      = sqrt(d + e) / sqrt(v + e) g
@@ -153,19 +149,16 @@ class AdaDelta:
     epsilon: Number = 1e-6
 
     def check(self) -> None:
-        """Without an epsilon the first step is 0 / 0."""
         check_range(self, "learning_rate", required=True)
         check_range(self, "decay", required=True, low=0, high=1, high_open=True)
         check_range(self, "epsilon", required=True, low=0, low_open=True)
 
-    def init(self, params: Any) -> AdaDeltaState:
-        """Both averages 0."""
+    def init(self, params: Params) -> AdaDeltaState:
         return AdaDeltaState(jax.tree.map(jnp.zeros_like, params), jax.tree.map(jnp.zeros_like, params))
 
     def update(
-        self, grads: Any, state: AdaDeltaState, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, AdaDeltaState]:
-        """(updates, AdaDeltaState)."""
+        self, grads: Params, state: AdaDeltaState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, AdaDeltaState]:
         b, e = self.decay, self.epsilon
         v = jax.tree.map(lambda v, g: b * v + (1 - b) * (g * g), state.v, grads)
         s = jax.tree.map(lambda d, v, g: jnp.sqrt(d + e) / jnp.sqrt(v + e) * g, state.d, v, grads)

@@ -1,25 +1,26 @@
 """A running average of the parameters: often better than any of the parameters it averages."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.dtypes import canonicalize_dtype
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array
 
-from fnnet._spec import Number, check_range, parameter_dtype, spec
+from fnnet._spec import check_range, parameter_dtype, spec
+from fnnet.protocols import Key, Number, OptState, Params
 
 
 class AverageState(NamedTuple):
-    """c: (), how much of the average is filled; mean: like params."""
+    """c: (), 1 - decay^t, what the average is divided by; mean: like params."""
 
-    c: Any
-    mean: Any
+    c: Number
+    mean: Params
 
 
 @spec
 class Average:
-    """Keeps the average of the parameters that updates lead to; hands the updates on as they are. The last link.
+    """Keeps the average of the parameters that updates lead to, and passes the updates on unchanged. Last in a Chain.
 
     decay  b: how slowly the average forgets; it reaches back about 1 / (1 - b) updates
 
@@ -40,26 +41,24 @@ class Average:
     decay: Number
 
     def check(self) -> None:
-        """An average that forgets nothing never learns anything."""
         check_range(self, "decay", required=True, low=0, high=1, high_open=True)
 
-    def init(self, params: Any) -> AverageState:
+    def init(self, params: Params) -> AverageState:
         """Nothing averaged yet: c is 0 and the mean is params."""
         c = jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))
         return AverageState(c, jax.tree.map(jnp.asarray, params))
 
     def update(
-        self, updates: Any, state: AverageState, params: Any, *, key: PRNGKeyArray | None = None
-    ) -> tuple[Any, AverageState]:
-        """(updates, AverageState)."""
+        self, updates: Params, state: AverageState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, AverageState]:
         c = self.decay * state.c + (1 - self.decay)
-        share = (1 - self.decay) / c
-        mean = jax.tree.map(lambda a, p, u: a + share * (p + u - a), state.mean, params, updates)
+        fraction = (1 - self.decay) / c
+        mean = jax.tree.map(lambda a, p, u: a + fraction * (p + u - a), state.mean, params, updates)
         return updates, AverageState(c, mean)
 
 
-def averaged(opt_state: Any, params: Any) -> Any:
-    """The averaged parameters that an Average in the optimizer has kept, in the form and dtype of params.
+def averaged(opt_state: OptState, params: Params) -> Params:
+    """The averaged parameters that an Average in the optimizer has kept, in the structure and dtype of params.
 
     What no optimizer moves (integers) is taken from params.
     Raises ValueError unless there is exactly one Average.
@@ -72,7 +71,7 @@ def averaged(opt_state: Any, params: Any) -> Any:
             f"write Chain((Adam(), Average(0.999)))"
         )
 
-    def like(mean: Any, p: Any) -> Any:
+    def like(mean: Array | None, p: Array) -> Array:
         return p if mean is None else mean.astype(p.dtype)
 
     return jax.tree.map(like, found[0].mean, params, is_leaf=lambda mean: mean is None)

@@ -1,21 +1,19 @@
-"""Links one after the other are a link."""
+"""Gradient transformations in sequence are a gradient transformation."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import jax
-from jaxtyping import PRNGKeyArray
 
 from fnnet._spec import spec
-from fnnet.protocols import Optimizer, is_spec_of
+from fnnet.protocols import Key, Optimizer, OptState, Params, is_spec_of, why_not
 
 
 @spec
 class Chain:
-    """Links one after the other: each sees the updates of the one before.
+    """Gradient transformations in sequence: each sees the updates of the one before.
 
-    Link i draws from fold_in(key, i). What belongs to gradients stands before the optimizer, what belongs to updates
-    or to the parameters they lead to behind it:
+    Transformation i draws from fold_in(key, i). What works on gradients stands before the optimizer, what works on
+    updates or on the parameters they lead to stands after it:
 
         Chain((ClipByGlobalNorm(1.0), GradientNoise(1e-3), Adam(1e-3), WeightDecay(1e-4), MaxNorm(2.0), Average(0.999)))
     """
@@ -23,22 +21,26 @@ class Chain:
     transformations: Sequence[Optimizer]
 
     def check(self) -> None:
-        """Links come as a tuple of specs, one at least: without any, gradients would be added as they are."""
-        parts = self.transformations if isinstance(self.transformations, tuple) else ()
-        if not parts or not all(is_spec_of(part, Optimizer) for part in parts):
+        if not isinstance(self.transformations, tuple) or not self.transformations:
             raise TypeError(
                 f"Chain: expected a tuple of optimizers, got {self.transformations!r}; write Chain((Adam(),))"
             )
+        for i, part in enumerate(self.transformations):
+            if not is_spec_of(part, Optimizer):
+                raise TypeError(
+                    f"Chain: expected transformation {i} to be an optimizer such as Adam(), {why_not(part, Optimizer)}"
+                )
 
-    def init(self, params: Any) -> tuple:
-        """One state a link."""
-        return tuple(link.init(params) for link in self.transformations)
+    def init(self, params: Params) -> tuple[OptState, ...]:
+        """One state per transformation."""
+        return tuple(part.init(params) for part in self.transformations)
 
-    def update(self, updates: Any, states: tuple, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, tuple]:
-        """(updates of the last link, states)."""
+    def update(
+        self, updates: Params, states: tuple[OptState, ...], params: Params, *, key: Key | None = None
+    ) -> tuple[Params, tuple[OptState, ...]]:
         new = []
-        for i, (link, state) in enumerate(zip(self.transformations, states, strict=True)):
-            link_key = None if key is None else jax.random.fold_in(key, i)
-            updates, state = link.update(updates, state, params, key=link_key)
+        for i, (part, state) in enumerate(zip(self.transformations, states, strict=True)):
+            part_key = None if key is None else jax.random.fold_in(key, i)
+            updates, state = part.update(updates, state, params, key=part_key)
             new.append(state)
         return updates, tuple(new)

@@ -1,12 +1,10 @@
 """Descent along the gradient, along a velocity, or along the sign of one."""
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
 
-from fnnet._spec import Number, check_range, spec, static
+from fnnet._spec import check_range, spec, static
+from fnnet.protocols import Key, Number, OptState, Params
 
 
 @spec
@@ -21,8 +19,8 @@ class Sgd:
         momentum   v <- mu v + g;   theta <- theta - eta v
         nesterov   v <- mu v + g;   theta <- theta - eta (g + mu v)
 
-    v starts at 0. eta is outside of v, as in PyTorch and optax; Keras has it inside, which differs only
-    while eta changes. Sources: Polyak 1964; Nesterov in the form of Sutskever, Martens, Dahl, Hinton 2013.
+    v starts at 0. eta is applied outside v, as in PyTorch and optax; Keras applies it inside, which differs
+    only while eta changes. Sources: Polyak 1964; Nesterov in the form of Sutskever, Martens, Dahl, Hinton 2013.
     """
 
     learning_rate: Number
@@ -30,18 +28,15 @@ class Sgd:
     nesterov: bool = static(default=False)
 
     def check(self) -> None:
-        """Nesterov looks ahead along a velocity, so it needs one."""
         check_range(self, "learning_rate", required=True)
         check_range(self, "momentum", low=0, high=1)
         if self.nesterov and self.momentum is None:
             raise ValueError("Sgd: nesterov=True needs a momentum; write momentum=0.9")
 
-    def init(self, params: Any) -> Any:
-        """v: zeros like params, or None without momentum."""
+    def init(self, params: Params) -> OptState:
         return None if self.momentum is None else jax.tree.map(jnp.zeros_like, params)
 
-    def update(self, grads: Any, v: Any, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, Any]:
-        """(updates, v)."""
+    def update(self, grads: Params, v: OptState, params: Params, *, key: Key | None = None) -> tuple[Params, OptState]:
         if self.momentum is None:
             return jax.tree.map(lambda g: -self.learning_rate * g, grads), None
         v = jax.tree.map(lambda v, g: self.momentum * v + g, v, grads)
@@ -61,8 +56,8 @@ class Lion:
         m     <- b2 m + (1 - b2) g
 
     m starts at 0; sign(0) = 0. eta wants to be 3 to 10 times smaller than Adam's. The weight decay of the paper,
-    theta <- theta - eta lambda theta, is a link of its own: Chain((Lion(eta), WeightDecay(eta * lambda))). optax has
-    it inside, 1e-3 unless told; Keras computes the same as here; PyTorch has no Lion.
+    theta <- theta - eta lambda theta, is a transformation of its own: Chain((Lion(eta), WeightDecay(eta * lambda))).
+    optax has it inside, 1e-3 by default; Keras computes the same as here; PyTorch has no Lion.
     Source: Chen, Liang, Huang and others 2023, arXiv 2302.06675, algorithm 2.
     """
 
@@ -71,17 +66,14 @@ class Lion:
     beta2: Number = 0.99
 
     def check(self) -> None:
-        """An average that forgets nothing never learns anything."""
         check_range(self, "learning_rate", required=True)
         check_range(self, "beta1", required=True, low=0, high=1, high_open=True)
         check_range(self, "beta2", required=True, low=0, high=1, high_open=True)
 
-    def init(self, params: Any) -> Any:
-        """m: zeros like params."""
+    def init(self, params: Params) -> OptState:
         return jax.tree.map(jnp.zeros_like, params)
 
-    def update(self, grads: Any, m: Any, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, Any]:
-        """(updates, m)."""
+    def update(self, grads: Params, m: Params, params: Params, *, key: Key | None = None) -> tuple[Params, Params]:
         b1, b2 = self.beta1, self.beta2
         updates = jax.tree.map(lambda m, g: -self.learning_rate * jnp.sign(b1 * m + (1 - b1) * g), m, grads)
         return updates, jax.tree.map(lambda m, g: b2 * m + (1 - b2) * g, m, grads)

@@ -1,18 +1,34 @@
-"""Links that are no optimizers: they bound, disturb or add to what passes through. None of them keeps a state."""
+"""Gradient transformations that are no optimizers: they clip, add noise, decay or project. None keeps a state."""
 
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import PRNGKeyArray
+from jaxtyping import Array
 
-from fnnet._spec import Number, check_range, parameter_dtype, spec
+from fnnet._spec import check_range, parameter_dtype, spec
+from fnnet.protocols import Key, Number, Params, parameter_name
+
+
+class _Stateless:
+    """A transformation that remembers nothing from one update to the next."""
+
+    def init(self, params: Params) -> None:
+        return None
+
+
+class _Clip(_Stateless):
+    """What the three clips share: a limit above 0."""
+
+    limit: Number
+
+    def check(self) -> None:
+        check_range(self, "limit", required=True, low=0, low_open=True)
 
 
 @spec
-class ClipByValue:
+class ClipByValue(_Clip):
     """u <- min(max(u, -limit), limit), entry by entry; NaN stays NaN.
 
     The direction of the whole may change. The same as optax.clip, PyTorch's clip_grad_value_, Keras's clipvalue.
@@ -20,21 +36,12 @@ class ClipByValue:
 
     limit: Number
 
-    def check(self) -> None:
-        """A limit is positive."""
-        check_range(self, "limit", required=True, low=0, low_open=True)
-
-    def init(self, params: Any) -> None:
-        """No state."""
-        return None
-
-    def update(self, updates: Any, state: None, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, None]:
-        """(updates no larger than limit, None)."""
+    def update(self, updates: Params, state: None, params: Params, *, key: Key | None = None) -> tuple[Params, None]:
         return jax.tree.map(lambda u: jnp.clip(u, -self.limit, self.limit), updates), None
 
 
 @spec
-class ClipByNorm:
+class ClipByNorm(_Clip):
     """u <- u limit / max(|u|, limit) for each array by itself, |u| its Euclidean norm: directions stay.
 
     Keras's clipnorm is the same; in optax it is a map of projections.projection_l2_ball. PyTorch's clip_grad_norm_,
@@ -43,21 +50,12 @@ class ClipByNorm:
 
     limit: Number
 
-    def check(self) -> None:
-        """A limit is positive."""
-        check_range(self, "limit", required=True, low=0, low_open=True)
-
-    def init(self, params: Any) -> None:
-        """No state."""
-        return None
-
-    def update(self, updates: Any, state: None, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, None]:
-        """(updates, each of at most this norm, None)."""
+    def update(self, updates: Params, state: None, params: Params, *, key: Key | None = None) -> tuple[Params, None]:
         return jax.tree.map(lambda u: _shrunk(u, self.limit), updates), None
 
 
 @spec
-class ClipByGlobalNorm:
+class ClipByGlobalNorm(_Clip):
     """u <- u limit / max(|u|, limit), |u| the Euclidean norm of all arrays together: the direction stays.
 
     Where one entry is NaN or infinite there is no norm, and every entry becomes NaN. The norm itself does not
@@ -67,28 +65,19 @@ class ClipByGlobalNorm:
 
     limit: Number
 
-    def check(self) -> None:
-        """A limit is positive."""
-        check_range(self, "limit", required=True, low=0, low_open=True)
-
-    def init(self, params: Any) -> None:
-        """No state."""
-        return None
-
-    def update(self, updates: Any, state: None, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, None]:
-        """(updates of at most this norm together, None)."""
+    def update(self, updates: Params, state: None, params: Params, *, key: Key | None = None) -> tuple[Params, None]:
         return _shrunk(updates, self.limit), None
 
 
-def _shrunk(tree: Any, limit: Number) -> Any:
+def _shrunk(tree: Params, limit: Number) -> Params:
     factor = limit / jnp.maximum(_norm(tree), limit)
     return jax.tree.map(lambda u: factor * u, tree)
 
 
-def _norm(tree: Any) -> Any:
-    """sqrt(sum u^2) over all arrays, (). Measured in a quarter of the largest entry, so that squares stay in range.
+def _norm(tree: Params) -> Array:
+    """sqrt(sum u^2) over all arrays, ().
 
-    The quarter, because 1 / 3e38 would be 0 in float32.
+    In units of a quarter of the largest entry squares stay in range; the quarter, because 1 / 3e38 is 0 in float32.
     """
     arrays, zero = jax.tree.leaves(tree), jnp.zeros((), parameter_dtype(tree))
     largest = reduce(jnp.maximum, [jnp.max(jnp.abs(u), initial=0) for u in arrays], zero)
@@ -97,27 +86,22 @@ def _norm(tree: Any) -> Any:
 
 
 @spec
-class GradientNoise:
+class GradientNoise(_Stateless):
     """u <- u + scale n, with n standard normal in every entry: for gradients, so before the optimizer.
 
-    Needs a key, as training hands one to every link; array i draws from fold_in(key, i). The paper lets the variance
-    fall as eta / (1 + t)^gamma: put a schedule in the place of scale. optax.add_noise is that, with a key of its own
-    in its state; PyTorch has none, Keras only as a layer.
+    Needs a key, which training passes to every transformation; array i draws from fold_in(key, i). The paper lets the
+    variance fall as eta / (1 + t)^gamma: pass a schedule as scale. optax.add_noise does that, with a key in its state;
+    PyTorch has no counterpart, Keras only a layer.
     Source: Neelakantan, Vilnis, Le and others 2015, arXiv 1511.06807.
     """
 
     scale: Number
 
     def check(self) -> None:
-        """A standard deviation is not negative."""
         check_range(self, "scale", required=True, low=0)
 
-    def init(self, params: Any) -> None:
-        """No state."""
-        return None
-
-    def update(self, updates: Any, state: None, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, None]:
-        """(updates with noise, None). Raises ValueError without a key."""
+    def update(self, updates: Params, state: None, params: Params, *, key: Key | None = None) -> tuple[Params, None]:
+        """Raises ValueError without a key."""
         if key is None:
             raise ValueError("GradientNoise.update: expected a key, got None; write update(..., key=jax.random.key(0))")
         arrays, tree = jax.tree.flatten(updates)
@@ -127,44 +111,41 @@ class GradientNoise:
 
 
 @spec
-class WeightDecay:
-    """u <- u - rate w: every update takes the share `rate` off every weight. Biases are left alone.
+class WeightDecay(_Stateless):
+    """u <- u - rate w: every update takes the fraction `rate` off every weight. Biases are left alone.
 
-    Decoupled: put it behind the optimizer. rate is the whole share, *not* to be multiplied by the learning rate:
+    Decoupled: put it after the optimizer. rate is the whole fraction, *not* multiplied by the learning rate:
 
         AdamW(eta, weight_decay=lambda)   is   Chain((Adam(eta), WeightDecay(eta * lambda)))
 
     and where eta is a schedule that the decay is to follow, rate is one too: WeightDecay(CosineDecay(eta * lambda,
-    steps)). Before the optimizer the same link would be the gradient of a penalty (with a minus): use L2 for that.
+    steps)). Before the optimizer it would act like the gradient of a penalty with the wrong sign: use L2 for that.
 
     PyTorch and optax multiply by eta inside their AdamW, and Keras in every optimizer's weight_decay; in optax this
-    link is add_decayed_weights(-rate, mask) as the last of a chain. Source: Loshchilov, Hutter 2017, arXiv 1711.05101.
+    is add_decayed_weights(-rate, mask) at the end of a chain. Source: Loshchilov, Hutter 2017, arXiv 1711.05101.
     """
 
     rate: Number
 
     def check(self) -> None:
-        """No more than all of a weight is taken off."""
         check_range(self, "rate", required=True, low=0, high=1)
 
-    def init(self, params: Any) -> None:
-        """No state."""
-        return None
+    def acts_on(self) -> tuple[str, ...]:
+        return ("w",)
 
-    def update(self, updates: Any, state: None, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, None]:
-        """(updates with decay, None)."""
+    def update(self, updates: Params, state: None, params: Params, *, key: Key | None = None) -> tuple[Params, None]:
         return on_weights(lambda u, w: u - self.rate * w, updates, params), None
 
 
 @spec
-class MaxNorm:
+class MaxNorm(_Stateless):
     """Updates that land inside the ball: no neuron's incoming weights are ever longer than radius.
 
     With w_o the weights into output o (all axes of w but the last; axis 0 of a Dense), and u_o their update:
 
         u_o <- u_o + (radius / max(|w_o + u_o|, radius) - 1) (w_o + u_o)
 
-    so that w_o + u_o is what it was inside, and projected onto the ball from outside. Put it behind everything that
+    so that w_o + u_o is unchanged inside the ball and projected onto it from outside. Put it after everything that
     changes updates. Keras's MaxNorm(radius, axis=0) constraint does so after the update and divides by the norm
     + 1e-7, as PyTorch's renorm does. Source: Srebro, Shraibman 2005; Srivastava, Hinton and others 2014, JMLR 15.
     """
@@ -172,17 +153,13 @@ class MaxNorm:
     radius: Number
 
     def check(self) -> None:
-        """A radius is positive."""
         check_range(self, "radius", required=True, low=0, low_open=True)
 
-    def init(self, params: Any) -> None:
-        """No state."""
-        return None
+    def acts_on(self) -> tuple[str, ...]:
+        return ("w",)
 
-    def update(self, updates: Any, state: None, params: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, None]:
-        """(updates that land inside, None)."""
-
-        def project(u: Any, w: Any) -> Any:
+    def update(self, updates: Params, state: None, params: Params, *, key: Key | None = None) -> tuple[Params, None]:
+        def project(u: Array, w: Array) -> Array:
             new = w + u
             norm = jnp.sqrt(jnp.sum(new * new, axis=tuple(range(w.ndim - 1)), keepdims=True))
             return u + (self.radius / jnp.maximum(norm, self.radius) - 1) * new
@@ -190,10 +167,10 @@ class MaxNorm:
         return on_weights(project, updates, params), None
 
 
-def on_weights(change: Callable[[Any, Any], Any], updates: Any, params: Any) -> Any:
-    """updates, with change(u, w) in the place of u wherever the parameter is a field named `w`."""
+def on_weights(change: Callable[[Array, Array], Array], updates: Params, params: Params) -> Params:
+    """updates, with change(u, w) in place of u wherever the parameter is a weight."""
 
-    def one(path: tuple, u: Any, p: Any) -> Any:
-        return change(u, p) if path and getattr(path[-1], "name", "") == "w" else u
+    def one(path: jax.tree_util.KeyPath, u: Array, p: Array) -> Array:
+        return change(u, p) if parameter_name(path) == "w" else u
 
     return jax.tree_util.tree_map_with_path(one, updates, params)

@@ -10,7 +10,7 @@ from fnnet._jit import jit
 from fnnet._spec import at_least_float32
 from fnnet._xla.threefry import quick
 from fnnet.model import Model, init
-from fnnet.protocols import Optimizer, is_spec_of
+from fnnet.protocols import Optimizer, check_names, is_spec_of
 
 
 class TrainState(NamedTuple):
@@ -62,7 +62,8 @@ class History(NamedTuple):
 def init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: Any = jnp.float32) -> TrainState:
     """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise.
 
-    Raises TypeError where model or optimizer is no such spec.
+    Raises TypeError where model or optimizer is no such spec; ValueError where a penalty, weight decay or max-norm
+    finds no parameter to act on (see `parameter_name`).
     """
     check_kinds("init_state", model, optimizer)
     return _init_state(model, optimizer, key, dtype)
@@ -73,6 +74,7 @@ def _init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: An
     params_key, noise_key = jax.random.split(quick(key))
     noise_key = jax.random.wrap_key_data(jax.random.key_data(noise_key), impl=jax.random.key_impl(key))
     params = init(model, params_key, dtype)
+    check_names("init_state", (model.penalty, optimizer), params)
     return TrainState(params, optimizer.init(trainable(params)), jnp.zeros((), jnp.int32), noise_key)
 
 

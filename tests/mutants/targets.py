@@ -104,7 +104,7 @@ TESTS = {
     "fnnet.initializers:*": ("test_initializers {cls}",),
     "fnnet.model:init": ("test_model draw|schedule|dtype|float64",),
     "fnnet.model:prepare|mean_weights": (*MODEL, "training/test_train evaluate|weights"),
-    "fnnet.model:*": (*MODEL, "test_penalties price|charged", "layers/test_gradients row_weights"),
+    "fnnet.model:*": (*MODEL, "test_penalties penalty|strength", "layers/test_gradients row_weights"),
     "fnnet.training.steps:train_batches|mean_metrics": ("training/test_fit chunks|streamed",),
     "fnnet.training.epochs:_evaluate": (
         "training/test_train evaluate|mean|measured",

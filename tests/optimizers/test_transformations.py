@@ -1,4 +1,4 @@
-"""Links that are no optimizers: what they bound, add, project and average, by hand."""
+"""Gradient transformations that are no optimizers: what they clip, add, project and average, by hand."""
 
 import itertools
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fnnet
+from fnnet._spec import spec, static
 from fnnet.layers import DenseParams
 from fnnet.optimizers import (
     Adam,
@@ -32,7 +33,7 @@ def dense(w, b):
 
 
 def passed(link, updates, params=None, key=None):
-    """What comes out of a link that keeps no state."""
+    """What comes out of a transformation that keeps no state."""
     params = jax.tree.map(jnp.zeros_like, updates) if params is None else params
     assert link.init(params) is None
     out, state = link.update(updates, None, params, key=key)
@@ -122,15 +123,15 @@ def test_training_hands_it_another_key_every_step():
 PARAMS = dense([[3.0, 0.6], [4.0, 0.8]], [10.0, 20.0])
 
 
-def test_decay_takes_its_share_off_weights_only():
+def test_decay_takes_its_fraction_off_weights_only():
     got = passed(WeightDecay(0.1), dense([[1.0, 1], [1, 1]], [1, 1]), PARAMS)
     assert_is(got, dense([[0.7, 0.94], [0.6, 0.92]], [1, 1]))
 
 
 def test_decay_finds_weights_however_deep_and_leaves_bare_arrays_alone():
-    params = ((PARAMS, ()), jnp.ones(2), {"w": jnp.ones(2)})
+    params = ((PARAMS, ()), jnp.ones(2), {"w": jnp.ones(2), "b": jnp.ones(2)})
     got = passed(WeightDecay(1), jax.tree.map(jnp.zeros_like, params), params)
-    assert_is(got, ((dense(-PARAMS.w, [0, 0]), ()), jnp.zeros(2), {"w": jnp.zeros(2)}))
+    assert_is(got, ((dense(-PARAMS.w, [0, 0]), ()), jnp.zeros(2), {"w": -jnp.ones(2), "b": jnp.zeros(2)}))
     assert_is(passed(WeightDecay(1), jnp.ones(2), jnp.ones(2)), jnp.ones(2))
 
 
@@ -164,6 +165,48 @@ def test_max_norm_goes_over_all_axes_but_the_last(shape):
     got = passed(MaxNorm(0.1), dense(jnp.zeros(shape), []), dense(w, []))
     norms = np.sqrt(np.square(w + got.w).reshape(-1, 4).sum(0))
     np.testing.assert_allclose(norms, np.minimum(0.1, np.sqrt(np.square(w).reshape(-1, 4).sum(0))), rtol=1e-5)
+
+
+@spec
+class Named:
+    """y = x w, whose weight is called as the test says; without parameters where that is ""."""
+
+    name: str = static()
+
+    def init(self, key, in_shape):
+        return {self.name: jnp.ones((in_shape[-1], 1))} if self.name else (), (1,)
+
+    def forward(self, params, x, *, key=None):
+        return x, x
+
+    def backward(self, params, x, dy):
+        return jax.tree.map(jnp.zeros_like, params), dy
+
+
+ON_WEIGHTS = {
+    "L1": (fnnet.L1(0.1), Sgd(0.1)),
+    "L2": (fnnet.L2(0.1), Sgd(0.1)),
+    "WeightDecay": (None, Chain((Adam(), Chain((WeightDecay(0.1),))))),
+    "MaxNorm": (None, Chain((Adam(), MaxNorm(1)))),
+    "AdamW": (None, AdamW()),
+}
+
+
+@pytest.mark.parametrize("kind", ON_WEIGHTS)
+def test_what_acts_on_weights_is_refused_where_there_are_none(kind):
+    penalty, optimizer = ON_WEIGHTS[kind]
+    for name in ("w", ""):
+        fnnet.init_state(fnnet.Model(Named(name), fnnet.SquaredError(), (2,), penalty), optimizer, KEY)
+    message = f"init_state: {kind} acts on parameters named w only, and finds none among params\\['kernel'\\]; name"
+    with pytest.raises(ValueError, match=message):
+        fnnet.init_state(fnnet.Model(Named("kernel"), fnnet.SquaredError(), (2,), penalty), optimizer, KEY)
+
+
+def test_a_penalty_is_content_with_either_of_its_names():
+    network = fnnet.Dense(1, biases=None)
+    fnnet.init_state(fnnet.Model(network, fnnet.SquaredError(), (2,), fnnet.L2(0.1, 0.1)), Sgd(0.1), KEY)
+    with pytest.raises(ValueError, match=r"L2 acts on parameters named b only, and finds none among params\.w"):
+        fnnet.init_state(fnnet.Model(network, fnnet.SquaredError(), (2,), fnnet.L2(None, 0.1)), Sgd(0.1), KEY)
 
 
 # ------------------------------------------------------------------ the running average

@@ -380,7 +380,7 @@ def test_draws_fill_their_intervals_and_a_longer_one_begins_as_a_shorter():
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "seeds": (1, 1)}), "each once"),
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "seeds": (-1,)}), "2\\*\\*32"),
         (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**STOPPING, "validation": None}), "validation data"),
-        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA._replace(y=DATA.y + 1), **ARGUMENTS), "expected classes 0 to 1"),
+        (lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA._replace(y=DATA.y + 1), **ARGUMENTS), "expected classes 0"),
         (
             lambda: sweep(grid(BASE, {RATE: (0.1,)}), DATA, **{**ARGUMENTS, "shuffle": None}, shuffle_per_run=True),
             "shuffle_per_run",
