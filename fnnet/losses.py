@@ -43,6 +43,14 @@ class SoftmaxCrossEntropy:
         """A share of the target."""
         check_range(self, "label_smoothing", low=0, high=1)
 
+    @property
+    def formulas(self) -> tuple[str, str]:
+        p = "p = exp(z) / sum_c(exp(z))"
+        if self.label_smoothing is None:
+            return f"{p}; l = -sum_o(t * log(p))", "dz = (p - t) * dl"
+        q = "q = (1 - label_smoothing) * t + label_smoothing / C"
+        return f"{p}; {q}; l = -sum_o(q * log(p))", "dz = (p - q) * dl"
+
     def forward(
         self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]
     ) -> tuple[PerExample, tuple[Float[Array, "B *rest C"], Float[Array, "B *rest C"]]]:
@@ -99,6 +107,11 @@ class SigmoidBinaryCrossEntropy:
     targets   (B, O) of 0 and 1, or probabilities between them
     """
 
+    formulas = (
+        "p = 1 / (1 + exp(-z)); l = -sum_o(t * log(p) + (1 - t) * log(1 - p))",
+        "dz = (p - t) * dl",
+    )
+
     def forward(self, logits: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, tuple]:
         """l = sum_o t log(1 + e^-z) + (1 - t) log(1 + e^z).
 
@@ -138,6 +151,8 @@ class _Direct:
 class SquaredError(_Direct):
     """l = sum_o (p_o - y_o)^2, summed over outputs, without a half. outputs and targets (B, O)."""
 
+    formulas = ("l = sum_o((z - t)^2)", "dz = 2 * (z - t) * dl")
+
     def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
         """l = sum_o r_o^2, r = p - y. Keeps r."""
         r = outputs - _like("SquaredError", outputs, targets)
@@ -151,6 +166,8 @@ class SquaredError(_Direct):
 @spec
 class AbsoluteError(_Direct):
     """l = sum_o |p_o - y_o|. outputs and targets (B, O)."""
+
+    formulas = ("l = sum_o(abs(z - t))", "dz = sign(z - t) * dl")
 
     def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
         """l = sum_o |r_o|, r = p - y. Keeps r."""
@@ -170,6 +187,11 @@ class Huber(_Direct):
     """
 
     delta: Number = 1.0
+
+    formulas = (
+        "r = z - t; l = sum_o(where(abs(r) <= delta, r^2 / 2, delta * (abs(r) - delta / 2)))",
+        "dz = min(max(r, -delta), delta) * dl",
+    )
 
     def check(self) -> None:
         """A distance."""
@@ -192,6 +214,8 @@ class Poisson:
 
     outputs (B, O) are log rates, targets (B, O) counts.
     """
+
+    formulas = ("l = sum_o(exp(z) - t * z)", "dz = (exp(z) - t) * dl")
 
     def forward(
         self, log_rates: Outputs, targets: Num[Array, "B *outputs"]

@@ -87,6 +87,8 @@ class Residual:
 
     inner: Any
 
+    formulas = ("y = x + f", "df = dy; dx = dy + dx_f")
+
     def check(self) -> None:
         """The inner layer is a spec, built with its settings."""
         if not is_spec_of(self.inner, Layer):

@@ -42,6 +42,12 @@ class Dense:
                     f"a layer is told its outputs only: Dense({self.features})"
                 )
 
+    @property
+    def formulas(self) -> tuple[str, str]:
+        if self.biases is None:
+            return "a = x w", "dw = x^T da; dx = da w^T"
+        return "a = x w + b", "dw = x^T da; db = sum_b(da); dx = da w^T"
+
     def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[DenseParams, tuple[int, ...]]:
         """(DenseParams, out_shape); in_shape (..., I) without the batch axis, out_shape (..., O)."""
         if not in_shape:

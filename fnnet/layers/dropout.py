@@ -17,6 +17,8 @@ class Dropout:
 
     rate: Number
 
+    formulas = ("y = m * x", "dx = m * dy")
+
     def check(self) -> None:
         """Dropping everything would leave nothing to scale up."""
         check_range(self, "rate", required=True, low=0, high=1, high_open=True)

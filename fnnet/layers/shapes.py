@@ -14,6 +14,8 @@ class Rescale:
 
     scale: Number
 
+    formulas = ("y = scale * x", "dx = scale * dy")
+
     def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int, ...]]:
         """((), in_shape)."""
         return (), in_shape
@@ -36,6 +38,8 @@ class Rescale:
 @spec
 class Flatten:
     """Every row in one line: (B, 28, 28) becomes (B, 784), in C order."""
+
+    formulas = ("y = reshape(x)", "dx = reshape(dy)")
 
     def init(self, key: PRNGKeyArray, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int]]:
         """((), (product of in_shape,))."""
