@@ -47,7 +47,7 @@ def predictions(
     images, p, classes = _checked("predictions", images, probabilities, classes, class_names)
     if len(images) == 0 or columns < 1:
         raise ValueError(f"predictions: expected images and columns above 0, got {len(images)} and {columns}")
-    fig, pairs = _pairs(len(images), columns, (1.25, 2.9), (1.2, 1))
+    fig, pairs = _pairs(len(images), columns, (1.25, 2.9), (1.2, 1.0))
     for image, row, true, (top, below) in zip(images, p, classes, pairs, strict=True):
         guess = int(np.argmax(row))
         _answer(top, image, f"{class_names[guess]}  {100 * row[guess]:.0f} %", RIGHT if guess == true else WRONG)
@@ -73,7 +73,7 @@ def worst_mistakes(
     if len(wrong) == 0 or count < 1:
         raise ValueError(f"worst_mistakes: expected mistakes and a count above 0, got {len(wrong)} and {count}")
     rows = wrong[np.argsort(p[wrong, classes[wrong]], kind="stable")][:count]
-    fig, pairs = _pairs(len(rows), columns, (1.65, 2.7), (1.5, 1))
+    fig, pairs = _pairs(len(rows), columns, (1.65, 2.7), (1.5, 1.0))
     for row, (top, below) in zip(rows, pairs, strict=True):
         guess, true = int(p[row].argmax()), int(classes[row])
         _answer(top, images[row], f"says {class_names[guess]}, {_percent(p[row, guess])}", WRONG)
