@@ -1,5 +1,8 @@
 """fnnet: neural networks as pure functions in JAX, with every gradient derived by hand and proved."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fnnet import datasets, initializers, inspection, layers, losses, metrics, optimizers, penalties, schedules, sweeps
 from fnnet._spec import Number, Static, at_step, spec, static
 from fnnet.checkpoints import *
@@ -17,9 +20,12 @@ from fnnet.training import *
 
 from fnnet import checkpoints, model, protocols, training  # isort: skip
 
+if TYPE_CHECKING:
+    from fnnet import plots, tensorboard
+
 __all__ = ["DataError", "Number", "Static", "at_step", "spec", "static"]
 __all__ += ["datasets", "initializers", "inspection", "layers", "losses", "metrics", "optimizers", "penalties"]
-__all__ += ["schedules", "sweeps"]
+__all__ += ["plots", "schedules", "sweeps", "tensorboard"]
 __all__ += checkpoints.__all__
 __all__ += initializers.__all__
 __all__ += inspection.__all__
@@ -31,3 +37,10 @@ __all__ += penalties.__all__
 __all__ += protocols.__all__
 __all__ += schedules.__all__
 __all__ += training.__all__
+
+
+def __getattr__(name: str) -> Any:
+    """The rooms that need more than fnnet itself are imported when they are touched."""
+    if name in ("plots", "tensorboard"):
+        return importlib.import_module(f"fnnet.{name}")
+    raise AttributeError(f"module 'fnnet' has no attribute {name!r}")

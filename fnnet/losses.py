@@ -44,12 +44,19 @@ class SoftmaxCrossEntropy:
     def check(self) -> None:
         check_range(self, "label_smoothing", low=0, high=1)
 
+    @property
+    def formulas(self) -> tuple[str, str]:
+        p = "p = exp(z) / sum_c(exp(z))"
+        if self.label_smoothing is None:
+            return f"{p}; l = -sum_o(t * log(p))", "dz = (p - t) * dl"
+        q = "q = (1 - label_smoothing) * t + label_smoothing / C"
+        return f"{p}; {q}; l = -sum_o(q * log(p))", "dz = (p - q) * dl"
+
     def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
         """Raise ValueError for a class without an output (a row's outputs have this shape), or no probability."""
         if targets.dtype.kind in "iu":
-            _check_within(
-                targets, 0, shape[-1] - 1, f"classes 0 to {shape[-1] - 1} for the network's {shape[-1]} outputs"
-            )
+            last = shape[-1] - 1
+            _check_within(targets, 0, last, f"classes 0 to {last} for the network's {shape[-1]} outputs")
         else:
             _check_within(targets, 0, 1, "probabilities from 0 to 1")
 
@@ -116,6 +123,11 @@ class SigmoidBinaryCrossEntropy:
     targets   (B, O) of 0 and 1, or probabilities between them
     """
 
+    formulas = (
+        "p = 1 / (1 + exp(-z)); l = -sum_o(t * log(p) + (1 - t) * log(1 - p))",
+        "dz = (p - t) * dl",
+    )
+
     def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
         """Raise ValueError for what is no probability: labels -1 and 1, say, would drive the loss below 0."""
         _check_within(targets, 0, 1, "targets from 0 to 1 (labels 0 and 1, or probabilities)")
@@ -162,6 +174,8 @@ class _Direct:
 class SquaredError(_Direct):
     """l = sum_o (p_o - y_o)^2, summed over outputs, without a half. outputs and targets (B, O)."""
 
+    formulas = ("l = sum_o((z - t)^2)", "dz = 2 * (z - t) * dl")
+
     def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
         """l = sum_o r_o^2, r = p - y. Keeps r."""
         r = outputs - _like("SquaredError", outputs, targets)
@@ -175,6 +189,8 @@ class SquaredError(_Direct):
 @spec
 class AbsoluteError(_Direct):
     """l = sum_o |p_o - y_o|. outputs and targets (B, O)."""
+
+    formulas = ("l = sum_o(abs(z - t))", "dz = sign(z - t) * dl")
 
     def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
         """l = sum_o |r_o|, r = p - y. Keeps r."""
@@ -194,6 +210,11 @@ class Huber(_Direct):
     """
 
     delta: Number = 1.0
+
+    formulas = (
+        "r = z - t; l = sum_o(where(abs(r) <= delta, r^2 / 2, delta * (abs(r) - delta / 2)))",
+        "dz = min(max(r, -delta), delta) * dl",
+    )
 
     def check(self) -> None:
         check_range(self, "delta", low=0, low_open=True)
@@ -215,6 +236,8 @@ class Poisson:
 
     outputs (B, O) are log rates, targets (B, O) counts.
     """
+
+    formulas = ("l = sum_o(exp(z) - t * z)", "dz = (exp(z) - t) * dl")
 
     def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
         """Raise ValueError for a count below 0."""

@@ -52,6 +52,17 @@ class Layer(Protocol):
 
     A layer with state that no gradient moves (running statistics) also has `absorb(params, residuals) -> params`,
     called after the update.
+
+    A layer may say what it computes in two formulas, forward and backward, which `print(fnnet.trace(...))` fills with
+    numbers; a class attribute, or a property where they depend on the spec:
+
+        formulas = ("y = x w + b", "dw = x^T dy; db = sum_b(dy); dx = dy w^T")
+        formulas = ("h = tanh(x / scale)", "dx = dh * (1 - h^2) / scale")
+
+    Names are x and dx, the output (the last left side of the first formula) and its gradient, the fields of params
+    and d before them, numbers of the spec, arrays as `backward` names its arguments, and whatever an equation before
+    defines. A blank between names is a matrix product. What cannot be read (`y = x sorted`) is printed as it stands,
+    followed by the result. `fnnet.inspection.formulas` lists the functions.
     """
 
     def init(self, key: Key, in_shape: Shape, /) -> tuple[Params, Shape]:
@@ -72,6 +83,11 @@ class Loss(Protocol):
     """How far outputs are from targets, row by row. The loss knows the output function, so outputs are logits.
 
     A loss of classes also has `correct(outputs, targets) -> (B,) bool`, from which accuracy is measured.
+
+    A loss may have `formulas`, as a Layer may: z are the outputs, t the targets (classes as 0 and 1), C the size of
+    the last axis of z, l the loss of every row, and dl what `backward` is given:
+
+        formulas = ("l = sum_o((z - t)^2)", "dz = 2 * (z - t) * dl")
     """
 
     def forward(self, outputs: Array, targets: Array, /) -> tuple[Array, Residuals]:

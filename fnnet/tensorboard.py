@@ -1,28 +1,30 @@
-"""Runs in TensorBoard: event files with loss, accuracy and pictures.
+"""Runs in TensorBoard: event files with loss, accuracy and figures.
 
-    from fnnet.tensorboard import Events
-
-    with Events("runs/first") as events:
-        fnnet.fit(..., on_epoch=lambda state, history: events.write(state.step, history))
+    with fnnet.tensorboard.Events("runs/first") as events:
+        fnnet.fit(..., on_epoch=events.on_epoch)
 
 then `tensorboard --logdir runs`. Needs the extra `tensorboard`, which is tensorboardX: a writer and nothing else, two
-small packages (it and protobuf), where the viewer's own package brings a web server. The viewer is installed apart.
+small packages (it and protobuf), where the viewer's own package brings a web server. The viewer is installed
+separately.
 """
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsInt
 
 import numpy as np
 
-from fnnet.training.state import History
+from fnnet.training.state import History, TrainState
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Events:
     """Writes the event files of one run; a context manager that closes them.
 
-    folder   gets a part for each of the history's `training`, `validation` and `measured` that is there; TensorBoard
-             draws them in the same charts: `loss` and `accuracy`. Pictures are in the part `training`. A folder that
+    folder   gets a subfolder for each of the history's `training`, `validation` and `measured` that is there;
+             TensorBoard draws them in the same charts: `loss` and `accuracy`. Figures go to `training`. A folder that
              has events already gets more of them.
 
     Raises ImportError without tensorboardX.
@@ -42,8 +44,12 @@ class Events:
     def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
         self.close()
 
-    def write(self, step: Any, history: History) -> None:
-        """Loss and accuracy of the last epoch of a history, at a step (or an epoch: what the x axis shall show).
+    def on_epoch(self, state: TrainState, history: History) -> None:
+        """What `fit` calls after every epoch: `fit(..., on_epoch=events.on_epoch)`."""
+        self.write(state.step, history)
+
+    def write(self, step: SupportsInt, history: History) -> None:
+        """Loss and accuracy of the last epoch of a history, at a step (or an epoch: whatever the x axis should show).
 
         Raises ValueError after `close`.
         """
@@ -55,7 +61,7 @@ class Events:
                 if values is not None:
                     writer.add_scalar(name, float(values[-1]), int(step))
 
-    def picture(self, name: str, figure: Any, step: Any) -> None:
+    def figure(self, name: str, figure: "Figure", step: SupportsInt) -> None:
         """A matplotlib Figure, such as those of `fnnet.plots`, as an image at a step. Raises ValueError after `close`.
 
         Needs the extra `experiments`.

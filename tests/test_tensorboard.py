@@ -60,12 +60,12 @@ def test_what_was_not_measured_is_not_written(tmp_path):
     assert np.isnan(value.simple_value)
 
 
-def test_a_picture_is_an_image(tmp_path):
+def test_a_figure_is_an_image(tmp_path):
     from PIL import Image
 
     figure = learning_curve(History(history(0.5, 0.25), None))
     with Events(tmp_path) as events:
-        events.picture("curve", figure, 3)
+        events.figure("curve", figure, 3)
     ((tag, step, value),) = values(tmp_path / "training")
     assert (tag, step, value.image.width, value.image.height) == ("curve", 3, 1080, 432)
     pixels = np.asarray(Image.open(io.BytesIO(value.image.encoded_image_string)))
@@ -80,6 +80,14 @@ def test_nothing_is_written_after_the_end(tmp_path):
         events.write(1, History(history(0.5), None))
 
 
+def test_it_is_ready_for_fit_to_call(tmp_path):
+    """`fit` calls on_epoch(state, history): the step is the state's."""
+    state = fnnet.TrainState((), (), np.int32(7), jax.random.key(0))
+    with fnnet.tensorboard.Events(tmp_path) as events:
+        events.on_epoch(state, History(history(0.5), None))
+    assert scalars(tmp_path / "training") == [("loss", 7, 0.5), ("accuracy", 7, 0.5)]
+
+
 @pytest.mark.slow
 def test_a_run_of_fit_is_logged_epoch_by_epoch(tmp_path):
     train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
@@ -88,7 +96,7 @@ def test_a_run_of_fit_is_logged_epoch_by_epoch(tmp_path):
     with Events(tmp_path) as events:
         _, run = fnnet.fit(
             model, optimizer, state, train, epochs=3, batch_size=100, shuffle=jax.random.key(1), validation=test,
-            progress=False, on_epoch=lambda state, history: events.write(state.step, history),
+            progress=False, on_epoch=events.on_epoch,
         )  # fmt: skip
     for part, metrics in (("training", run.training), ("validation", run.validation)):
         found = scalars(tmp_path / part)

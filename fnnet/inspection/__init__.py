@@ -3,6 +3,7 @@
     check_gradients        every hand-derived gradient against automatic differentiation and finite differences
     trace                  one pass, layer by layer; printed, it is the chain rule with its numbers
     per_example_gradients  the gradient of every row on its own
+    saliency               which inputs an answer depends on
     layer_statistics       what every layer does, in a few numbers, while a network learns
     landscape              the loss on a line or a plane through the parameters
 
@@ -10,8 +11,10 @@
 """
 
 from fnnet.inspection._landscape import Landscape, landscape, random_direction
-from fnnet.inspection._trace import LayerTrace, Trace, per_example_gradients, trace
+from fnnet.inspection._saliency import saliency
+from fnnet.inspection._trace import Trace, trace
 from fnnet.inspection.gradient_checker import check_gradients
+from fnnet.inspection.recording import LayerTrace, per_example_gradients
 from fnnet.inspection.statistics import LayerStatistics, layer_statistics, over_time
 
 __all__ = [
@@ -25,5 +28,6 @@ __all__ = [
     "over_time",
     "per_example_gradients",
     "random_direction",
+    "saliency",
     "trace",
 ]

@@ -1,250 +1,69 @@
 """The trace of one pass: every number of it by layer name, for people who look.
 
-    t = fnnet.trace(model, params, x, y)
-    t.layers["1 Relu"].dy        # the gradient that arrives at the ReLU's output
-    print(t)                     # the chain rule with the numbers; for a larger network, a table
-
-Nothing is computed a second time and no mathematics is repeated here: `trace` runs the very pass of
-`backprop` with a probe around every layer. A probe hands everything on and writes down what went by.
+t = fnnet.trace(model, params, x, y)
+t.layers["1 Relu"].dy        # the gradient that arrives at the ReLU's output
+print(t)                     # the chain rule with the numbers; for a larger network, a table
 """
 
-import dataclasses
-from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Num, PRNGKeyArray
+from jaxtyping import ArrayLike, Num, PRNGKeyArray
 
-from fnnet._spec import as_numbers, at_least_float32, parameter_dtype, spec, static
-from fnnet.inspection.trace_text import explain, is_small, kind_of, slope, table
-from fnnet.layers import (
-    HardSigmoid,
-    Relu,
-    Residual,
-    Serial,
-    Sigmoid,
-    Softmax,
-    Tanh,
-)
-from fnnet.model import Model, Pass, masked, one_pass, prepare
-from fnnet.protocols import Batch, Key, Layer, Params, Shape
-
-SATURATED = 0.01
-"""An activation is saturated where its slope is under this share of its steepest: |x| > 6.0 for a sigmoid."""
-
-_STEEPEST = {Sigmoid: 1 / 4, HardSigmoid: 1 / 6, Tanh: 1.0, Softmax: 1 / 4}
+from fnnet.inspection._html import html_table
+from fnnet.inspection.recording import Recording, record
+from fnnet.inspection.trace_text import COLUMNS, explain, is_small, summary, table, table_rows
+from fnnet.model import Model
+from fnnet.protocols import Batch, Optimizer, Params
 
 
-class LayerTrace(NamedTuple):
-    """What one layer did in the pass; L is the value of the batch.
-
-    layer      its spec
-    params     its parameters
-    x, y       (B, ...) input and output: the pre-activation and the activation of a `Relu`
-    dy, dx     (B, ...) dL/dy and dL/dx, the cotangents; None where no gradient comes (integer inputs)
-    residuals  what forward kept for backward
-    grads      dL/dparams, like params
-    loss_grads the part of grads that came back through the layers; the rest is the penalty's
-    updates    what the optimizer would add to params, like params; None without an optimizer
-    grad_norms      like params, each (): Euclidean norm of the gradient
-    update_ratios   like params, each (): norm of the update / norm of the parameter (about 1e-3 is usual;
-                    inf for a parameter of zeros); None without an optimizer
-    dead       () share of units that are 0 in every row, for `Relu`; else None
-    saturated  () share of entries whose slope is under SATURATED times the steepest there is, for
-               `Sigmoid`, `HardSigmoid`, `Tanh`, and `Softmax` (its slope: dy_c/dx_c); else None
-
-    Rows of weight 0 do not count in `dead` and `saturated`.
-    """
-
-    layer: Any
-    params: Any
-    x: Any
-    y: Any
-    dy: Any
-    dx: Any
-    residuals: Any
-    grads: Any
-    loss_grads: Any
-    updates: Any
-    grad_norms: Any
-    update_ratios: Any
-    dead: Any
-    saturated: Any
-
-
-class Trace(NamedTuple):
-    """One pass, layer by layer; a pytree, so a jitted function may return it.
-
-    model      as it was given
-    batch      Batch as the layers saw it
-    result     Pass, what `backprop` returns
-    doutputs   (B, ...) dL/doutputs, where the way back through the layers starts
-    layers     OrderedDict of name -> LayerTrace, in the order of the forward pass. Names carry the place in
-               params: "1 Relu"; "3 Residual / 0 Dense" is inside of "3 Residual", which follows its parts
-    """
-
-    model: Any
-    batch: Any
-    result: Any
-    doutputs: Any
-    layers: Any
+class Trace(Recording):
+    """A `Recording` that prints itself: the chain rule with the numbers of a small network, a table of a larger one."""
 
     def __str__(self) -> str:
-        """The chain rule with the numbers for a network of a few neurons, else a table."""
         return explain(self) if is_small(self) else table(self)
+
+    def __repr__(self) -> str:
+        return f"Trace({len(self.batch.x)} rows through {', '.join(self.layers) or 'no layers'})"
+
+    def _repr_html_(self) -> str:
+        return html_table(summary(self), COLUMNS, table_rows(self))
 
 
 def trace(
     model: Model,
-    params: Any,
+    params: Params,
     x: Num[ArrayLike, "B ..."],
     y: Num[ArrayLike, "B ..."],
     *,
     weights: Num[ArrayLike, "B"] | None = None,
     key: PRNGKeyArray | None = None,
-    optimizer: Any = None,
+    optimizer: Optimizer | None = None,
     opt_state: Any = None,
 ) -> Trace:
     """Forward, loss and backward, with everything that went through every layer. Pure; jit it if you like.
 
     x, y, weights, key   as in `backward`: (B, ...) inputs, targets, (B,) weights; a key means training
     optimizer   also gives `updates` and `update_ratios`; its noise, if it has some, is drawn from fold_in(key, 0)
-    opt_state   of the optimizer (None: a fresh one)
+    opt_state   of the optimizer at these parameters: `state.opt_state`. Only one that keeps nothing does without
 
     Outside of jit, `result` is what `backprop` returns to the last bit. `Serial` and `Residual` are opened, any
     other layer made of layers is one box. Memory: every activation and cotangent of the batch.
 
-    Raises what `backprop` raises; ValueError for schedules, in the optimizer too, which need `fnnet.at_step`.
+    Raises what `backprop` raises; ValueError for schedules, in the optimizer too, which need `fnnet.at_step`, and for
+    an optimizer whose state is missing.
     """
-    dtype = parameter_dtype(params, x)
-    batch, notes = masked(prepare(model, Batch(x, y, weights), dtype)), OrderedDict()
-    numbers = as_numbers(model, dtype, "trace")
-    whole = _Probe(_opened(numbers.network, model.network, "", (), notes), model.network, "", (), notes)
-    result = one_pass(dataclasses.replace(numbers, network=whole), params, batch, key)
-    updates = None if optimizer is None else _updates(optimizer, opt_state, params, result.grads, key)
-    doutputs = notes.pop("")["dy"]
-    layers = OrderedDict((name, _layer_trace(note, params, result, updates, batch)) for name, note in notes.items())
-    return Trace(model, batch, result, doutputs, layers)
+    if optimizer is not None and opt_state is None:
+        opt_state = _nothing_kept(optimizer, params)
+    return Trace(*record(model, params, Batch(x, y, weights), key, optimizer, opt_state))
 
 
-def per_example_gradients(
-    model: Model,
-    params: Any,
-    x: Num[ArrayLike, "B ..."],
-    y: Num[ArrayLike, "B ..."],
-    *,
-    key: PRNGKeyArray | None = None,
-) -> Any:
-    """The gradient of every row on its own: like params, with a batch axis in front, (B, *shape of the parameter).
-
-    Entry b is what `backward` gives for row b alone, penalty included; so their mean with weights w_b / sum(w)
-    is the gradient of the batch. It is the same pass, vmapped over rows: B times the memory of one gradient.
-
-    key   a key means training; row b draws from the b-th part of it, so the noise is not that of `backward`
-
-    Only for layers that treat rows independently: one that looks across rows (batch statistics) sees one row.
-    """
-    dtype = parameter_dtype(params, x)
-    model, batch = as_numbers(model, dtype, "per_example_gradients"), prepare(model, Batch(x, y), dtype)
-    keys = None if key is None else jax.random.split(key, batch.x.shape[0])
-
-    def gradient(x: Array, y: Array, key: PRNGKeyArray | None) -> Any:
-        return one_pass(model, params, Batch(x[None], y[None]), key).grads
-
-    return jax.vmap(gradient)(batch.x, batch.y, keys)
-
-
-@spec
-class _Probe:
-    """A layer that hands everything on to another and notes what went by.
-
-    The notes live as long as one call of `trace`, which therefore is a pure function.
-    """
-
-    layer: Layer
-    spec: Layer = static()
-    name: str = static()
-    path: tuple[int, ...] = static()
-    notes: OrderedDict = static()
-
-    def init(self, key: Key, in_shape: Shape) -> tuple[Params, Shape]:
-        return self.layer.init(key, in_shape)
-
-    def forward(self, params: Any, x: Any, *, key: PRNGKeyArray | None = None) -> tuple[Any, Any]:
-        y, residuals = self.layer.forward(params, x, key=key)
-        self.notes[self.name] = {"layer": self.spec, "path": self.path, "x": x, "y": y, "dy": None, "dx": None}
-        self.notes[self.name]["grads"] = jax.tree.map(jnp.zeros_like, params)
-        return y, residuals
-
-    def backward(self, params: Any, residuals: Any, dy: Any) -> tuple[Any, Any]:
-        grads, dx = self.layer.backward(params, residuals, dy)
-        self.notes[self.name] |= {"grads": grads, "dy": dy, "dx": dx}
-        return grads, dx
-
-
-def _opened(layer: Any, spec: Any, name: str, path: tuple[int, ...], notes: OrderedDict) -> Any:
-    """The layer with a probe around every part; `Serial` and `Residual` still walk their parts themselves.
-
-    spec  the layer as a person wrote it, before its numbers became arrays
-    path  leads to the layer's entry in params, grads and residuals
-    """
-    if type(layer) is Serial:
-        names = [
-            f"{name} / {i} {kind_of(part)}" if name else f"{i} {kind_of(part)}" for i, part in enumerate(layer.layers)
-        ]
-        parts = enumerate(zip(layer.layers, spec.layers, names, strict=True))
-        return Serial(tuple(_opened(part, said, n, (*path, i), notes) for i, (part, said, n) in parts))
-    name = name or kind_of(layer)
-    if type(layer) is Residual:
-        inner = name if type(layer.inner) is Serial else f"{name} / {kind_of(layer.inner)}"
-        layer = Residual(_opened(layer.inner, spec.inner, inner, path, notes))
-    return _Probe(layer, spec, name, path, notes)
-
-
-def _layer_trace(note: dict, params: Any, result: Pass, updates: Any, batch: Batch) -> LayerTrace:
-    layer, path = note["layer"], note["path"]
-    p, residuals, grads = _entry(params, path), _entry(result.residuals, path), _entry(result.grads, path)
-    update = None if updates is None else _entry(updates, path)
-    ratios = None if update is None else jax.tree.map(jnp.divide, _norms(update), _norms(p))
-    counts = jnp.ones(batch.x.shape[0], bool) if batch.weights is None else batch.weights != 0
-    return LayerTrace(
-        layer=layer, params=p, x=note["x"], y=note["y"], dy=note["dy"], dx=note["dx"], residuals=residuals,
-        grads=grads, loss_grads=note["grads"], updates=update, grad_norms=_norms(grads), update_ratios=ratios,
-        dead=_dead(note["y"], counts) if isinstance(layer, Relu) else None,
-        saturated=_saturated(layer, residuals, note["y"], counts),
-    )  # fmt: skip
-
-
-def _entry(tree: Any, path: tuple[int, ...]) -> Any:
-    for i in path:
-        tree = tree[i]
-    return tree
-
-
-def _norms(tree: Any) -> Any:
-    return jax.tree.map(lambda a: jnp.linalg.norm(a.astype(at_least_float32(a.dtype)).ravel()), tree)
-
-
-def _updates(optimizer: Any, opt_state: Any, params: Any, grads: Any, key: PRNGKeyArray | None) -> Any:
-    """What `train_step` would add to params: in float32 or better, as there."""
-    wide = at_least_float32(parameter_dtype(params))
-    optimizer = as_numbers(optimizer, wide, "trace")
-    floating = lambda a: a.astype(wide) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
-    params, grads = jax.tree.map(floating, (params, grads))
-    opt_state = optimizer.init(params) if opt_state is None else opt_state
-    return optimizer.update(grads, opt_state, params, key=None if key is None else jax.random.fold_in(key, 0))[0]
-
-
-def _dead(y: Array, counts: Array) -> Array:
-    silent = jnp.where(counts.reshape((-1,) + (1,) * (y.ndim - 1)), y == 0, True).all(0)
-    return silent.mean(dtype=at_least_float32(y.dtype))
-
-
-def _saturated(layer: Any, residuals: Any, y: Array, counts: Array) -> Array | None:
-    if type(layer) not in _STEEPEST:
-        return None
-    wide = at_least_float32(y.dtype)
-    flat = jnp.abs(slope(layer, residuals, y)) < SATURATED * _STEEPEST[type(layer)]
-    shares = flat.reshape(y.shape[0], -1).mean(1, dtype=wide)
-    return (shares * counts.astype(wide)).sum() / jnp.maximum(counts.sum(dtype=wide), 1)
+def _nothing_kept(optimizer: Optimizer, params: Params) -> Any:
+    """The state of an optimizer that keeps nothing from step to step. Raises ValueError for any other."""
+    opt_state = jax.eval_shape(optimizer.init, params)
+    if jax.tree.leaves(opt_state):
+        raise ValueError(
+            f"trace: expected opt_state, because the updates of {type(optimizer).__name__} depend on the steps before; "
+            f"pass opt_state=state.opt_state, or opt_state=optimizer.init(params) to see the first step"
+        )
+    return opt_state

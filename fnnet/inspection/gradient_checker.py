@@ -1,26 +1,25 @@
-"""The gradient checker: hand-derived against automatic differentiation and against differences.
+"""The gradient checker: hand-derived gradients against automatic differentiation and against finite differences.
 
     fnnet.check_gradients(MyLayer(), in_shape=(5,), key=jax.random.key(0)).raise_if_failed()
 
 This is the one file of fnnet that differentiates automatically. For a random cotangent dy it compares every
 gradient that `backward` returns with
 
-    jax.vjp       of the same forward, in float64 and float32
-    differences   slopes of L = <dy, forward> along every entry of a small tensor, or 32 random directions of a
-                  large one, in float64 (see `fnnet.inspection.finite_differences`)
+    jax.vjp             of the same forward, in float64 and float32
+    finite differences  slopes of L = <dy, forward> along every entry of a small tensor, or 32 random directions of a
+                        large one, in float64 (see `fnnet.inspection.finite_differences`)
 
 and checks what must hold of any backward: it is linear in dy, the same under jit, its gradients have the
 structure, shape and dtype of what they are gradients of, and, where rows do not mix, the gradient of a batch is
 the sum of its rows' gradients and no row's dx depends on another row.
 
 How far apart. For a gradient a and its reference b the error is |a - b| / max(|b|, n / limit), with |.| the
-Euclidean norm of the tensor and n the noise: 64 times as far as b moves when every number that goes in is moved
-by its last bit (the largest of three such draws), or 30 eps |L| / h a probe for differences. So a gradient that is
-truly zero, and comes out as rounding on both sides, passes, and every other is held to the limit relative to its own
-size, however the sizes of the tensors differ.
+Euclidean norm of the tensor and n the noise: 64 times as far as b moves when every input is changed in its last bit
+(the largest of three such draws), or 30 eps |L| / h per probe for finite differences. So a gradient that is truly
+zero, and comes out as rounding on both sides, passes, and every other is held to the limit relative to its own size,
+however the sizes of the tensors differ.
 """
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -29,100 +28,24 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from fnnet._spec import as_numbers
 from fnnet._xla.compile_once import jit_once
-from fnnet.inspection import finite_differences as differences
-from fnnet.layers import Dense, Serial
-from fnnet.model import Model, backprop, forward, loss
-from fnnet.protocols import Batch, Layer, Loss, Penalty, is_spec_of
+from fnnet.inspection import finite_differences
+from fnnet.inspection.report import Check, Report
+from fnnet.inspection.subjects import Case, Drawn, case_of, cast, draw, is_float, kind_of_subject, modes_of
+from fnnet.model import Model
+from fnnet.protocols import Layer, Loss, Params, Penalty
 
 LIMITS = {"float64": 1e-12, "float32": 5e-6}
 DIFFERENCE_LIMIT = 1e-7
-TRIES = 32  # keys after which a layer counts as one without noise
-
-
-class Check(NamedTuple):
-    """One comparison: a line of the report.
-
-    tensor   what was compared, `params[0].w` or `x`; with its shape
-    mode     "prediction" (no key) or "training" (with the key)
-    against  what it was compared with
-    error, limit, passed   see the module
-    note     for a failure: where, both values, and what to do
-    """
-
-    tensor: str
-    shape: tuple[int, ...]
-    mode: str
-    against: str
-    error: float
-    limit: float
-    passed: bool
-    note: str = ""
-
-
-class Report(NamedTuple):
-    """All comparisons of one subject; `print` shows a table."""
-
-    subject: str
-    checks: tuple[Check, ...]
-    left_out: tuple[str, ...]
-
-    @property
-    def failed(self) -> tuple[Check, ...]:
-        """The comparisons that did not hold."""
-        return tuple(check for check in self.checks if not check.passed)
-
-    def raise_if_failed(self) -> "Report":
-        """The report itself, or AssertionError with the table and every failure's worst entry."""
-        if self.failed:
-            raise AssertionError(str(self))
-        return self
-
-    def worst(self, against: str) -> float:
-        """The largest error among the comparisons with `against`, NaN if there was none."""
-        return max((check.error for check in self.checks if check.against == against), default=float("nan"))
-
-    def __str__(self) -> str:
-        """A line a tensor, a column a reference; then the failures in words, and what was left out."""
-        columns = list(dict.fromkeys(check.against for check in self.checks))
-        limits = {check.against: f"{check.limit:.0e}" for check in self.checks}
-        cells = {(c.tensor, c.shape, c.mode): {} for c in self.checks}
-        for c in self.checks:
-            cells[c.tensor, c.shape, c.mode][c.against] = f"{c.error:.1e}" + ("" if c.passed else " !")
-        rows = [("tensor", "shape", "mode", *columns, ""), ("limit", "", "", *(limits[c] for c in columns), "")]
-        for (tensor, shape, mode), errors in cells.items():
-            verdict = "FAILED" if any(cell.endswith("!") for cell in errors.values()) else "ok"
-            rows.append((tensor, str(shape), mode, *(errors.get(c, "-") for c in columns), verdict))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        table = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        failures = [f"FAILED {c.tensor} against {c.against} ({c.mode}): {c.note}" for c in self.failed]
-        outcome = f"{len(self.failed)} of {len(self.checks)} comparisons failed"
-        return "\n".join([self.subject, *table, *failures, *(f"left out: {text}" for text in self.left_out), outcome])
-
-
-class Case(NamedTuple):
-    """A subject as two functions of the same arguments, in one mode and dtype.
-
-    forward(params, x)       -> y               the subject's forward
-    backward(params, x, dy)  -> (dparams, dx)   the subject's backward
-    row(i)                   -> Case            of row i alone; None where rows are not independent
-    is_linear                whether dy is free, so that backward must be linear in it
-    """
-
-    forward: Callable[[Any, Any], Array]
-    backward: Callable[[Any, Any, Array], tuple[Any, Any]]
-    row: Callable[[int], "Case"] | None
-    is_linear: bool
 
 
 def check_gradients(
-    subject: Any,
+    subject: Layer | Loss | Penalty | Model,
     in_shape: tuple[int, ...] | None = None,
     *,
     key: PRNGKeyArray,
     batch: int = 3,
-    params: Any = None,
+    params: Params = None,
     x: Any = None,
     targets: Any = None,
 ) -> Report:
@@ -134,18 +57,18 @@ def check_gradients(
               A Model knows its own; a penalty needs none
     key       draws inputs, parameters, cotangent and, in training mode, the layer's own noise
     batch     rows drawn
-    params    instead of those that `init` draws. Those are moved a little, so that a bias of 0 hides nothing
+    params    instead of those that `init` draws, to which noise is added, so that a bias of 0 hides nothing
     x         (B, ...) instead of inputs drawn from N(0, 1); integers for a layer that wants them
     targets   (B, ...) for a loss or model, instead of numbers drawn between 0.05 and 0.95 in the outputs' shape
 
     Layers are checked without a key and, if that changes the outputs, with one. Floating numbers are cast to
-    float64 and float32; float64 is switched on for the duration. Points too near a kink for differences are
-    left out and named. Errors of shape come as ValueError; wrong gradients are in the Report.
+    float64 and float32; float64 is switched on for the duration. Points too close to a kink for finite
+    differences are left out and named. Raises ValueError for shapes that do not fit; wrong gradients are in the Report.
     """
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
-        kind = _kind_of(subject)
-        drawn = _draw(kind, subject, in_shape, key, batch, params, x, targets)
-        drawn, modes = _modes(kind, subject, drawn)
+        kind = kind_of_subject(subject)
+        drawn = draw(kind, subject, in_shape, key, batch, params, x, targets)
+        drawn, modes = modes_of(kind, subject, drawn)
         parts = [_check_mode(kind, subject, mode, drawn) for mode in modes]
     checks = tuple(check for part, _ in parts for check in part)
     texts = [text for _, texts in parts for text in texts]
@@ -154,176 +77,13 @@ def check_gradients(
     return Report(repr(subject), checks, tuple(texts))
 
 
-class Drawn(NamedTuple):
-    """What a subject is checked at, in float64."""
-
-    params: Any
-    x: Any
-    targets: Any
-    key: PRNGKeyArray
-
-
-def _kind_of(subject: Any) -> str:
-    """ "layer", "loss", "penalty" or "model". Raises TypeError for anything that is none of them, or no spec."""
-    if not dataclasses.is_dataclass(subject) and not isinstance(subject, type):
-        raise TypeError(f"check_gradients: {type(subject).__name__} is no spec; write @fnnet.spec above the class")
-    if isinstance(subject, Model):
-        return "model"
-    if is_spec_of(subject, Layer):
-        return "layer"
-    if is_spec_of(subject, Loss):
-        return "loss"
-    if is_spec_of(subject, Penalty):
-        return "penalty"
-    methods = ("init", "forward", "backward", "predict", "value", "gradient")
-    has = ", ".join(name for name in methods if hasattr(subject, name)) or "none of these"
-    raise TypeError(
-        f"check_gradients: expected a layer (init, forward, backward), a loss (forward, backward, predict), "
-        f"a penalty (value, gradient) or a Model, built with its settings; got {subject!r}, which has {has}"
-    )
-
-
-def _draw(
-    kind: str, subject: Any, in_shape: Any, key: PRNGKeyArray, batch: int, params: Any, x: Any, targets: Any
-) -> Drawn:
-    """Inputs, parameters and targets, given or drawn."""
-    init_key, x_key, target_key, jitter_key, noise_key = jax.random.split(key, 5)
-    if kind == "model":
-        in_shape = subject.input_shape
-    if isinstance(in_shape, int):
-        raise ValueError(f"check_gradients: expected in_shape to be a tuple, got {in_shape}; write ({in_shape},)")
-    if x is None and kind != "penalty":
-        if in_shape is None:
-            raise ValueError(
-                f"check_gradients: a {kind} needs in_shape, the shape of one input without the batch axis: "
-                f"check_gradients({type(subject).__name__}(...), in_shape=(3,), key=key), or x="
-            )
-        x = jax.random.normal(x_key, (batch, *in_shape), jnp.float64)
-    x = None if x is None else _float64(jnp.asarray(x))
-    if params is None:
-        drawn = _initial(kind, subject, init_key, *((None, None) if x is None else (x.shape[1:], x.dtype)))
-        leaves, tree = jax.tree.flatten(drawn)
-        keys = jax.random.split(jitter_key, max(1, len(leaves)))
-        params = tree.unflatten(_jitter(p, k) for p, k in zip(leaves, keys, strict=False))
-    params = jax.tree.map(lambda p: _float64(jnp.asarray(p)), params)
-    if targets is None and kind in ("loss", "model"):
-        targets = jax.random.uniform(target_key, _output_shape(kind, subject, params, x), jnp.float64, 0.05, 0.95)
-    return Drawn(params, x, None if targets is None else _float64(jnp.asarray(targets)), noise_key)
-
-
-def _output_shape(kind: str, subject: Any, params: Any, x: Any) -> tuple[int, ...]:
-    return x.shape if kind == "loss" else jax.eval_shape(lambda: forward(subject, params, x)).shape
-
-
-def _initial(kind: str, subject: Any, key: PRNGKeyArray, in_shape: Any, x_dtype: Any) -> Any:
-    if kind == "loss":
-        return ()
-    if kind == "penalty":
-        return Serial((Dense(4), Dense(2))).init(key, (3,))[0]
-    network = as_numbers(subject.network if kind == "model" else subject, jnp.float64, "check_gradients")
-    name, drawn = type(network).__name__, network.init(key, tuple(in_shape))
-    if not isinstance(drawn, tuple) or len(drawn) != 2 or not isinstance(drawn[1], tuple):
-        raise ValueError(f"{name}.init: expected (params, out_shape) with out_shape a tuple of ints, got {drawn!r}")
-    y = jax.eval_shape(lambda x: _forward(network, drawn[0], x), jax.ShapeDtypeStruct((2, *in_shape), x_dtype))
-    if y.shape[1:] != drawn[1]:
-        raise ValueError(
-            f"{name}.init: gives out_shape {drawn[1]} for in_shape {tuple(in_shape)}, but forward gives rows of shape "
-            f"{y.shape[1:]}; return the shape of one output without the batch axis"
-        )
-    return drawn[0]
-
-
-def _forward(layer: Any, params: Any, x: Any) -> Any:
-    """The layer's y. Raises TypeError unless it returns (y, residuals)."""
-    result = layer.forward(params, x, key=None)
-    if not isinstance(result, tuple) or len(result) != 2:
-        got = "a single array" if hasattr(result, "shape") else type(result).__name__
-        raise TypeError(f"{type(layer).__name__}.forward: expected (y, residuals), got {got}")
-    return result[0]
-
-
-def _jitter(p: Any, key: PRNGKeyArray) -> Any:
-    """Moved by a tenth of a standard normal: nothing stays exactly 0 or 1."""
-    p = jnp.asarray(p)
-    return p + 0.1 * jax.random.normal(key, p.shape, p.dtype) if _is_float(p) else p
-
-
-def _is_float(a: Any) -> bool:
-    return jnp.issubdtype(a.dtype, jnp.floating)
-
-
-def _float64(a: Array) -> Array:
-    return a.astype(jnp.float64) if _is_float(a) else a
-
-
-def _cast(tree: Any, dtype: str) -> Any:
-    return jax.tree.map(lambda a: a.astype(dtype) if _is_float(a) else a, tree)
-
-
-def _modes(kind: str, subject: Any, drawn: Drawn) -> tuple[Drawn, tuple[str, ...]]:
-    """Without a key, and with one where that is another function for any of 32 keys; drawn with such a key."""
-    if kind not in ("layer", "model"):
-        return drawn, ("prediction",)
-    network = as_numbers(subject.network if kind == "model" else subject, jnp.float64, "check_gradients")
-
-    def differ(params: Any, x: Any, key: PRNGKeyArray) -> Array:
-        noisy = jax.vmap(lambda k: network.forward(params, x, key=k)[0])(jax.random.split(key, TRIES))
-        return jnp.any(noisy != network.forward(params, x)[0][None], axis=tuple(range(1, noisy.ndim)))
-
-    noisy = np.asarray(jit_once(differ)(drawn.params, drawn.x, drawn.key))
-    if not noisy.any():
-        return drawn, ("prediction",)
-    return drawn._replace(key=jax.random.split(drawn.key, TRIES)[int(noisy.argmax())]), ("prediction", "training")
-
-
-def _case(kind: str, subject: Any, mode: str, drawn: Drawn, dtype: str) -> Case:
-    """The subject's forward and backward as functions of (params, x), with its numbers in dtype."""
-    subject, targets = as_numbers(subject, dtype, "check_gradients"), _cast(drawn.targets, dtype)
-    key = drawn.key if mode == "training" else None
-    if kind == "layer":
-        return _layer_case(subject, key)
-    if kind == "loss":
-        return _loss_case(subject, targets)
-    if kind == "penalty":
-        return Case(
-            lambda params, x: subject.value(params),
-            lambda params, x, dy: (jax.tree.map(lambda g: dy * g, subject.gradient(params)), None),
-            None,
-            False,
-        )
-
-    def passed(params: Any, x: Any, dy: Array) -> tuple[Any, Any]:
-        p = backprop(subject, params, Batch(x, targets), key=key)
-        return jax.tree.map(lambda g: dy * g if _is_float(g) else g, (p.grads, p.dx))
-
-    return Case(lambda params, x: loss(subject, params, x, targets, key=key), passed, None, False)
-
-
-def _layer_case(layer: Any, key: PRNGKeyArray | None) -> Case:
-    def backward(params: Any, x: Any, dy: Array) -> Any:
-        return layer.backward(params, layer.forward(params, x, key=key)[1], dy)
-
-    row = (lambda i: _layer_case(layer, None)) if key is None else None
-    return Case(lambda params, x: layer.forward(params, x, key=key)[0], backward, row, True)
-
-
-def _loss_case(subject: Any, targets: Any) -> Case:
-    def backward(params: Any, x: Any, dy: Array) -> Any:
-        return (), subject.backward(subject.forward(x, targets)[1], dy)
-
-    def row(i: int) -> Case:
-        return _loss_case(subject, targets[i : i + 1])
-
-    return Case(lambda params, x: subject.forward(x, targets)[0], backward, row, True)
-
-
 def _check_mode(kind: str, subject: Any, mode: str, drawn: Drawn) -> tuple[list[Check], list[str]]:
     """All comparisons in one mode, and what was left out."""
     checks: list[Check] = []
     left_out: list[str] = []
     for dtype, limit in LIMITS.items():
-        case = _case(kind, subject, mode, drawn, dtype)
-        params, x = _cast((drawn.params, drawn.x), dtype)
+        case = case_of(kind, subject, mode, drawn, dtype)
+        params, x = cast((drawn.params, drawn.x), dtype)
         dy = _cotangent(case, params, x, drawn.key)
         wrong = _structure(mode, jax.eval_shape(case.backward, params, x, dy), params, x)
         if wrong:
@@ -388,7 +148,7 @@ def _program(case: Case, is_first: bool) -> Callable[[Any, Any, Array], _Measure
 def _noise(
     program: Callable[[Any, Any, Array], _Measured], params: Any, x: Any, dy: Array, reference: Any, key: PRNGKeyArray
 ) -> dict[str, float]:
-    """How uncertain each tensor of the reference is, by name: 64 times its move when inputs move by a last bit."""
+    """Name -> how uncertain a tensor of the reference is: 64 times its change when inputs change in the last bit."""
     eps = float(jnp.finfo(dy.dtype).eps)
     noise = {name: 0.0 for name, _, _ in _named(reference, reference)}
     for i in range(3):
@@ -404,7 +164,7 @@ def _wobbled(tree: Any, eps: float, key: PRNGKeyArray) -> Any:
     keys = jax.random.split(key, len(leaves))
 
     def one(a: Any, key: PRNGKeyArray) -> Any:
-        return a + eps * a * jax.random.rademacher(key, a.shape, a.dtype) if _is_float(a) else a
+        return a + eps * a * jax.random.rademacher(key, a.shape, a.dtype) if is_float(a) else a
 
     return structure.unflatten(map(one, leaves, keys))
 
@@ -421,7 +181,7 @@ def _row_by_row(row: Callable[[int], Case], params: Any, x: Any, dy: Array) -> t
 def _vjp(forward: Callable[[Any, Any], Array], params: Any, x: Any, dy: Array) -> tuple[Any, Any]:
     """(dparams, dx) by automatic differentiation; None in place of what is integer or absent."""
     leaves, tree = jax.tree.flatten((params, x))
-    floating = [i for i, leaf in enumerate(leaves) if _is_float(leaf)]
+    floating = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
 
     def of_floating(*values: Array) -> Array:
         full = list(leaves)
@@ -437,7 +197,7 @@ def _vjp(forward: Callable[[Any, Any], Array], params: Any, x: Any, dy: Array) -
 
 
 def _structure(mode: str, hand: Any, params: Any, x: Any) -> list[Check]:
-    """Failures of structure, shape and dtype: nothing can be compared before they are mended."""
+    """Failures of structure, shape and dtype: nothing can be compared before they are corrected."""
 
     def failure(tensor: str, shape: tuple[int, ...], note: str) -> Check:
         return Check(tensor, shape, mode, "structure", float("inf"), 0.0, False, note)
@@ -450,9 +210,9 @@ def _structure(mode: str, hand: Any, params: Any, x: Any) -> list[Check]:
         expected, got = jax.tree.structure(params), jax.tree.structure(dparams)
         return [failure("params", (), f"expected gradients in the structure of params, {expected}, got {got}")]
     found = []
-    if x is not None and _is_float(x) and dx is None:
+    if x is not None and is_float(x) and dx is None:
         found.append(failure("x", x.shape, "expected dx, since x is floating; got None: return (dparams, dx)"))
-    if x is not None and not _is_float(x) and dx is not None:
+    if x is not None and not is_float(x) and dx is not None:
         found.append(failure("x", x.shape, "expected dx to be None, since x is integer"))
     for name, g, value in _named((dparams, dx), (params, x)):
         if g is not None and (g.shape, g.dtype) != (value.shape, value.dtype):
@@ -468,14 +228,14 @@ def _named(hand: tuple[Any, Any], other: tuple[Any, Any]) -> Iterator[tuple[str,
     others = jax.tree.leaves(other[0], is_leaf=lambda a: a is None)
     named = jax.tree_util.tree_leaves_with_path(hand[0], is_leaf=lambda a: a is None)
     for (path, mine), theirs in zip(named, others, strict=True):
-        if mine is not None and theirs is not None and _is_float(mine):
+        if mine is not None and theirs is not None and is_float(mine):
             yield f"params{jax.tree_util.keystr(path)}", mine, theirs
     if hand[1] is not None and other[1] is not None:
         yield "x", hand[1], other[1]
 
 
 def _compare(mode: str, against: str, hand: Any, reference: Any, limit: float, noise: dict[str, float]) -> list[Check]:
-    """One Check a tensor."""
+    """One Check per tensor."""
     return [_check(name, mode, against, a, b, limit, noise[name]) for name, a, b in _named(hand, reference)]
 
 
@@ -499,13 +259,13 @@ def _worst_entry(a: np.ndarray, b: np.ndarray, against: str) -> str:
     return where
 
 
-def _worst_place(found: differences.Slopes, used: np.ndarray) -> str:
-    """Where slope and difference are furthest apart, with both values."""
+def _worst_place(found: finite_differences.Slopes, used: np.ndarray) -> str:
+    """Where gradient and finite differences are furthest apart, with both values."""
     apart = np.where(used, np.abs(np.nan_to_num(found.mine - found.measured, nan=np.inf)), -1)
     i = int(apart.argmax())
     place = found.places[i]
     where = place if place.startswith("direction") else f"entry {place}"
-    return f"{where}: backward gives {found.mine[i]:.9g}, differences give {found.measured[i]:.9g}"
+    return f"{where}: backward gives {found.mine[i]:.9g}, finite differences give {found.measured[i]:.9g}"
 
 
 def _rows(mode: str, found: _Measured, limit: float, noise: dict[str, float], left_out: list[str]) -> list[Check]:
@@ -524,7 +284,7 @@ def _differences(
 ) -> list[Check]:
     """Central differences of L = <dy, forward> along every entry, or 32 directions, of every tensor."""
     leaves, tree = jax.tree.flatten((params, x))
-    moved = [i for i, leaf in enumerate(leaves) if _is_float(leaf)]
+    moved = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
 
     def terms(tensors: list[Array]) -> Array:
         full = list(leaves)
@@ -533,7 +293,7 @@ def _differences(
         return dy * case.forward(*tree.unflatten(full))
 
     named = list(_named(hand, (params, x)))
-    measured = differences.slopes(terms, [leaves[i] for i in moved], [g for _, g, _ in named], key)
+    measured = finite_differences.slopes(terms, [leaves[i] for i in moved], [g for _, g, _ in named], key)
     checks = []
     for (name, _, value), found in zip(named, measured, strict=True):
         used = ~found.kinked
@@ -541,9 +301,11 @@ def _differences(
             places = [place for place, kinked in zip(found.places, found.kinked, strict=True) if kinked]
             shown = ", ".join(places[:8]) + (", ..." if len(places) > 8 else "")
             left_out.append(
-                f"differences of {name} ({mode}), {len(places)} of {len(used)} at a kink or too sharp: {shown}"
+                f"finite differences of {name} ({mode}), {len(places)} of {len(used)} at a kink or too sharp: {shown}"
             )
-        check = _check(name, mode, "differences", found.mine[used], found.measured[used], DIFFERENCE_LIMIT, found.noise)
+        check = _check(
+            name, mode, "finite differences", found.mine[used], found.measured[used], DIFFERENCE_LIMIT, found.noise
+        )
         if not check.passed and used.any():
             check = check._replace(note=_worst_place(found, used))
         if not used.any():

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from fnnet._spec import at_least_float32, at_step, parameter_dtype
-from fnnet.inspection._trace import LayerTrace, trace
+from fnnet.inspection.recording import LayerTrace, record
 from fnnet.model import Model
 from fnnet.protocols import Batch
 from fnnet.training.state import TrainState
@@ -59,10 +59,8 @@ def layer_statistics(
     Names are those of `fnnet.trace`, whose pass this reads. Schedules stand at state.step.
     """
     dtype = parameter_dtype(state.params, batch.x)
-    t = trace(
-        at_step(model, state.step, dtype), state.params, *batch[:2], weights=batch.weights, key=key,
-        optimizer=at_step(optimizer, state.step, at_least_float32(dtype)), opt_state=state.opt_state,
-    )  # fmt: skip
+    optimizer = at_step(optimizer, state.step, at_least_float32(dtype))
+    t = record(at_step(model, state.step, dtype), state.params, batch, key, optimizer, state.opt_state)
     rows = t.batch.x.shape[0]
     counts = jnp.ones(rows, bool) if t.batch.weights is None else t.batch.weights != 0
     return OrderedDict((name, _statistics(layer, counts)) for name, layer in t.layers.items())

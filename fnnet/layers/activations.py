@@ -39,6 +39,8 @@ class _Elementwise:
 class Identity(_Elementwise):
     """f(x) = x: no activation."""
 
+    formulas = ("h = x", "dx = dh")
+
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> tuple[Floats, None]:
         """y = x. Keeps nothing."""
         return x, None
@@ -51,6 +53,8 @@ class Identity(_Elementwise):
 @spec
 class Sigmoid(_Elementwise):
     """f(x) = 1 / (1 + e^-x): squashes to (0, 1)."""
+
+    formulas = ("h = 1 / (1 + exp(-x))", "dx = dh * h * (1 - h)")
 
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = 1 / (1 + e^-x). Keeps y."""
@@ -69,6 +73,8 @@ class Sigmoid(_Elementwise):
 class HardSigmoid(_Elementwise):
     """f(x) = x / 6 + 1/2 clipped to [0, 1]: a sigmoid of straight lines, with kinks at -3 and 3."""
 
+    formulas = ("h = min(max(x + 3, 0), 6) / 6", "dx = dh * (abs(x) < 3) / 6")
+
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = min(max(x + 3, 0), 6) / 6. Keeps x."""
         return jnp.clip(x + 3, 0, 6) / 6, x
@@ -81,6 +87,8 @@ class HardSigmoid(_Elementwise):
 @spec
 class Tanh(_Elementwise):
     """f(x) = (e^x - e^-x) / (e^x + e^-x): squashes to (-1, 1)."""
+
+    formulas = ("h = tanh(x)", "dx = dh * (1 - h^2)")
 
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = tanh x. Keeps y."""
@@ -98,6 +106,8 @@ class Tanh(_Elementwise):
 @spec
 class Relu(_Elementwise):
     """f(x) = max(x, 0)."""
+
+    formulas = ("h = max(x, 0)", "dx = dh * (x > 0)")
 
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = max(x, 0). Keeps y."""
@@ -118,6 +128,8 @@ class LeakyRelu(_Elementwise):
 
     slope: Number = 0.01
 
+    formulas = ("h = where(x > 0, x, slope * x)", "dx = dh * where(x > 0, 1, slope)")
+
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = x where x > 0, else slope x. Keeps x."""
         return jnp.where(x > 0, x, self.slope * x), x
@@ -132,6 +144,8 @@ class Elu(_Elementwise):
     """f(x) = x where x > 0, else alpha (e^x - 1). Source: Clevert, Unterthiner, Hochreiter 2015, 1511.07289."""
 
     alpha: Number = 1.0
+
+    formulas = ("h = where(x > 0, x, alpha * (exp(x) - 1))", "dx = dh * where(x > 0, 1, h + alpha)")
 
     def check(self) -> None:
         check_range(self, "alpha", low=0)  # below 0 the sign of y would no longer tell that of x
@@ -160,6 +174,11 @@ class Selu(_Elementwise):
     ALPHA = 1.6732632423543772848170429916717
     SCALE = 1.0507009873554804934193349852946
 
+    formulas = (
+        "h = SCALE * where(x > 0, x, ALPHA * (exp(x) - 1))",
+        "dx = dh * where(x > 0, SCALE, h + SCALE * ALPHA)",
+    )
+
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = scale x where x > 0, else scale alpha (e^x - 1). Keeps y."""
         y = jnp.where(x > 0, self.SCALE * x, self.SCALE * self.ALPHA * jnp.expm1(jnp.minimum(x, 0)))
@@ -182,6 +201,15 @@ class Gelu(_Elementwise):
     """
 
     approximate: bool = static(default=False)
+
+    @property
+    def formulas(self) -> tuple[str, str]:
+        if self.approximate:
+            p = "p = (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))) / 2"
+            slope = "2 * p * (1 - p) * sqrt(2 / pi) * (1 + 3 * 0.044715 * x^2)"
+        else:
+            p, slope = "p = (1 + erf(x / sqrt(2))) / 2", "exp(-x^2 / 2) / sqrt(2 * pi)"
+        return f"{p}; h = x * p", f"dx = dh * (p + x * {slope})"
 
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = x P(x). Keeps x."""
@@ -214,6 +242,8 @@ class Gelu(_Elementwise):
 class Silu(_Elementwise):
     """f(x) = x s(x), s the sigmoid; also called swish. Source: Elfwing, Uchibe, Doya 2017, arXiv 1702.03118."""
 
+    formulas = ("s = 1 / (1 + exp(-x)); h = x * s", "dx = dh * s * (1 + x * (1 - s))")
+
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = x s(x). Keeps x."""
         inner = jnp.maximum(x, -_EXP_TAIL)  # s(-800) is 0 in float64, and -inf * 0 would be NaN
@@ -230,6 +260,8 @@ class Silu(_Elementwise):
 class Softplus(_Elementwise):
     """f(x) = log(1 + e^x): a smooth ReLU."""
 
+    formulas = ("h = log(1 + exp(x))", "dx = dh / (1 + exp(-x))")
+
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = max(x, 0) + log(1 + e^-|x|), which never overflows. Keeps x."""
         return softplus(x), x
@@ -242,6 +274,8 @@ class Softplus(_Elementwise):
 @spec
 class Exp(_Elementwise):
     """f(x) = e^x. Overflows past 88 in float32 and 709 in float64, as e^x does."""
+
+    formulas = ("h = exp(x)", "dx = dh * h")
 
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
         """y = e^x. Keeps y."""
@@ -259,6 +293,8 @@ class Softmax(_Elementwise):
 
     As the last layer under `SoftmaxCrossEntropy` it is one softmax too many: that loss applies its own.
     """
+
+    formulas = ("h = exp(x) / sum_c(exp(x))", "s = sum_c(dh * h); dx = h * (dh - s)")
 
     def forward(self, params: tuple[()], x: Float[Array, "*rows C"], *, key: Key = None) -> Pair:
         """y_c = e^(x_c - m) / sum_k e^(x_k - m), m the row's largest, so nothing overflows. Keeps y."""

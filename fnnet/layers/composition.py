@@ -106,6 +106,8 @@ class Residual:
 
     inner: Layer
 
+    formulas = ("y = x + f", "df = dy; dx = dy + dx_f")
+
     def check(self) -> None:
         if not is_spec_of(self.inner, Layer):
             raise TypeError(f"Residual: expected a layer such as Dense(3), {why_not(self.inner, Layer)}")

@@ -46,6 +46,12 @@ class Dense:
                     f"Dense: expected {name} to be an initializer such as HeNormal(), {why_not(start, Initializer)}"
                 )
 
+    @property
+    def formulas(self) -> tuple[str, str]:
+        if self.biases is None:
+            return "a = x w", "dw = x^T da; dx = da w^T"
+        return "a = x w + b", "dw = x^T da; db = sum_b(da); dx = da w^T"
+
     def init(self, key: Key, in_shape: Shape) -> tuple[DenseParams, Shape]:
         """(DenseParams, out_shape); in_shape (..., I) without the batch axis, out_shape (..., O)."""
         if not in_shape:

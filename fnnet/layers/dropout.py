@@ -18,6 +18,8 @@ class Dropout:
 
     rate: Number
 
+    formulas = ("y = m * x", "dx = m * dy")
+
     def check(self) -> None:
         check_range(self, "rate", required=True, low=0, high=1, high_open=True)
 

@@ -15,6 +15,8 @@ class Rescale:
 
     scale: Number
 
+    formulas = ("y = scale * x", "dx = scale * dy")
+
     def init(self, key: Key, in_shape: Shape) -> tuple[tuple[()], Shape]:
         return (), in_shape
 
@@ -36,6 +38,8 @@ class Rescale:
 @spec
 class Flatten:
     """Every row as one axis: (B, 28, 28) becomes (B, 784), in C order."""
+
+    formulas = ("y = reshape(x)", "dx = reshape(dy)")
 
     def init(self, key: Key, in_shape: Shape) -> tuple[tuple[()], Shape]:
         return (), (math.prod(in_shape),)

@@ -1,7 +1,8 @@
-"""Pictures of runs and networks, as matplotlib Figures: `learning_curve(history).savefig("curve.png")`.
+"""Figures of runs and networks, as matplotlib makes them: `learning_curve(history).savefig("curve.png")`.
 
-Needs the extra `experiments`. Nothing here touches pyplot, so no window opens and no figure is left open. The numbers
-come from elsewhere (`History`, `fnnet.metrics`, `fnnet.layer_statistics`, `fnnet.landscape`): plots only draw.
+Needs the extra `experiments`. Nothing here touches pyplot, so no window opens and no figure is left open; a notebook
+shows the figure that a cell ends with. The numbers come from elsewhere (`History`, `fnnet.metrics`,
+`fnnet.layer_statistics`, `fnnet.landscape`): plots only draw.
 """
 
 from fnnet.plots.classification import confusion_matrix, predictions, reliability, worst_mistakes

@@ -1,4 +1,4 @@
-"""Pictures of what a classifier gets right and wrong, and of how sure it is."""
+"""What a classifier gets right and wrong, and how sure it is."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def confusion_matrix(matrix: Any, class_names: tuple[str, ...]) -> "Figure":
-    """Counts (C, C), rows the true class and columns the predicted one; the mistakes colored, the hits in grey.
+    """Counts (C, C), one row per true class and one column per predicted class; mistakes in color, hits in gray.
 
     Raises ValueError unless there is a name for every class.
     """
@@ -19,7 +19,7 @@ def confusion_matrix(matrix: Any, class_names: tuple[str, ...]) -> "Figure":
     if matrix.shape != (len(class_names),) * 2:
         raise ValueError(f"confusion_matrix: expected ({len(class_names)}, {len(class_names)}), got {matrix.shape}")
     side = 2.2 + 0.42 * len(class_names)
-    picture, (axis,) = figure(side, side)
+    fig, (axis,) = figure(side, side)
     mistakes = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     axis.imshow(mistakes, cmap="Reds", vmin=0, vmax=max(1, 1.3 * mistakes.max()))
     for (row, column), count in np.ndenumerate(matrix):
@@ -32,19 +32,27 @@ def confusion_matrix(matrix: Any, class_names: tuple[str, ...]) -> "Figure":
     axis.set_yticks(ticks, class_names)
     axis.tick_params(length=0)
     axis.set(xlabel="predicted", ylabel="true", title=f"{int(mistakes.sum()):,} of {int(matrix.sum()):,} wrong")
-    return picture
+    return fig
 
 
-def predictions(images: Any, probabilities: Any, classes: Any, class_names: tuple[str, ...]) -> "Figure":
-    """Images (N, H, W) in a row with the network's answer, above its class probabilities (N, C); blue: the truth."""
-    picture = empty_figure(1.25 * len(images), 2.9)
-    axes = picture.subplots(2, len(images), height_ratios=(1.2, 1), squeeze=False)
-    for image, p, true, top, below in zip(images, probabilities, classes, *axes, strict=True):
-        guess = int(np.argmax(p))
-        title = f"{class_names[guess]}  {100 * p[guess]:.0f} %"
-        _answer(top, image, title, RIGHT if guess == true else WRONG)
-        _bars(below, p, int(true), class_names)
-    return picture
+def predictions(
+    images: Any, probabilities: Any, classes: Any, class_names: tuple[str, ...], columns: int = 10
+) -> "Figure":
+    """Images (N, H, W) with the network's answer, above its class probabilities (N, C); the true class (N,) in blue.
+
+    columns   images side by side; more are wrapped into rows
+
+    Raises ValueError without images, and where the rows do not fit each other.
+    """
+    images, p, classes = _checked("predictions", images, probabilities, classes, class_names)
+    if len(images) == 0 or columns < 1:
+        raise ValueError(f"predictions: expected images and columns above 0, got {len(images)} and {columns}")
+    fig, pairs = _pairs(len(images), columns, (1.25, 2.9), (1.2, 1.0))
+    for image, row, true, (top, below) in zip(images, p, classes, pairs, strict=True):
+        guess = int(np.argmax(row))
+        _answer(top, image, f"{class_names[guess]}  {100 * row[guess]:.0f} %", RIGHT if guess == true else WRONG)
+        _bars(below, row, int(true), class_names)
+    return fig
 
 
 def worst_mistakes(
@@ -60,44 +68,33 @@ def worst_mistakes(
     Above each what the network says, below it what it is, with the probabilities given to both. Raises ValueError where
     nothing is wrong, or where the rows do not fit each other.
     """
-    images, p, classes = np.asarray(images), np.asarray(probabilities, np.float64), np.asarray(classes)
-    if images.ndim != 3 or p.shape != (len(images), len(class_names)) or classes.shape != (len(images),):
-        raise ValueError(
-            f"worst_mistakes: expected images (N, H, W), probabilities (N, {len(class_names)}) and classes (N,), "
-            f"got {images.shape}, {p.shape} and {classes.shape}"
-        )
+    images, p, classes = _checked("worst_mistakes", images, probabilities, classes, class_names)
     wrong = np.flatnonzero(p.argmax(1) != classes)
     if len(wrong) == 0 or count < 1:
         raise ValueError(f"worst_mistakes: expected mistakes and a count above 0, got {len(wrong)} and {count}")
     rows = wrong[np.argsort(p[wrong, classes[wrong]], kind="stable")][:count]
-    columns = min(columns, len(rows))
-    lines = -(-len(rows) // columns)
-    picture = empty_figure(1.65 * columns, 2.7 * lines)
-    axes = picture.subplots(2 * lines, columns, height_ratios=(1.5, 1) * lines, squeeze=False)
-    pairs = axes.reshape(lines, 2, columns).swapaxes(1, 2).reshape(-1, 2)
-    for row, (top, below) in zip(rows, pairs, strict=False):
+    fig, pairs = _pairs(len(rows), columns, (1.65, 2.7), (1.5, 1.0))
+    for row, (top, below) in zip(rows, pairs, strict=True):
         guess, true = int(p[row].argmax()), int(classes[row])
         _answer(top, images[row], f"says {class_names[guess]}, {_percent(p[row, guess])}", WRONG)
         _bars(below, p[row], true, class_names)
         below.set_title(f"is {class_names[true]}, {_percent(p[row, true])}", fontsize=9, color=TRAINING)
-    for axis in pairs[len(rows) :].ravel():
-        axis.set_axis_off()
-    return picture
+    return fig
 
 
 def reliability(table: Any) -> "Figure":
     """How often a network is right when it is this sure, as `fnnet.metrics.reliability` counted it.
 
-    A bar is as high as the share that is right; where it ends on the mean confidence (about the diagonal) the network
-    can be taken at its word. Red is missing: it was too sure. Pale is above: not sure enough. The lower panel says how
-    many rows are behind every bar. Raises ValueError for a table without rows.
+    A bar is as high as the fraction that is right. Where it ends at the mean confidence (about the diagonal), the
+    network's probabilities can be believed. Red: it was too sure. Pale: it was not sure enough. The lower panel shows
+    how many rows each bar stands for. Raises ValueError for a table without rows.
     """
     confidence, accuracy, weight = (np.asarray(column, np.float64) for column in table)
     if not np.any(weight > 0):
         raise ValueError("reliability: expected a table with rows, got none")
     bins = len(weight)
-    picture = empty_figure(4.4, 5)
-    top, below = picture.subplots(2, 1, height_ratios=(3, 1), sharex=True)
+    fig = empty_figure(4.4, 5)
+    top, below = fig.subplots(2, 1, height_ratios=(3, 1), sharex=True)
     filled, width = weight > 0, 0.92 / bins
     x, sure, right = ((np.arange(bins) + 0.5) / bins)[filled], confidence[filled], accuracy[filled]
     top.bar(x, np.minimum(right, sure), width, color=TRAINING, label="right")
@@ -105,14 +102,41 @@ def reliability(table: Any) -> "Figure":
     top.bar(x, np.maximum(right - sure, 0), width, sure, color=TRAINING, alpha=0.4, label="not sure enough")
     top.plot([0, 1], [0, 1], color="#333333", lw=1, ls="--")
     error = float((weight[filled] * np.abs(right - sure)).sum() / weight.sum())
-    top.set(ylim=(0, 1), ylabel="share right", title=f"expected calibration error {100 * error:.2f} %")
+    top.set(ylim=(0, 1), ylabel="fraction right", title=f"expected calibration error {100 * error:.2f} %")
     top.legend(loc="upper left", edgecolor="none", framealpha=0.85)
     below.bar(x, weight[filled], width, color=QUIET)
     below.set(xlim=(0, 1), xlabel="confidence", ylabel="rows")
     below.set_yscale("log")
     for axis in (top, below):
         axis.spines[["top", "right"]].set_visible(False)
-    return picture
+    return fig
+
+
+def _checked(
+    caller: str, images: Any, probabilities: Any, classes: Any, class_names: tuple[str, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All three as arrays. Raises ValueError unless they have the same rows, and the probabilities a name each."""
+    images, p, classes = np.asarray(images), np.asarray(probabilities, np.float64), np.asarray(classes)
+    if images.ndim != 3 or p.shape != (len(images), len(class_names)) or classes.shape != (len(images),):
+        raise ValueError(
+            f"{caller}: expected images (N, H, W), probabilities (N, {len(class_names)}) and classes (N,), "
+            f"got {images.shape}, {p.shape} and {classes.shape}"
+        )
+    return images, p, classes
+
+
+def _pairs(
+    count: int, columns: int, size: tuple[float, float], heights: tuple[float, float]
+) -> "tuple[Figure, np.ndarray]":
+    """(Figure, (count, 2) axes): for each item an axis above another, in rows of so many; size of a pair in inches."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    fig = empty_figure(size[0] * columns, size[1] * rows)
+    axes = fig.subplots(2 * rows, columns, height_ratios=heights * rows, squeeze=False)
+    pairs = axes.reshape(rows, 2, columns).swapaxes(1, 2).reshape(-1, 2)
+    for axis in pairs[count:].ravel():
+        axis.set_axis_off()
+    return fig, pairs[:count]
 
 
 def _answer(axis: Any, image: Any, title: str, color: str) -> None:

@@ -1,4 +1,4 @@
-"""Pictures of what is inside of a network: its weights, and what its layers do while it learns."""
+"""What is inside a network: its weights, and what its layers do while it learns."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -31,35 +31,35 @@ def weight_images(params: Any, shape: tuple[int, ...], columns: int = 16) -> "Fi
     units = w.shape[1]
     columns = min(columns, units)
     rows = -(-units // columns)
-    picture = empty_figure(0.62 * columns + 0.9, 0.62 * rows + 0.35)
-    picture.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
+    fig = empty_figure(0.62 * columns + 0.9, 0.62 * rows + 0.35)
+    fig.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0.02, hspace=0.02)
     size = float(np.quantile(np.abs(w), 0.995)) or 1.0
-    for i, axis in enumerate(np.atleast_1d(picture.subplots(rows, columns)).ravel()):
+    for i, axis in enumerate(np.atleast_1d(fig.subplots(rows, columns)).ravel()):
         axis.set_axis_off()
         if i < units:
             shown = axis.imshow(w[:, i].reshape(shape), cmap="RdBu_r", vmin=-size, vmax=size, interpolation="nearest")
     shrink = min(1, 2.5 / (0.62 * rows))
-    bar = picture.colorbar(shown, ax=picture.axes, shrink=shrink, aspect=18, pad=0.015, extend="both")
+    bar = fig.colorbar(shown, ax=fig.axes, shrink=shrink, aspect=18, pad=0.015, extend="both")
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8, length=2)
-    return picture
+    return fig
 
 
 def layer_statistics(statistics: Mapping[str, Any], epochs: Any = None) -> "Figure":
-    """Four panels over time, a line a layer: outputs, zeros and dead units, gradients, size of the updates.
+    """Four panels over time, one line per layer: outputs, zeros and dead units, gradients, size of the updates.
 
     statistics   name -> LayerStatistics of (T,), as `fnnet.over_time` stacks them
-    epochs       (T,) where along x they stand; None: 1, 2, ...
+    epochs       (T,) the epochs along x; None: 1, 2, ...
 
-    The darker, the nearer to the input. Layers in front of the first that learns (`Flatten`, `Rescale`) only hand the
-    data on and are left out. Layers without parameters have no gradient, and no line there.
+    The darker, the closer to the input. Layers before the first that learns (`Flatten`, `Rescale`) only pass the data
+    on and are left out. Layers without parameters have no gradient, and no line there.
     """
     learns = [s.gradient_norm is not None for s in statistics.values()]
     first = learns.index(True) if any(learns) else 0
     statistics = dict(list(statistics.items())[first:])
-    picture = empty_figure(10, 6.4)
-    outputs, zeros, gradients, updates = picture.subplots(2, 2).ravel()
-    for axis in picture.axes:
+    fig = empty_figure(10, 6.4)
+    outputs, zeros, gradients, updates = fig.subplots(2, 2).ravel()
+    for axis in fig.axes:
         axis.spines[["top", "right"]].set_visible(False)
     from matplotlib import colormaps
 
@@ -71,9 +71,9 @@ def layer_statistics(statistics: Mapping[str, Any], epochs: Any = None) -> "Figu
         handles += outputs.plot(x, s.std, **style)
         outputs.plot(x, s.mean, **(style | {"marker": "", "ls": ":"}))
         zeros.plot(x, 100 * s.zeros, **style)
-        for share in (s.dead, s.saturated):
-            if share is not None:
-                zeros.plot(x, 100 * share, **(style | {"marker": "", "ls": ":"}))
+        for fraction in (s.dead, s.saturated):
+            if fraction is not None:
+                zeros.plot(x, 100 * fraction, **(style | {"marker": "", "ls": ":"}))
         if s.gradient_norm is not None:
             gradients.plot(x, np.maximum(s.gradient_norm, _SMALLEST), **style)
             updates.plot(x, np.maximum(s.update_ratio, _SMALLEST), **style)
@@ -84,7 +84,7 @@ def layer_statistics(statistics: Mapping[str, Any], epochs: Any = None) -> "Figu
     updates.set_title("update / parameters (dashed: 1e-3)")
     for axis in (gradients, updates):
         logarithmic(axis)
-    for axis in picture.axes:
+    for axis in fig.axes:
         along_epochs(axis)
-    picture.legend(handles, list(statistics), loc="outside right center", frameon=False)
-    return picture
+    fig.legend(handles, list(statistics), loc="outside right center", frameon=False)
+    return fig

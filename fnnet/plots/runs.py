@@ -1,4 +1,4 @@
-"""Pictures of how training went."""
+"""How training went."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def learning_curve(history: History, name: str = "validation", scales: tuple[str, ...] = ("log",)) -> "Figure":
-    """Loss and, where there is one, error rate in percent, an epoch at a time.
+    """Loss and, where there is an accuracy, error rate in percent, epoch by epoch.
 
     name    what the second data set is called in the legend
-    scales  of the loss, a panel each: ("log",), ("linear",) or both
+    scales  of the loss, one panel each: ("log",), ("linear",) or both
 
     Raises ValueError for other scales.
     """
-    picture, losses, error = _panels("learning_curve", scales, history.training.accuracy is not None)
+    fig, losses, error = _panels("learning_curve", scales, history.training.accuracy is not None)
     epochs = np.arange(1, len(history.training.loss) + 1)
     drawn = (
         (history.training, "training", {"color": TRAINING}),
@@ -36,13 +36,13 @@ def learning_curve(history: History, name: str = "validation", scales: tuple[str
         if error is not None:
             error.plot(epochs, 100 * (1 - metrics.accuracy), **style)
     _finish(losses, error, scales)
-    return picture
+    return fig
 
 
 def learning_curves(
     runs: Mapping[str, History], name: str = "validation", scales: tuple[str, ...] = ("log",)
 ) -> "Figure":
-    """Several settings in one picture, each over its seeds: the mean as a line, the spread as a band.
+    """Several settings in one figure, each over its seeds: the mean as a line, the spread as a band.
 
     runs    what a setting is called -> its History, (epochs,) from one seed or (seeds, epochs) from several
     name, scales   as in `learning_curve`
@@ -53,7 +53,7 @@ def learning_curves(
     if not runs:
         raise ValueError("learning_curves: expected at least one run, got none")
     has_accuracy = all(history.training.accuracy is not None for history in runs.values())
-    picture, losses, error = _panels("learning_curves", scales, has_accuracy)
+    fig, losses, error = _panels("learning_curves", scales, has_accuracy)
     for i, (label, history) in enumerate(runs.items()):
         color, training = COLORS[i % len(COLORS)], history.training
         watched = training if history.validation is None else history.validation
@@ -72,7 +72,7 @@ def learning_curves(
         losses[0].plot([], [], color="#888888", label=name)
         losses[0].plot([], [], color="#888888", ls=":", label="training")
         losses[0].legend(frameon=False)
-    return picture
+    return fig
 
 
 def _panels(caller: str, scales: tuple[str, ...], has_accuracy: bool) -> "tuple[Figure, list[Any], Any]":
@@ -80,8 +80,8 @@ def _panels(caller: str, scales: tuple[str, ...], has_accuracy: bool) -> "tuple[
     if not scales or not set(scales) <= {"log", "linear"}:
         raise ValueError(f"{caller}: expected scales such as ('log',) or ('linear', 'log'), got {scales!r}")
     columns = len(scales) + has_accuracy
-    picture, axes = figure(5 if columns == 1 else 4.5 * columns, 3.6, columns)
-    return picture, axes[: len(scales)], axes[-1] if has_accuracy else None
+    fig, axes = figure(5 if columns == 1 else 4.5 * columns, 3.6, columns)
+    return fig, axes[: len(scales)], axes[-1] if has_accuracy else None
 
 
 def _finish(losses: list[Any], error: Any, scales: tuple[str, ...]) -> None:

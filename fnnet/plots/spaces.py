@@ -1,4 +1,4 @@
-"""Pictures of functions of two numbers: what a network answers over a plane, and its loss around its parameters."""
+"""Functions of two numbers: what a network answers over a plane, and its loss around its parameters."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _POINTS = 200
+_NETWORK = {"label": "the network", "mfc": "none", "ms": 13, "mew": 1.8, "ls": "", "zorder": 4}
+_LOWEST = {"label": "lowest point", "color": VALIDATION, "mec": "white", "mew": 0.6, "ms": 11, "ls": "", "zorder": 5}
 
 
 def decision_boundary(model: Model, params: Any, data: Batch) -> "Figure":
@@ -26,8 +28,9 @@ def decision_boundaries(model: Model, networks: Mapping[str, Any], data: Batch) 
     networks   title -> params
     data       x (B, 2), y (B,) classes, (B, 1) of 0 and 1 or (B, C) probabilities, drawn in the colors of their class
 
-    The color is the class of the largest probability (of one sigmoid output: whether it is above 1/2), the paler the
-    less sure; the line is where two classes are equally probable. Raises ValueError for other inputs or outputs.
+    The color is the class of the largest probability (of one sigmoid output: whether it is above 1/2), paler where the
+    network is less sure; the line is where two classes are equally probable. Raises ValueError for other inputs or
+    outputs.
     """
     x = np.asarray(data.x, np.float64)
     if model.input_shape != (2,) or x.ndim != 2 or not networks:
@@ -35,7 +38,7 @@ def decision_boundaries(model: Model, networks: Mapping[str, Any], data: Batch) 
             f"decision_boundaries: expected a network of two inputs, rows (B, 2) and at least one network, "
             f"got input_shape {model.input_shape}, x of shape {x.shape} and {len(networks)} networks"
         )
-    picture, axes = figure(3.4 * len(networks) + (0.9 if len(networks) == 1 else 0.7), 3.5, len(networks))
+    fig, axes = figure(3.4 * len(networks) + (0.9 if len(networks) == 1 else 0.7), 3.5, len(networks))
     low, high = x.min(0), x.max(0)
     margin = 0.15 * np.where(high > low, high - low, 1)
     sides = [np.linspace(a, b, _POINTS) for a, b in zip(low - margin, high + margin, strict=True)]
@@ -45,14 +48,15 @@ def decision_boundaries(model: Model, networks: Mapping[str, Any], data: Batch) 
         _map(axis, sides, p.reshape(_POINTS, _POINTS, -1))
         _points(axis, x, _labels(np.asarray(data.y)), p.shape[1])
         axis.set(title=title, xlabel="input 0", ylabel="input 1" if axis is axes[0] else "")
-    _scale(picture, axes, p.shape[1])
-    return picture
+    _scale(fig, axes, p.shape[1])
+    return fig
 
 
 def landscape(plane: Any, title: str = "") -> "Figure":
     """The loss around a network, as `fnnet.landscape` computed it: contours over a plane, or the curve over a line.
 
-    The ring is the network, the star the lowest point of the grid (which is the network, where it has arrived).
+    The legend names the two marks: the network, and the lowest point of the grid (the network itself, once it is in a
+    minimum).
     Contours are spaced evenly in the logarithm of the loss (where it is above 0). Where the loss is not finite, nothing
     is drawn. Raises ValueError where it is nowhere finite.
     """
@@ -61,40 +65,43 @@ def landscape(plane: Any, title: str = "") -> "Figure":
         raise ValueError("landscape: expected finite losses, got none")
     lowest = np.unravel_index(np.nanargmin(np.where(np.isfinite(loss), loss, np.nan)), loss.shape)
     draw = _plane if loss.ndim == 2 else _line
-    picture = draw(offsets, np.ma.masked_invalid(loss), lowest)
-    picture.axes[0].set_title(title or f"loss {loss[(len(offsets) // 2,) * loss.ndim]:.4g}, lowest {loss[lowest]:.4g}")
-    return picture
+    fig = draw(offsets, np.ma.masked_invalid(loss), lowest)
+    fig.axes[0].set_title(title or f"loss {loss[(len(offsets) // 2,) * loss.ndim]:.4g}, lowest {loss[lowest]:.4g}")
+    return fig
 
 
 def _plane(offsets: np.ndarray, loss: np.ndarray, lowest: tuple[Any, ...]) -> "Figure":
     from matplotlib.patheffects import withStroke
 
-    picture, (axis,) = figure(5.6, 4.6)
+    fig, (axis,) = figure(5.6, 4.6)
     levels, norm = _levels(float(loss.min()), float(loss.max()))
     shown = np.ma.clip(loss, levels[0], levels[-1]).T
     filled = axis.contourf(offsets, offsets, shown, levels=levels, norm=norm, cmap="YlGnBu_r")
     lines = axis.contour(offsets, offsets, shown, levels=levels[1::3], colors="black", linewidths=0.5, alpha=0.6)
     halo = [withStroke(linewidth=2, foreground="white")]
+    halo_dark = [withStroke(linewidth=3.5, foreground="#333333")]
     for label in axis.clabel(lines, fmt="%.2g", fontsize=7):
         label.set(alpha=1, path_effects=halo)
-    bar = picture.colorbar(filled, ax=axis, label="loss", ticks=levels[::4], format="%.2g", shrink=0.9)
+    bar = fig.colorbar(filled, ax=axis, label="loss", ticks=levels[::4], format="%.2g", shrink=0.9)
     bar.minorticks_off()
     bar.outline.set_visible(False)
-    axis.plot(0, 0, "o", mfc="none", mec="white", ms=15, mew=2, zorder=4)
-    axis.plot(*(offsets[i] for i in lowest), "*", color=VALIDATION, mec="white", mew=0.6, ms=11, zorder=5)
+    axis.plot(0, 0, "o", **_NETWORK, mec="white", path_effects=halo_dark)
+    axis.plot(*(offsets[i] for i in lowest), "*", **_LOWEST)
+    axis.legend(loc="upper right", fontsize=8, facecolor="#d9dee8", framealpha=0.9, edgecolor="none")
     axis.locator_params(nbins=5)
     axis.set(xlabel="along direction 0", ylabel="along direction 1", aspect="equal")
     axis.spines[:].set_visible(False)
-    return picture
+    return fig
 
 
 def _line(offsets: np.ndarray, loss: np.ndarray, lowest: tuple[Any, ...]) -> "Figure":
-    picture, (axis,) = figure(5, 3.6)
+    fig, (axis,) = figure(5, 3.6)
     axis.plot(offsets, loss, color=TRAINING)
-    axis.plot(0, loss[len(offsets) // 2], "o", mfc="none", mec="black", ms=13, mew=1.6, zorder=4)
-    axis.plot(offsets[lowest], loss[lowest], "*", color=VALIDATION, mec="white", mew=0.6, ms=11, zorder=5)
+    axis.plot(0, loss[len(offsets) // 2], "o", **_NETWORK, mec="black")
+    axis.plot(offsets[lowest], loss[lowest], "*", **_LOWEST)
+    axis.legend(frameon=False)
     axis.set(xlabel="along the direction", ylabel="loss")
-    return picture
+    return fig
 
 
 def _levels(low: float, high: float) -> tuple[np.ndarray, Any]:
@@ -142,7 +149,7 @@ def _points(axis: Any, x: np.ndarray, labels: np.ndarray, count: int) -> None:
         axis.scatter(*x[rows].T, s=size, color=COLORS[c % len(COLORS)], edgecolors="white", linewidths=0.7, zorder=3)
 
 
-def _scale(picture: Any, axes: list[Any], count: int) -> None:
+def _scale(fig: Any, axes: list[Any], count: int) -> None:
     """For two classes, what the shades mean; for more, which color is which class."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
@@ -150,10 +157,10 @@ def _scale(picture: Any, axes: list[Any], count: int) -> None:
 
     if count > 2:
         marks = [Line2D([], [], ls="", marker="o", color=COLORS[c % len(COLORS)], label=str(c)) for c in range(count)]
-        picture.legend(handles=marks, loc="outside right center", frameon=False, title="class")
+        fig.legend(handles=marks, loc="outside right center", frameon=False, title="class")
         return
     ends = [1 - 0.75 * (1 - np.array(to_rgb(COLORS[c]))) for c in range(2)]
     shades = LinearSegmentedColormap.from_list("", np.array([ends[0], np.ones(3), ends[1]]))
-    bar = picture.colorbar(ScalarMappable(cmap=shades), ax=axes, ticks=[0, 0.5, 1], pad=0.02, aspect=25)
+    bar = fig.colorbar(ScalarMappable(cmap=shades), ax=axes, ticks=[0, 0.5, 1], pad=0.02, aspect=25)
     bar.set_label("probability of class 1")
     bar.outline.set_visible(False)

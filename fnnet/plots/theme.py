@@ -1,5 +1,7 @@
-"""What all pictures share: colors, and figures without the frame lines that say nothing."""
+"""What all figures share: colors, and axes without the frame lines that say nothing."""
 
+import functools
+import io
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,25 +15,40 @@ COLORS = (
     TRAINING, VALIDATION, "#3ca951", "#efb118", "#a463f2",
     "#17a2b8", "#9c6b4e", "#ff8a3d", "#6b7280", "#d14fb4",
 )  # fmt: skip
-"""One a class or a run; the eleventh is the first again."""
+"""One per class or run; the eleventh is the first again."""
 
 
 def figure(width: float | int, height: float | int, columns: int = 1) -> "tuple[Figure, list[Any]]":
     """(Figure of that size in inches, its axes from left to right). Raises ImportError without matplotlib."""
-    picture = empty_figure(width, height)
-    axes = list(np.atleast_1d(picture.subplots(1, columns)))
+    fig = empty_figure(width, height)
+    axes = list(np.atleast_1d(fig.subplots(1, columns)))
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
-    return picture, axes
+    return fig, axes
 
 
 def empty_figure(width: float | int, height: float | int) -> "Figure":
     """A figure of that size in inches, to be filled. Raises ImportError without matplotlib."""
+    return _shown_in_notebooks()(figsize=(width, height), layout="constrained", dpi=120)
+
+
+@functools.cache
+def _shown_in_notebooks() -> "type[Figure]":
+    """A Figure that notebooks show by themselves, which otherwise only those made by pyplot do."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError("fnnet.plots needs matplotlib: pip install 'fnnet[experiments]'") from error
-    return Figure(figsize=(width, height), layout="constrained", dpi=120)
+
+    class ShownFigure(Figure):
+        """A Figure with the image that notebooks ask for."""
+
+        def _repr_png_(self) -> bytes:
+            image = io.BytesIO()
+            self.savefig(image, format="png")
+            return image.getvalue()
+
+    return ShownFigure
 
 
 def logarithmic(axis: Any) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from fnnet._spec import at_step, parameter_dtype
-from fnnet.inspection._trace import trace
+from fnnet.inspection.recording import record
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
 from fnnet.training.sources import Source
@@ -67,7 +67,7 @@ def _in_order(model: Model, state: TrainState, batch: Batch, after: TrainState) 
     yield from _named("params", state.params)
     dtype = parameter_dtype(state.params, batch.x)
     pass_key, _ = jax.random.split(jax.random.fold_in(state.key, state.step))
-    t = trace(at_step(model, state.step, dtype), state.params, batch.x, batch.y, weights=batch.weights, key=pass_key)
+    t = record(at_step(model, state.step, dtype), state.params, batch, pass_key)
     for name, layer in t.layers.items():
         yield f"y, the output of layer {name}", layer.y
     yield from (("the loss of a row", t.result.per_example), ("the loss of the batch", t.result.value))

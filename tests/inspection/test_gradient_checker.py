@@ -10,7 +10,7 @@ import pytest
 import fnnet
 from experiments import gradient_report, own_layer
 from experiments.gradient_report import Scaled
-from fnnet.inspection import finite_differences as differences
+from fnnet.inspection import finite_differences
 from fnnet.layers import DenseParams
 from tests.helpers.log_layer import Log
 
@@ -43,7 +43,7 @@ class Broken:
 def test_a_right_layer_passes_against_everything():
     report = check(fnnet.Dense(3)).raise_if_failed()
     against = {c.against for c in report.checks}
-    assert against == {"jax.vjp float64", "jax.vjp float32", "differences", "linearity", "rows", "eager"}
+    assert against == {"jax.vjp float64", "jax.vjp float32", "finite differences", "linearity", "rows", "eager"}
     assert {(c.tensor, c.shape) for c in report.checks} == {
         ("params.w", (4, 3)),
         ("params.b", (3,)),
@@ -52,6 +52,16 @@ def test_a_right_layer_passes_against_everything():
     text = str(report)
     assert "params.w" in text
     assert "0 of 18 comparisons failed" in text
+
+
+def test_the_report_is_one_line_and_a_table_in_a_notebook():
+    report = check(Broken(fnnet.Tanh(), lambda p, x, dy, g, dx: (g, -dx)))
+    assert repr(report) == f"Report({report.subject}: {len(report.failed)} of {len(report.checks)} comparisons failed)"
+    html = report._repr_html_()
+    assert html.count("<tr>") == 3
+    assert "FAILED x against jax.vjp float64" in html
+    assert "&lt;lambda&gt;" in html
+    assert "<lambda>" not in html
 
 
 def test_dropout_is_checked_with_and_without_key():
@@ -68,9 +78,9 @@ def test_models_losses_and_penalties_are_subjects_too():
 
 def test_numbers_of_a_large_tensor_are_probed_in_random_directions():
     report = check(fnnet.Dense(30)).raise_if_failed()
-    assert ("params.w", (4, 30)) in {(c.tensor, c.shape) for c in report.checks if c.against == "differences"}
+    assert ("params.w", (4, 30)) in {(c.tensor, c.shape) for c in report.checks if c.against == "finite differences"}
     wrong = check(Broken(fnnet.Dense(30), lambda p, x, dy, g, dx: (g._replace(w=1.00001 * g.w), dx)))
-    (failure,) = [c for c in wrong.failed if c.against == "differences"]
+    (failure,) = [c for c in wrong.failed if c.against == "finite differences"]
     assert failure.tensor == "params.w"
 
 
@@ -132,8 +142,8 @@ def test_the_failure_shows_the_entry_that_differs_most():
     report = check(Broken(fnnet.Dense(4), lambda p, x, dy, g, dx: (g._replace(w=g.w.at[2, 1].set(7)), dx)))
     (failure,) = [c for c in report.failed if c.against == "jax.vjp float64"]
     assert failure.note.startswith("entry [2, 1]: backward gives 7, jax.vjp float64 gives ")
-    (slope,) = [c for c in report.failed if c.against == "differences"]
-    assert slope.note.startswith("entry [2, 1]: backward gives 7, differences give ")
+    (slope,) = [c for c in report.failed if c.against == "finite differences"]
+    assert slope.note.startswith("entry [2, 1]: backward gives 7, finite differences give ")
     assert "params.w" in {c.tensor for c in report.failed if c.against == "rows"}
 
 
@@ -215,7 +225,7 @@ def test_points_at_a_kink_are_left_out_and_named():
     report = check(fnnet.LeakyRelu(0.1), None, x=x)
     (text,) = report.left_out
     assert "2 of 8 at a kink or too sharp: [0, 1], [0, 3]" in text
-    assert not [c for c in report.failed if c.against == "differences"]
+    assert not [c for c in report.failed if c.against == "finite differences"]
 
 
 def test_a_tensor_that_is_all_kinks_is_not_passed_over():
@@ -225,8 +235,8 @@ def test_a_tensor_that_is_all_kinks_is_not_passed_over():
 
 def kinked_at(distance):
     """|t - distance| along one entry, in units of the step."""
-    d = distance * differences.STEP
-    return differences.slopes(lambda t: jnp.abs(t[0] - d) + 3 * t[0], [jnp.zeros(1)], [jnp.ones(1)], KEY)[0]
+    d = distance * finite_differences.STEP
+    return finite_differences.slopes(lambda t: jnp.abs(t[0] - d) + 3 * t[0], [jnp.zeros(1)], [jnp.ones(1)], KEY)[0]
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
@@ -236,7 +246,7 @@ def test_scales_do_not_matter(scale):
     x = scale * np.arange(1.0, 9).reshape(2, 4)
     check(fnnet.Dense(3), None, x=x, params=params).raise_if_failed()
     wrong = check(Broken(fnnet.Dense(3), lambda p, x, dy, g, dx: (g, 1.001 * dx)), None, x=x, params=params)
-    assert {"jax.vjp float64", "jax.vjp float32", "differences"} <= {c.against for c in wrong.failed}
+    assert {"jax.vjp float64", "jax.vjp float32", "finite differences"} <= {c.against for c in wrong.failed}
     assert {c.tensor for c in wrong.failed} == {"x"}
 
 
@@ -282,7 +292,7 @@ def test_kinks_are_seen_wherever_they_lie(float64):
 
 def test_differences_of_a_smooth_function_are_its_slopes(float64):
     t = jnp.linspace(-2, 2, 5)
-    (found,) = differences.slopes(lambda t: jnp.sin(3 * t[0]), [t], [3 * jnp.cos(3 * t)], KEY)
+    (found,) = finite_differences.slopes(lambda t: jnp.sin(3 * t[0]), [t], [3 * jnp.cos(3 * t)], KEY)
     assert not found.kinked.any()
     np.testing.assert_allclose(found.measured, found.mine, rtol=0, atol=1e-9)
     assert found.places == ["[0]", "[1]", "[2]", "[3]", "[4]"]

@@ -12,7 +12,8 @@ import pytest
 
 import fnnet
 from fnnet import Batch
-from fnnet.inspection._trace import per_example_gradients, trace
+from fnnet.inspection._trace import trace
+from fnnet.inspection.recording import per_example_gradients
 from fnnet.inspection.trace_text import WIDTH, explain, table
 from fnnet.layers import DenseParams
 
@@ -117,7 +118,7 @@ def test_layers_are_named_by_their_place_in_params():
     assert t.layers["2 Residual"].layer == model.network.layers[2]
 
 
-def test_the_parts_hang_together():
+def test_each_layer_gets_what_its_neighbor_gives():
     t = trace(nested(), fnnet.init(nested(), jax.random.key(0)), X, Y, key=jax.random.key(1))
     flat = [layer for name, layer in t.layers.items() if name.count(" / ") == 0 or name.startswith("4 Serial")]
     for before, after in itertools.pairwise(flat):
@@ -178,6 +179,14 @@ def test_updates_are_those_of_the_training_step():
     after, _ = fnnet.train_step(model, optimizer, state, Batch(X, Y))
     updates = tuple(layer.updates for layer in t.layers.values())
     assert_same(jax.tree.map(jnp.add, state.params, updates), after.params, rtol=1e-5, atol=1e-7)
+
+
+def test_an_optimizer_with_a_state_is_asked_for_it():
+    optimizer = fnnet.Adam(1e-2)
+    with pytest.raises(ValueError, match=r"trace: expected opt_state.*Adam.*pass opt_state=state\.opt_state"):
+        trace(XOR_MODEL, XOR_PARAMS, XOR_X, XOR_Y, optimizer=optimizer)
+    first = trace(XOR_MODEL, XOR_PARAMS, XOR_X, XOR_Y, optimizer=optimizer, opt_state=optimizer.init(XOR_PARAMS))
+    np.testing.assert_allclose(np.abs(first.layers["0 Dense"].updates.b), 1e-2, rtol=1e-3)
 
 
 def test_the_penalty_is_told_apart():
@@ -257,10 +266,11 @@ def check_equations(text):
     checked = 0
     for line in equations:
         sides = line.strip().split(" = ")
-        if not line.startswith("  ") or len(sides) != 4 or "..." in sides[2] or "f'" in sides[1]:
+        if not line.startswith("  ") or len(sides) != 4 or "..." in sides[2]:
             continue
         arithmetic = sides[2].replace("^", "**")
-        names = {"exp": math.exp, "log": math.log, "tanh": math.tanh, "max": max}
+        names = {name: getattr(math, name) for name in ("exp", "log", "tanh", "erf", "sqrt")}
+        names |= {"max": max, "min": min, "abs": abs, "sign": np.sign, "where": lambda c, a, b: a if c else b}
         result = eval(arithmetic, {"__builtins__": {}}, names)
         assert result == pytest.approx(float(sides[3]), rel=5e-3, abs=1.1e-3), line
         checked += 1
@@ -270,9 +280,9 @@ def check_equations(text):
 def test_two_two_one_fits_a_page():
     text = str(trace(XOR_MODEL, XOR_PARAMS, XOR_X[2:3], XOR_Y[2:3]))
     assert len(text.splitlines()) <= 48
-    assert "  da2[0] = (p[0] - t[0]) = (0.5671 - 1) = -0.4329" in text
+    assert "  da2[0] = p[0] - t[0] = 0.5671 - 1 = -0.4329" in text
     assert "  dw2[0,0] = h1[0] * da2[0] = 0.5987 * (-0.4329) = -0.2592" in text
-    assert "1 Sigmoid: da0 = dh1 * f'(a0), f' = h1 * (1 - h1)" in text
+    assert "1 Sigmoid: da0 = dh1 * h1 * (1 - h1)" in text
     assert "  x = (1, 0)" in text.replace("input  x", "x")
     assert check_equations(text) == 20
 
@@ -317,10 +327,10 @@ def test_a_weight_of_zero_is_left_out_of_the_sum():
     assert "L = l[0] * m[0] + l[2] * m[2] + l[3] * m[3]" in str(t)
 
 
-def test_both_ways_through_a_residual_are_told_apart():
+def test_both_paths_through_a_residual_are_told_apart():
     model = small((fnnet.Dense(2), fnnet.Residual(fnnet.Dense(2))), fnnet.SquaredError())
     text = str(trace(model, fnnet.init(model, jax.random.key(0)), XOR_X[1:2], XOR_X[1:2]))
-    assert "1 Residual: da1.r = dy1, da0 = dy1 + da0'" in text
+    assert "1 Residual: da1.r = dy1; da0 = dy1 + da0'" in text
     assert "da0'[0] = da1.r[0] * w1.r[0,0] + da1.r[1] * w1.r[0,1]" in text
     assert "y1[0] = a0[0] + a1.r[0]" in text
     check_equations(text)
@@ -345,6 +355,19 @@ def test_a_larger_network_is_a_table():
     assert "2,410 parameters" in lines[0]
     assert [line.split()[1] for line in lines[3:]] == [layer.__class__.__name__ for layer in model.network.layers]
     assert lines[6].endswith("% dead")
+
+
+def test_a_trace_says_what_it_is_in_one_line_and_in_a_notebook():
+    t = trace(XOR_MODEL, XOR_PARAMS, XOR_X, XOR_Y)
+    assert repr(t) == "Trace(4 rows through 0 Dense, 1 Sigmoid, 2 Dense)"
+    assert repr(jax.jit(trace)(XOR_MODEL, XOR_PARAMS, XOR_X, XOR_Y)) == repr(t)
+    html = t._repr_html_()
+    assert html.count("<tr>") == 4
+    assert "<th style='text-align:left'>|grad|</th>" in html
+    assert ">0% sat.</td>" in html
+    evil = t._replace(layers={"<b>": t.layers["0 Dense"]})._repr_html_()
+    assert "&lt;b&gt;" in evil
+    assert "<b>" not in evil
 
 
 def test_a_row_that_is_not_there():

@@ -1,4 +1,8 @@
-"""Pictures say what they are given: lines, counts and names are read back from the figure."""
+"""Figures show what they are given: lines, counts and names are read back from them."""
+
+import io
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +58,51 @@ def test_predictions_are_drawn_above_their_probabilities(tmp_path):
     assert [axis.get_title() for axis in figure.axes[:2]] == ["a  90 %", "a  80 %"]
     figure.savefig(tmp_path / "predictions.png")
     assert (tmp_path / "predictions.png").stat().st_size > 1000
+
+
+def test_many_predictions_are_wrapped_into_rows():
+    count = 120
+    p = np.full((count, 2), 0.5)
+    figure = plots.predictions(
+        np.arange(count)[:, None, None] * np.ones((1, 2, 2)), p, np.zeros(count, int), ("a", "b")
+    )
+    width, height = figure.get_size_inches() * figure.dpi
+    assert width <= 1600
+    assert height <= 12 * 400
+    drawn = [float(shown(axis).get_array().mean()) for axis in figure.axes if axis.get_images()]
+    assert drawn == list(range(count))
+    three = plots.predictions(np.zeros((3, 2, 2)), p[:3], np.zeros(3, int), ("a", "b"), columns=2)
+    assert len([axis for axis in three.axes if axis.axison or axis.get_images()]) == 6
+    assert len(three.axes) == 8
+
+
+@pytest.mark.parametrize(("count", "columns", "message"), [(0, 10, "expected images"), (2, 0, "columns above 0")])
+def test_predictions_want_images_and_columns(count, columns, message):
+    with pytest.raises(ValueError, match=message):
+        plots.predictions(np.zeros((count, 2, 2)), np.zeros((count, 2)), np.zeros(count, int), ("a", "b"), columns)
+
+
+def test_a_notebook_shows_a_figure_by_itself():
+    from PIL import Image
+
+    figure = plots.learning_curve(History(TRAINING, VALIDATION))
+    image = Image.open(io.BytesIO(figure._repr_png_()))
+    assert image.size == tuple(figure.get_size_inches() * 120)
+    assert len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 10
+
+
+def test_plots_are_imported_when_they_are_touched():
+    script = (
+        "import sys, fnnet\n"
+        "assert not {'matplotlib', 'tensorboardX', 'fnnet.plots', 'fnnet.tensorboard'} & set(sys.modules)\n"
+        "fnnet.plots.learning_curve, fnnet.tensorboard.Events\n"
+        "assert not {'matplotlib', 'tensorboardX'} & set(sys.modules)\n"
+        "fnnet.plots.figure(1, 1)\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+        "try:\n    fnnet.nonsense\nexcept AttributeError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout == "module 'fnnet' has no attribute 'nonsense'\n", done.stderr
 
 
 def test_the_loss_is_drawn_in_every_scale_asked_for():
@@ -136,7 +185,7 @@ def test_the_worst_mistakes_come_first_and_what_is_right_does_not_come():
     ("classes", "count", "message"),
     [([0, 1], 3, "expected mistakes"), ([1, 1], 0, "count above 0"), ([1], 3, r"classes \(N,\)")],
 )
-def test_without_mistakes_there_is_no_picture(classes, count, message):
+def test_without_mistakes_there_is_no_figure(classes, count, message):
     with pytest.raises(ValueError, match=message):
         plots.worst_mistakes(np.zeros((2, 2, 2)), np.array([[0.9, 0.1], [0.2, 0.8]]), classes, ("a", "b"), count)
 
@@ -163,7 +212,7 @@ STATISTICS = {
 }
 
 
-def test_layer_statistics_have_a_line_a_layer():
+def test_layer_statistics_have_one_line_per_layer():
     figure = plots.layer_statistics(STATISTICS, epochs=[0, 10])
     outputs, zeros, gradients, updates = (
         [np.asarray(line.get_ydata()).tolist() for line in axis.get_lines()] for axis in figure.axes
@@ -206,14 +255,14 @@ def test_a_boundary_lies_where_the_network_changes_its_mind():
 
 
 def test_two_softmax_outputs_are_one_sigmoid():
-    pictures = [
+    figures = [
         plots.decision_boundary(*linear(loss, w, b), PLANE_DATA)
         for loss, w, b in (
             (fnnet.SigmoidBinaryCrossEntropy(), [[4], [1]], [-2]),
             (fnnet.SoftmaxCrossEntropy(), [[0, 4], [0, 1]], [0, -2]),
         )
     ]
-    first, second = (shown(figure.axes[0]).get_array() for figure in pictures)
+    first, second = (shown(figure.axes[0]).get_array() for figure in figures)
     np.testing.assert_allclose(first, second, atol=1e-5)
 
 
@@ -238,6 +287,7 @@ def test_a_landscape_marks_the_network_and_the_lowest_point():
     loss = 1 + (offsets[:, None] - 0.5) ** 2 + (offsets[None] + 1) ** 2
     axis = plots.landscape(fnnet.Landscape(offsets, loss)).axes[0]
     network, lowest = ([line.get_xdata()[0], line.get_ydata()[0]] for line in axis.get_lines())
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["the network", "lowest point"]
     assert (network, lowest) == ([0, 0], [0.5, -1])  # direction 0 along x
     assert axis.get_title() == "loss 2.25, lowest 1"
 
@@ -248,6 +298,7 @@ def test_a_landscape_may_be_a_line_and_have_holes():
     assert np.ma.getmaskarray(curve.get_ydata()).tolist() == [True, False, False]
     assert (network.get_ydata()[0], lowest.get_xdata()[0]) == (2, 1)
     assert axis.get_title() == "x"
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["the network", "lowest point"]
     with pytest.raises(ValueError, match="finite"):
         plots.landscape(fnnet.Landscape(np.zeros(3), np.full((3, 3), np.nan)))
 

@@ -1,0 +1,70 @@
+"""Saliency: which entries of the input an answer depends on.
+
+    dx = fnnet.saliency(model, params, images)              # of the class that the network answers
+    dx = fnnet.saliency(model, params, images, classes)     # of these classes
+    dx = fnnet.saliency(model, params, images, of_loss=targets)
+
+The backward pass does not stop at the weights: it goes on to the input. So the gradient of a logit is what the
+network's `backward` gives for a cotangent of 1 at that logit and 0 elsewhere; nothing is derived a second time.
+Source: Simonyan, Vedaldi, Zisserman 2013, Deep inside convolutional networks, arXiv 1312.6034.
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float, Int, Num
+
+from fnnet._spec import as_numbers, parameter_dtype
+from fnnet.model import Model, prepare
+from fnnet.protocols import Batch, Params
+
+
+def saliency(
+    model: Model,
+    params: Params,
+    x: Num[ArrayLike, "B ..."],
+    classes: Int[ArrayLike, "B"] | None = None,
+    *,
+    of_loss: Num[ArrayLike, "B ..."] | None = None,
+) -> Float[Array, "B ..."]:
+    """The gradient of each row's logit, or of its loss, with respect to its input: (B, ...) like x.
+
+    classes   (B,) whose logit; None: the largest
+    of_loss   (B, ...) targets: the gradient of each row's own loss, in place of a logit
+
+    Integer inputs (pixels as bytes) are read as floating numbers, so that they have a gradient. In prediction: no
+    dropout. Layers that look across rows mix the rows' gradients. Pure; jit it if you like.
+
+    Raises ValueError for outputs that are not (B, C), for classes beside of_loss, and for schedules, which need
+    `fnnet.at_step`.
+    """
+    if classes is not None and of_loss is not None:
+        raise ValueError("saliency: expected classes or of_loss, got both; a loss has targets instead of a class")
+    dtype = parameter_dtype(params)
+    model = as_numbers(model, dtype, "saliency")
+    batch = prepare(
+        model, Batch(jnp.asarray(x, dtype), jnp.zeros(jnp.shape(x)[:1]) if of_loss is None else of_loss), dtype
+    )
+    outputs, residuals = model.network.forward(params, batch.x)
+    doutputs = _one_logit(outputs, classes) if of_loss is None else _own_losses(model, outputs, batch.y)
+    return model.network.backward(params, residuals, doutputs)[1]
+
+
+def _one_logit(outputs: Array, classes: ArrayLike | None) -> Array:
+    """1 at the logit of each row's class, 0 elsewhere."""
+    if outputs.ndim != 2:
+        raise ValueError(
+            f"saliency: expected outputs of shape (B, C), one logit per class, got {outputs.shape}; "
+            f"pass of_loss=targets for the gradient of the loss"
+        )
+    chosen = outputs.argmax(1) if classes is None else jnp.asarray(classes)
+    if chosen.shape != outputs.shape[:1] or not jnp.issubdtype(chosen.dtype, jnp.integer):
+        raise ValueError(
+            f"saliency: expected integer classes of shape {outputs.shape[:1]}, got {chosen.dtype} {chosen.shape}"
+        )
+    return jax.nn.one_hot(chosen, outputs.shape[1], dtype=outputs.dtype)
+
+
+def _own_losses(model: Model, outputs: Array, targets: Array) -> Array:
+    """Gradients of the outputs, each row's of its own loss."""
+    per_example, residuals = model.loss.forward(outputs, targets)
+    return model.loss.backward(residuals, jnp.ones_like(per_example))
