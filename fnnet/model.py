@@ -20,6 +20,7 @@ from jaxtyping import Array, ArrayLike, Num
 
 from fnnet._jit import jit
 from fnnet._spec import as_numbers, at_step, parameter_dtype, spec, static
+from fnnet._values import as_array
 from fnnet._xla.threefry import quick
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial
@@ -177,7 +178,7 @@ def forward(model: Model, params: Params, x: Num[ArrayLike, "B ..."], *, key: Ke
 
     Compiled once per shape of x.
     """
-    return _forward(_model("forward", model), params, _array("forward", x), key)
+    return _forward(_model("forward", model), params, as_array("forward", "x", x), key)
 
 
 def predict(model: Model, params: Params, x: Num[ArrayLike, "B ..."]) -> Array:
@@ -185,7 +186,7 @@ def predict(model: Model, params: Params, x: Num[ArrayLike, "B ..."]) -> Array:
 
     Compiled once per shape of x.
     """
-    return _predict(_model("predict", model), params, _array("predict", x))
+    return _predict(_model("predict", model), params, as_array("predict", "x", x))
 
 
 @jit()
@@ -208,14 +209,6 @@ def _model(caller: str, model: Model) -> Model:
     if not isinstance(model, Model):
         raise TypeError(f"{caller}: expected a Model first, then its parameters, got {model!r}")
     return model
-
-
-def _array(caller: str, x: Any) -> Any:
-    """x as an array of numbers: to `jax.jit`, a list would be as many arguments as it has numbers."""
-    a = x if isinstance(x, jax.Array | np.ndarray) else np.asarray(x)
-    if not jnp.issubdtype(a.dtype, jnp.number) and a.dtype != bool:
-        raise TypeError(f"{caller}: expected x to be numbers, got an array of {a.dtype}")
-    return a
 
 
 def loss(

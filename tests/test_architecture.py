@@ -13,11 +13,11 @@ DIFFERENTIATES = {
     "custom_vjp", "custom_jvp", "custom_gradient", "checkpoint", "remat",
 }  # fmt: skip
 LEVELS = [
-    {"protocols", "_jit", "_xla"},
+    {"protocols", "_jit", "_values", "_xla"},
     {"_spec"},
     {"initializers", "schedules", "penalties", "metrics", "layers", "losses", "optimizers", "datasets"},
     {"model"},
-    {"training.state", "training.steps", "training.epochs"},
+    {"training.state", "training.steps", "training.checks", "training.epochs"},
     {"inspection"},
     {"training"},
     {"checkpoints", "plots", "tensorboard"},

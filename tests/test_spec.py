@@ -146,7 +146,7 @@ def test_a_sweep_is_a_stacked_spec():
     ("annotation", "default", "message"),
     [
         (int, 3, r"S: a field of type int .*; write size: int = static\(default=3\)"),
-        ("int", dataclasses.MISSING, r"write size: int = static\(\)"),
+        ("int", ..., r"write size: int = static\(\)"),
         (bool, False, r"write size: bool = static\(default=False\)"),
         (str, "same", r"write size: str = static\(default='same'\)"),
         (int | None, None, r"write size: int \| None = static\(default=None\)"),
@@ -156,7 +156,7 @@ def test_a_sweep_is_a_stacked_spec():
     ids=str,
 )
 def test_a_field_of_ints_that_is_not_static_is_refused_when_the_class_is_made(annotation, default, message):
-    body = {"__annotations__": {"size": annotation}, **({} if default is dataclasses.MISSING else {"size": default})}
+    body = {"__annotations__": {"size": annotation}, **({} if default is ... else {"size": default})}
     with pytest.raises(TypeError, match=message):
         spec(type("S", (), body))
     static_body = {**body, "size": static(default)}

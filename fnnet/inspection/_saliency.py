@@ -46,7 +46,10 @@ def saliency(
     )
     outputs, residuals = model.network.forward(params, batch.x)
     doutputs = _one_logit(outputs, classes) if of_loss is None else _own_losses(model, outputs, batch.y)
-    return model.network.backward(params, residuals, doutputs)[1]
+    _, dx = model.network.backward(params, residuals, doutputs)
+    if dx is None:
+        raise ValueError(f"saliency: {model.network!r} gives no gradient for its input")
+    return dx
 
 
 def _one_logit(outputs: Array, classes: ArrayLike | None) -> Array:

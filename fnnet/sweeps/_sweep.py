@@ -11,13 +11,13 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PRNGKeyArray
 
-from fnnet._values import checked_batch
 from fnnet.model import init
 from fnnet.protocols import Batch
 from fnnet.sweeps.devices import Way, choose, fastest, worthwhile
 from fnnet.sweeps.program import Program, Run, Shared, advance, start
 from fnnet.sweeps.results import Results, join
 from fnnet.sweeps.space import Alike, Configuration, Point, by_structure, differ
+from fnnet.training.checks import checked_batch
 from fnnet.training.progress import epochs_bar
 from fnnet.training.state import History
 from fnnet.training.stopping import EarlyStopping

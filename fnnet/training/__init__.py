@@ -12,7 +12,8 @@ and `fit`, the shell around an epoch: progress, early stopping, data from disk o
     state      TrainState, Metrics, History         steps      one update
     epochs     whole epochs and runs                rows       which rows, by what weights
     sources    where rows lie                       stopping   rules that act between epochs
-    nonfinite  the first number that is not finite  _fit       the shell
+    nonfinite  the first number that is not finite  checks     values refused while they can be seen
+    _fit       the shell
 """
 
 from fnnet.training._fit import Interrupted, NonFiniteError, fit

@@ -15,9 +15,9 @@ from jax.sharding import AxisType, Mesh
 from jaxtyping import Num, PRNGKeyArray
 
 from fnnet._spec import Number, at_least_float32, parameter_dtype
-from fnnet._values import checked_batch
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
+from fnnet.training.checks import checked_batch
 from fnnet.training.nonfinite import Culprit, find_culprit
 from fnnet.training.progress import epochs_bar
 from fnnet.training.rows import split_off, with_class_weights
@@ -92,7 +92,7 @@ def fit(
     Data is moved to the device once. Where `data.x` is a np.memmap, rows are read as they are needed instead, so that
     the data may be larger than memory; the bits are the same.
 
-    data        a Batch; lists, DataFrames and Series in it are converted, values are checked (see `fnnet._values`)
+    data        a Batch; lists, DataFrames and Series in it are converted, values checked (see `training.checks`)
 
     Raises ImportError if a bar is asked for and tqdm is missing; ValueError for settings that do not fit together, for
     targets that the loss cannot mean and for weights that are none; TypeError for parameters in place of a state, or

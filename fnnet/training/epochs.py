@@ -16,11 +16,11 @@ from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
 from fnnet._jit import jit
 from fnnet._spec import as_numbers, at_step, parameter_dtype
-from fnnet._values import checked_batch
 from fnnet._xla.shuffling import at, shuffled
 from fnnet._xla.threefry import quick
 from fnnet.model import Model, masked, mean_weights, prepare, value_of
 from fnnet.protocols import Batch, Optimizer, Params
+from fnnet.training.checks import checked_batch
 from fnnet.training.state import History, Metrics, TrainState
 from fnnet.training.steps import mean_of, metrics_of, step
 

@@ -1,0 +1,65 @@
+"""A Batch as a person hands it over, converted and checked while its values can be seen.
+
+Under somebody's `jit` there is nothing to see but shapes.
+"""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import Tracer
+from jax.dtypes import canonicalize_dtype
+
+from fnnet._spec import at_step, parameter_dtype
+from fnnet._values import as_array
+from fnnet.model import Model, forward
+from fnnet.protocols import Batch, Params
+
+
+def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: str = "data") -> Batch:
+    """The data as arrays, once its rows, targets and weights are known to be such.
+
+    Raises TypeError for what is no Batch or holds no numbers, ValueError for numbers that mean nothing, both naming the
+    argument and what to do. Tracers pass.
+    """
+    if not isinstance(data, Batch):
+        raise TypeError(f"{caller}: expected {name} to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
+    parts = data._asdict().items()
+    data = Batch(*(None if part is None else as_array(caller, f"{name}.{field}", part) for field, part in parts))
+    rows = {field: np.shape(part)[:1] for field, part in data._asdict().items() if part is not None}
+    if len(set(rows.values())) > 1:
+        raise ValueError(f"{caller}: expected as many targets (and weights) as rows of x in {name}, got {rows}")
+    if any(isinstance(part, Tracer) for part in jax.tree.leaves((data, params))):
+        return data
+    if np.shape(data.x)[:1] == (0,):
+        raise ValueError(f"{caller}: expected rows in {name}, got none: x has shape {np.shape(data.x)}")
+    if data.weights is not None:
+        _check_weights(caller, f"{name}.weights", np.asarray(data.weights))
+    check_targets = getattr(model.loss, "check_targets", None)
+    if check_targets is not None:
+        counting = slice(None) if data.weights is None else np.asarray(data.weights) != 0
+        try:
+            check_targets(np.asarray(data.y)[counting], _outputs(model, params, data.x).shape[1:])
+        except ValueError as error:
+            raise ValueError(f"{caller}: in {name}, {error}") from None
+    return data
+
+
+def _check_weights(caller: str, name: str, weights: np.ndarray) -> None:
+    if weights.ndim != 1:
+        raise ValueError(f"{caller}: expected {name} of shape (rows,), got {weights.shape}; write weights.ravel()")
+    wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
+    if wrong.size:
+        raise ValueError(
+            f"{caller}: expected {name} to be finite numbers of 0 or more, got {weights[wrong[0]]} in row {wrong[0]}"
+        )
+
+
+def _outputs(model: Model, params: Params, x: Any) -> jax.ShapeDtypeStruct:
+    """Shape and dtype of the network's outputs for one row; nothing is computed."""
+    row = jax.ShapeDtypeStruct((1, *model.input_shape), canonicalize_dtype(x.dtype))
+    return jax.eval_shape(_forward, model, params, row)
+
+
+def _forward(model: Model, params: Params, x: jax.Array) -> jax.Array:
+    return forward(at_step(model, 0, parameter_dtype(params, x)), params, x)
