@@ -12,7 +12,7 @@ from jaxtyping import PRNGKeyArray
 
 from fnnet._jit import jit
 from fnnet._spec import at_step, parameter_dtype
-from fnnet.datasets.split import split_rows
+from fnnet.datasets._split import split_rows
 from fnnet.losses import SoftmaxCrossEntropy
 from fnnet.model import Model, forward
 from fnnet.protocols import Batch, Params
