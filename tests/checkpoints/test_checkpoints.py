@@ -332,6 +332,7 @@ class Moments(NamedTuple):
     v: Any
 
 
+@pytest.mark.usefixtures("untyped")
 def test_a_state_of_another_model_is_refused_before_anything_is_written(tmp_path):
     path = save(tmp_path / "a", MODEL, OPTIMIZER, fresh())
     before, state = path.read_bytes(), fresh()
