@@ -18,7 +18,7 @@ import tyro
 import fnnet
 from experiments import digits
 from experiments.run_folder import RunFolder
-from fnnet.datasets.split import split_rows
+from fnnet.datasets._split import split_rows
 
 
 @dataclasses.dataclass(frozen=True)

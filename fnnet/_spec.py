@@ -228,8 +228,10 @@ def at_step(specs: _Specs, step: Array | int, dtype: DTypeLike) -> _Specs:
     def number(value: Number) -> Array:
         if not isinstance(value, Schedule):
             return jnp.asarray(value, dtype)
-        parts, tree = jax.tree.flatten(value, is_leaf=lambda s: s is not value and isinstance(s, Schedule))
-        schedule: Any = tree.unflatten(at_step(part, step, wide) for part in parts)
+        schedule: Any = value
+        if not getattr(value, "reads_its_own_parts", False):
+            parts, tree = jax.tree.flatten(value, is_leaf=lambda s: s is not value and isinstance(s, Schedule))
+            schedule = tree.unflatten(at_step(part, step, wide) for part in parts)
         return jnp.asarray(schedule.value_at(jnp.asarray(step, wide)), dtype)
 
     return jax.tree.map(number, specs, is_leaf=lambda s: isinstance(s, Schedule))

@@ -3,18 +3,15 @@
     schedule.value_at(step) -> the number      step: 0-d floating array, 0 at the first update
 
 A schedule's length is its own and never comes from how many epochs are asked for, so training can be
-cut and continued anywhere. The numbers of a schedule may be schedules too, read at the same step; only Warmup
-reads the one inside it later.
+cut and continued anywhere. The numbers of a schedule may be schedules too, read at the same step; one that says
+`reads_its_own_parts`, such as Warmup, reads them at a step of its own.
 """
 
-import dataclasses
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from fnnet._spec import Number, at_step, check_range, spec
-from fnnet.protocols import Schedule
 
 __all__ = [
     "ConstantSchedule",
@@ -39,7 +36,6 @@ class ConstantSchedule:
     value: Number
 
     def value_at(self, step: Any) -> Any:
-        """value."""
         return self.value + 0 * step
 
 
@@ -52,7 +48,6 @@ class ExponentialDecay:
     steps: Number = 1.0
 
     def check(self) -> None:
-        """A length is positive."""
         check_range(self, "rate", low=0)
         check_range(self, "steps", low=0, low_open=True)
 
@@ -73,7 +68,6 @@ class StepDecay:
     steps: Number
 
     def check(self) -> None:
-        """A length is positive."""
         check_range(self, "rate", low=0)
         check_range(self, "steps", low=0, low_open=True)
 
@@ -90,7 +84,6 @@ class InverseTimeDecay:
     rate: Number
 
     def check(self) -> None:
-        """A negative rate would divide by zero some day."""
         check_range(self, "rate", low=0)
 
     def value_at(self, step: Any) -> Any:
@@ -107,7 +100,6 @@ class LinearSchedule:
     steps: Number
 
     def check(self) -> None:
-        """A length is positive."""
         check_range(self, "steps", low=0, low_open=True)
 
     def value_at(self, step: Any) -> Any:
@@ -129,7 +121,6 @@ class PolynomialDecay:
     stop: Number = 0.0
 
     def check(self) -> None:
-        """A length is positive, and a power too."""
         check_range(self, "steps", low=0, low_open=True)
         check_range(self, "power", low=0, low_open=True)
 
@@ -150,7 +141,6 @@ class CosineDecay:
     stop: Number = 0.0
 
     def check(self) -> None:
-        """A length is positive."""
         check_range(self, "steps", low=0, low_open=True)
 
     def value_at(self, step: Any) -> Any:
@@ -166,10 +156,10 @@ def _cosine(start: Any, stop: Any, x: Any) -> Any:
 
 @spec
 class CosineRestarts:
-    """Half a cosine wave from start down towards stop in `steps` updates, and again from the top, for ever.
+    """Half a cosine wave from start down towards stop in `steps` updates, and again from the top, forever.
 
-    growth  every cycle is so many times as long as the one before; None: all are `steps` long
-    shrink  every cycle starts so many times as high above stop as the one before; None: all at start
+    growth  factor by which each cycle is longer than the one before; None: all are `steps` long
+    shrink  factor on the height above stop from each cycle to the next; None: all start at `start`
 
     With growth a, cycle n begins at the whole step nearest to steps (1 + a + .. + a^(n-1)). PyTorch's
     CosineAnnealingWarmRestarts(T_0=steps, T_mult=a, eta_min=stop), Keras's CosineDecayRestarts(steps, t_mul=a,
@@ -183,7 +173,6 @@ class CosineRestarts:
     shrink: Number = None
 
     def check(self) -> None:
-        """A length is positive and does not become shorter, or there would be no time after some step."""
         check_range(self, "steps", low=0, low_open=True)
         check_range(self, "growth", low=1)
         check_range(self, "shrink", low=0)
@@ -195,7 +184,7 @@ class CosineRestarts:
         return _cosine(top, self.stop, x)
 
     def _fixed(self, step: Any) -> tuple[Any, Any]:
-        """Which cycle, and how far into it (0 to 1), where all are as long."""
+        """Which cycle, and how far into it (0 to 1), where all have the same length."""
         n = jnp.floor(step / self.steps)
         return n, (step - n * self.steps) / self.steps
 
@@ -214,7 +203,7 @@ class CosineRestarts:
 
 @spec
 class OneCycle:
-    """Up to peak in the share `rise` of `steps` updates and down again, along half cosine waves, then where it ended.
+    """Up to peak in the fraction `rise` of `steps` updates and down again, along half cosine waves, then constant.
 
     start_divisor  it starts at peak / start_divisor
     stop_divisor   it ends at peak / start_divisor / stop_divisor
@@ -231,7 +220,6 @@ class OneCycle:
     stop_divisor: Number = 1e4
 
     def check(self) -> None:
-        """Both ways take some time."""
         check_range(self, "steps", low=0, low_open=True)
         check_range(self, "rise", low=0, low_open=True, high=1, high_open=True)
         check_range(self, "start_divisor", low=0, low_open=True)
@@ -262,13 +250,12 @@ class WarmupStableDecay:
     stop: Number = 0.0
 
     def check(self) -> None:
-        """Lengths are positive; the middle may be left out."""
         check_range(self, "warmup", low=0, low_open=True)
         check_range(self, "stable", low=0)
         check_range(self, "decay", low=0, low_open=True)
 
     def value_at(self, step: Any) -> Any:
-        """peak min((step + 1) / warmup, 1), less (peak - stop) times the share of the decay that is over."""
+        """peak min((step + 1) / warmup, 1), less (peak - stop) times the fraction of the decay that is over."""
         over = jnp.clip((step - self.warmup - self.stable) / self.decay, 0, 1)
         return self.peak * jnp.minimum((step + 1) / self.warmup, 1) - (self.peak - self.stop) * over
 
@@ -286,7 +273,6 @@ class Noam:
     scale: Number = 1.0
 
     def check(self) -> None:
-        """Width and length are positive."""
         check_range(self, "width", low=0, low_open=True)
         check_range(self, "warmup", low=0, low_open=True)
 
@@ -294,30 +280,6 @@ class Noam:
         """scale width^(-1/2) min(t^(-1/2), t warmup^(-3/2))."""
         t = step + 1
         return self.scale * self.width**-0.5 * jnp.minimum(t**-0.5, t * self.warmup**-1.5)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
-class Delayed:
-    """A schedule that its owner reads at a step of its own: `at_step` sees only its numbers, and does not read it."""
-
-    schedule: Any
-
-    def __repr__(self) -> str:
-        return repr(self.schedule)
-
-
-def _with_keys(delayed: Delayed) -> tuple:
-    numbers, tree = jax.tree_util.tree_flatten_with_path(delayed.schedule)
-    names = [jax.tree_util.keystr(path).removeprefix(".") for path, _ in numbers]
-    return [(jax.tree_util.GetAttrKey(name), number) for name, (_, number) in zip(names, numbers, strict=True)], tree
-
-
-jax.tree_util.register_pytree_with_keys(
-    Delayed,
-    _with_keys,
-    lambda tree, numbers: Delayed(tree.unflatten(numbers)),
-    lambda delayed: jax.tree.flatten(delayed.schedule),
-)
 
 
 @spec
@@ -332,16 +294,15 @@ class Warmup:
     schedule: Number
     steps: Number
 
+    reads_its_own_parts = True
+
     def check(self) -> None:
-        """A length is positive. The schedule is set aside, for value_at to read."""
         check_range(self, "steps", low=0, low_open=True)
         if self.schedule is None:
             raise ValueError("Warmup: expected schedule to be a schedule or a number, got None")
-        if isinstance(self.schedule, Schedule):
-            object.__setattr__(self, "schedule", Delayed(self.schedule))
 
     def value_at(self, step: Any) -> Any:
         """min((step + 1) / steps, 1) schedule(max(step - steps, 0))."""
-        then = self.schedule.schedule if isinstance(self.schedule, Delayed) else self.schedule
-        number = at_step(then, jnp.maximum(step - self.steps, 0), step.dtype)
-        return number * jnp.minimum((step + 1) / self.steps, 1)
+        steps = at_step(self.steps, step, step.dtype)
+        number = at_step(self.schedule, jnp.maximum(step - steps, 0), step.dtype)
+        return number * jnp.minimum((step + 1) / steps, 1)

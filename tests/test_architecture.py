@@ -63,7 +63,9 @@ def wrong_way(module, names):
         first, _, other = name.partition(".")
         if first != "fnnet" or other.split(".")[0] == module.split(".")[0]:
             continue
-        if level_of(other) > level_of(module) or (module.startswith("datasets") and not other.startswith("protocols")):
+        if level_of(other) > level_of(module) or (
+            module.startswith("datasets") and not other.startswith(("protocols", "_spec"))
+        ):
             yield name
 
 

@@ -289,3 +289,16 @@ def test_without_schedules_numbers_take_the_dtype(dtype):
 def test_numbers_are_the_same_with_the_names_of_their_places(schedule):
     assert [number for _, number in jax.tree_util.tree_leaves_with_path(schedule)] == jax.tree.leaves(schedule)
     assert jax.tree_util.tree_map_with_path(lambda path, number: number, schedule) == schedule
+
+
+def test_a_spec_holds_what_it_was_given():
+    """Warmup reads its schedule later without putting anything in its place."""
+    inner = fnnet.CosineDecay(4, 8, 1)
+    assert fnnet.Warmup(inner, 5).schedule is inner
+    assert fnnet.Warmup(schedule=inner, steps=5) == fnnet.Warmup(inner, 5)
+
+
+def test_a_warmup_as_long_as_another_schedule_says(dtype):
+    """Its length is read now, its schedule `length` updates later."""
+    schedule = fnnet.Warmup(fnnet.LinearSchedule(8, 0, 4), fnnet.ConstantSchedule(4))
+    assert [float(fnnet.at_step(schedule, step, dtype)) for step in (0, 3, 4, 6, 9)] == [2, 8, 8, 4, 0]

@@ -1,4 +1,4 @@
-"""Checkpoints: a run on the disk, exactly, in one safetensors file.
+"""Checkpoints: a run on disk, exactly, in one safetensors file.
 
     fnnet.save("run/last.safetensors", model, optimizer, state, history=history, data=train)
     saved = fnnet.restore("run/last.safetensors", types=(MyLayer,), data=train)
@@ -8,9 +8,12 @@
         manager.save(model, optimizer, state, score=accuracy)
     path = fnnet.latest("run")
 
-A file holds the model and optimizer (by class name), the TrainState, history, score, versions and the digest of
-the data, and a SHA-256 over all of it. `checkpoint` says what is stored, `documents` how trees become JSON and
-tensors, `files` how bytes reach the disk whole or not at all, `manager` what a folder keeps.
+A file holds the model and optimizer (by class name), the TrainState, history, a table's columns, score, versions and
+the digest of the data, and a SHA-256 over all of it. `checkpoint` says what is stored, `documents` how trees become
+JSON and tensors, `files` how bytes reach the disk whole or not at all, `manager` what a folder keeps.
+
+To save from other processes, start them before JAX has computed anything, or with multiprocessing's "spawn": JAX runs
+threads, which a fork does not copy, so that a process forked after the first computation can hang.
 """
 
 from fnnet.checkpoints.checkpoint import Checkpoint, data_digest, restore, save

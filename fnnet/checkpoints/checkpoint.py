@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from fnnet._spec import Number, parameter_dtype
-from fnnet.checkpoints.documents import decode, encode, known_classes
+from fnnet.checkpoints.documents import classes_in, decode, encode, known_classes
 from fnnet.checkpoints.files import CheckpointError, pack, unpack, write
+from fnnet.datasets import Columns
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer, is_spec_of
 from fnnet.training.state import History, Metrics, TrainState, init_state
@@ -26,7 +27,7 @@ from fnnet.training.stopping import PlateauMemory, StoppingMemory
 
 _FORMAT = 1
 _SHA256 = re.compile("[0-9a-f]{64}")
-_PARTS = {"sha256", "format", "versions", "data_digest", "score", "model", "optimizer", "state", "history"}
+_PARTS = {"sha256", "format", "versions", "data_digest", "score", "model", "optimizer", "state", "history", "columns"}
 
 
 class Checkpoint(NamedTuple):
@@ -38,25 +39,28 @@ class Checkpoint(NamedTuple):
     score              what `CheckpointManager` ranks by; None if it was saved without
     versions           of fnnet, jax, jaxlib, numpy, safetensors and Python that saved it, and JAX's platform
     data_digest        SHA-256 of the training data; None if it was saved without
+    columns            how a table's rows become numbers; None if it was saved without
     """
 
     model: Model
-    optimizer: Any
+    optimizer: Optimizer
     state: TrainState
     history: History | None
     score: float | None
     versions: dict[str, str]
     data_digest: str | None
+    columns: Columns | None
 
 
 def save(
     path: str | os.PathLike[str],
     model: Model,
-    optimizer: Any,
+    optimizer: Optimizer,
     state: TrainState,
     *,
     history: History | None = None,
     data: Batch | str | None = None,
+    columns: Columns | None = None,
     score: Number = None,
 ) -> Path:
     """Write a checkpoint, durably and in one instant: at every moment the path holds the old file or the new one.
@@ -64,8 +68,10 @@ def save(
     history   of the epochs so far
     data      what the run trains on: its SHA-256 is stored, not the rows. Or the digest itself
               (`fnnet.data_digest`, once), where the data is large and the saves are many
+    columns   from `fnnet.datasets.table`, so that whoever restores the model can encode new rows
     score     how good the state is, higher is better
 
+    A diverged run is saved as it is: NaN in parameters comes back to the bit, for whoever wants to look into it.
     One safetensors file that safetensors and PyTorch open, the tensors named after their place
     (`state.params[0].w`). The same content gives the same bytes. Folders are made as needed. Returns the path.
 
@@ -75,7 +81,7 @@ def save(
     """
     path = Path(path)
     with refusals(path, "not saved; an earlier checkpoint there is as it was"):
-        write(path, contents(model, optimizer, state, history, data, score))
+        write(path, contents(model, optimizer, state, history, data, columns, score))
     return path
 
 
@@ -88,8 +94,8 @@ def restore(
 ) -> Checkpoint:
     """Read a checkpoint and check all of it: training goes on with the same bits as if it had never stopped.
 
-    types   your own specs and NamedTuples in it (the classes). Names that neither fnnet nor types has are
-            refused; nothing is imported or unpickled
+    types   your own specs in it (the classes), and NamedTuples in their static fields. Names that neither fnnet nor
+            types has are refused; nothing is imported or unpickled
     like    a state of the same structure, shapes and dtypes, such as `init_state(model, optimizer, key)`
             of the model that you expect
     data    what the run trained on, or its digest: refused if it is not the same
@@ -98,7 +104,7 @@ def restore(
 
     Raises CheckpointError, and no other exception, for a file that is missing, damaged in any bit, cut off,
     malformed, of a newer fnnet, or does not fit. Memory stays within a few times the file's size.
-    TypeError and ValueError for types and data that are none.
+    TypeError and ValueError for types that are not classes and data that is not a Batch or digest.
     """
     path, known = Path(path), known_classes(types)
     digest = None if data is None else _digest(data)
@@ -113,12 +119,14 @@ def restore(
 
 
 def data_digest(data: Batch) -> str:
-    """SHA-256 of a data set: names, dtypes, shapes and bytes of x, y and weights, a part at a time."""
+    """SHA-256 of a data set: names, dtypes, shapes and bytes of x, y and weights, in parts of a megabyte."""
     digest = hashlib.sha256()
     for name, value in zip(Batch._fields, data, strict=True):
         if value is None:
             continue
         a = np.atleast_1d(np.asarray(value))
+        if a.dtype.hasobject:
+            raise TypeError(f"data_digest: expected {name} to hold numbers, got {a.dtype}; convert it")
         digest.update(f"{name} {a.dtype.str} {a.dtype.name} {a.shape}\n".encode())
         rows = max(1, 2**20 // max(1, a[:1].nbytes))
         for start in range(0, len(a), rows):
@@ -133,6 +141,10 @@ def refusals(path: Path, what: str, malformed: bool = False) -> Iterator[None]:
         yield
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error.__cause__
+    except RecursionError as error:
+        raise CheckpointError(
+            f"{path}: the model is nested too deeply for a file; put its layers into one Serial; {what}"
+        ) from error
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror or error}; {what}") from error
     except Exception as error:
@@ -143,17 +155,20 @@ def refusals(path: Path, what: str, malformed: bool = False) -> Iterator[None]:
 
 def contents(
     model: Model,
-    optimizer: Any,
+    optimizer: Optimizer,
     state: TrainState,
     history: History | None,
     data: Batch | str | None,
+    columns: Columns | None,
     score: Number,
 ) -> bytearray:
     """The bytes of a checkpoint. Raises CheckpointError for what cannot be stored or does not belong together."""
     _check_state(model, optimizer, state)
     _check_history(history)
+    if not isinstance(columns, Columns | None):
+        raise CheckpointError(f"columns: expected Columns from fnnet.datasets.table, got {columns!r:.80}")
     known, arrays = known_classes(), {}
-    parts = {"model": model, "optimizer": optimizer, "state": state, "history": history}
+    parts = {"model": model, "optimizer": optimizer, "state": state, "history": history, "columns": columns}
     document = {
         "format": _FORMAT,
         "versions": _versions(),
@@ -171,17 +186,20 @@ def restore_score(path: Path) -> float | None:
 
 
 def _checkpoint(document: dict[str, Any], arrays: dict[str, np.ndarray], known: dict[str, type]) -> Checkpoint:
-    if document.get("format") != _FORMAT:
+    if document.get("format") != _FORMAT or isinstance(document["format"], bool):
         raise CheckpointError(f"expected format {_FORMAT}, got {document.get('format')!r:.80}; update fnnet to read it")
     if document.keys() != _PARTS:
         raise CheckpointError(f"malformed: expected {sorted(_PARTS)}, got {sorted(document)}")
-    parts = {
-        part: decode(document[part], arrays, known, _read_only) for part in ("model", "optimizer", "history", "score")
-    }
-    model, optimizer, history, score = parts.values()
+    specs = (decode(document[part], arrays, known, _read_only) for part in ("model", "optimizer", "columns", "score"))
+    model, optimizer, columns, score = specs
+    if not isinstance(model, Model):
+        raise CheckpointError(f"malformed: expected a Model, got {model!r:.80}")
+    _check_optimizer(optimizer)
+    known = {**known, **classes_in(_fresh_state(model, optimizer, np.shape(arrays["state.step"])))}
     state = decode(document["state"], arrays, known, _on_device)
+    history = decode(document["history"], arrays, known, _read_only)
     digest, versions = document["data_digest"], document["versions"]
-    for value, kind in [(model, Model), (state, TrainState), (score, float | None), (versions, dict)]:
+    for value, kind in [(state, TrainState), (score, float | None), (columns, Columns | None), (versions, dict)]:
         if not isinstance(value, kind):
             raise CheckpointError(f"malformed: expected {kind}, got {value!r:.80}")
     if versions.keys() != _versions().keys() or not all(isinstance(version, str) for version in versions.values()):
@@ -192,7 +210,7 @@ def _checkpoint(document: dict[str, Any], arrays: dict[str, np.ndarray], known: 
         raise CheckpointError(f"malformed: tensors that nothing names: {list(arrays)}")
     _check_state(model, optimizer, state)
     _check_history(history)
-    return Checkpoint(model, optimizer, state, history, score, versions, digest)
+    return Checkpoint(model, optimizer, state, history, score, versions, digest, columns)
 
 
 def _read_only(name: str, a: np.ndarray) -> np.ndarray:
@@ -211,18 +229,18 @@ def _on_device(name: str, a: np.ndarray) -> jax.Array:
     return array
 
 
-def _check_state(model: Model, optimizer: Any, state: TrainState) -> None:
-    """Structure, shapes and dtypes are those of a fresh state; in a sweep all have the same axes in front."""
+def _check_optimizer(optimizer: object) -> None:
     if not is_spec_of(optimizer, Optimizer):
         raise CheckpointError(f"optimizer: expected a spec with init and update, got {optimizer!r:.80}")
-    for leaf in jax.tree.leaves((model, optimizer)):
-        if not isinstance(leaf, float) and not jnp.issubdtype(getattr(leaf, "dtype", np.object_), jnp.number):
-            raise CheckpointError(
-                f"model, optimizer: expected the specs' numbers to be floats or arrays, got {leaf!r:.80}"
-            )
-    if not jnp.issubdtype(getattr(state.key, "dtype", np.object_), jax.dtypes.prng_key):
-        raise CheckpointError(f"state.key: expected a typed key (jax.random.key), got {state.key!r:.80}")
-    front = jnp.shape(state.step)
+
+
+def _fresh_state(
+    model: Model, optimizer: Optimizer, front: tuple[int, ...], dtype: Any = jnp.float32, key: Any = None
+) -> TrainState:
+    """The shapes that `init_state` gives; of a sweep, in which numbers have the axes `front` first, those of one run.
+
+    key  its dtype, which says its algorithm; None: JAX's default
+    """
 
     def single(leaf: Any) -> Any:
         shape = jnp.shape(leaf)
@@ -230,8 +248,24 @@ def _check_state(model: Model, optimizer: Any, state: TrainState) -> None:
         return jax.ShapeDtypeStruct(shape[len(front) :], leaf.dtype) if swept else leaf
 
     model, optimizer = jax.tree.map(single, (model, optimizer))
-    fresh = partial(init_state, dtype=jnp.dtype(parameter_dtype(state.params)))
-    _check_like(state, jax.eval_shape(fresh, model, optimizer, jax.ShapeDtypeStruct((), state.key.dtype)), front)
+    key = jax.eval_shape(lambda: jax.random.key(0)).dtype if key is None else key
+    return jax.eval_shape(partial(init_state, dtype=dtype), model, optimizer, jax.ShapeDtypeStruct((), key))
+
+
+def _check_state(model: Model, optimizer: Optimizer, state: TrainState) -> None:
+    """Structure, shapes and dtypes are those of a fresh state; in a sweep all have the same leading axes."""
+    _check_optimizer(optimizer)
+    for leaf in jax.tree.leaves((model, optimizer)):
+        if not isinstance(leaf, float) and not jnp.issubdtype(getattr(leaf, "dtype", np.object_), jnp.number):
+            raise CheckpointError(
+                f"model, optimizer: expected the specs' numbers to be floats or arrays, got {leaf!r:.80}"
+            )
+    if not jnp.issubdtype(getattr(state.key, "dtype", np.object_), jax.dtypes.prng_key):
+        raise CheckpointError(f"state.key: expected a typed key (jax.random.key), got {state.key!r:.80}")
+    front, dtype = jnp.shape(state.step), jnp.dtype(parameter_dtype(state.params))
+    _check_like(state, _fresh_state(model, optimizer, front, dtype, state.key.dtype), front)
+    if (np.asarray(state.step) < 0).any():
+        raise CheckpointError(f"state.step: expected a count of updates, 0 or more, got {state.step}")
 
 
 def _check_like(state: TrainState, expected: Any, front: tuple[int, ...]) -> None:

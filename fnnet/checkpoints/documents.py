@@ -6,15 +6,14 @@
     {"key": name, "impl": "threefry2x32"}            a typed key (jax.random.key): its data and algorithm
     {"class": "Dense", "fields": {"features": 128}}  a spec (any dataclass) or a NamedTuple, by the class's name
 
-A tensor's name is the path to it, `state.params[0].w`. A class is never imported by name: it is one of
-fnnet's, or one that the caller gives.
+A tensor's name is the path to it, `state.params[0].w`. A class is never imported by name: it is one that fnnet
+exports, one that the caller gives, or one that the model and the optimizer make their state of.
 """
 
 import dataclasses
 import json
 import math
 import struct
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -22,8 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fnnet import _spec, datasets, initializers, layers, losses, model, optimizers, penalties, schedules, training
 from fnnet.checkpoints.files import DTYPES, CheckpointError
+from fnnet.training.stopping import PlateauMemory, Scaled, StoppingMemory
 
+_ROOMS = (datasets, initializers, layers, losses, model, optimizers, penalties, schedules, training)
+_PRIVATE = (_spec.Static, Scaled, StoppingMemory, PlateauMemory)  # what stands in specs and histories, unexported
 _STORED = {np.dtype(dtype) for dtype in DTYPES.values()}
 
 
@@ -32,15 +35,24 @@ def known_classes(types: tuple[type, ...] = ()) -> dict[str, type]:
 
     Raises TypeError for a type that is neither, ValueError for a name that is taken.
     """
-    modules = [m for name, m in list(sys.modules.items()) if m and name.partition(".")[0] == "fnnet"]
-    found = (c for module in modules for c in vars(module).values() if isinstance(c, type))
-    known = {c.__name__: c for c in found if c.__module__.partition(".")[0] == "fnnet" and field_names(c) is not None}
+    public = [vars(room)[name] for room in _ROOMS for name in room.__all__]
+    known = {c.__name__: c for c in (*public, *_PRIVATE) if isinstance(c, type) and field_names(c) is not None}
     for cls in types:
         if not isinstance(cls, type) or field_names(cls) is None:
             raise TypeError(f"types: expected specs or NamedTuples (the classes, not instances), got {cls!r}")
         if known.setdefault(cls.__name__, cls) is not cls:
             raise ValueError(f"types: there are two classes called {cls.__name__}; rename yours")
     return known
+
+
+def classes_in(tree: Any) -> dict[str, type]:
+    """Name -> class of the NamedTuples in a tree: what the state of a model and an optimizer is made of."""
+    if isinstance(tree, dict):
+        tree = tuple(tree.values())
+    if not isinstance(tree, tuple | list):
+        return {}
+    own = {type(tree).__name__: type(tree)} if hasattr(tree, "_fields") else {}
+    return {name: cls for part in tree for name, cls in classes_in(part).items()} | own
 
 
 def field_names(cls: type) -> tuple[str, ...] | None:
@@ -53,7 +65,7 @@ def field_names(cls: type) -> tuple[str, ...] | None:
 def encode(value: Any, path: str, arrays: dict[str, np.ndarray], known: dict[str, type], static: bool = False) -> Any:
     """The JSON for value; its arrays go into `arrays`, in C order, each under its path.
 
-    known   fnnet's own classes, whose names no other class may have
+    known   name -> class, fnnet's own at first; classes that are met are added, and no two may share a name
     static  inside of a static field, where an array has no place
 
     Raises CheckpointError naming the path of what cannot be stored.
@@ -92,8 +104,8 @@ def _static(value: Any) -> set[str]:
 def _name(value: Any, path: str, known: dict[str, type]) -> str:
     """The class's name, which must lead back to the class; and a spec must pass its own check, as on restoring."""
     name = type(value).__name__
-    if known.get(name, type(value)) is not type(value):
-        raise CheckpointError(f"{path}: {name} is also the name of a class in fnnet; rename yours")
+    if known.setdefault(name, type(value)) is not type(value):
+        raise CheckpointError(f"{path}: {name} is also the name of {known[name].__module__}.{name}; rename yours")
     _check(value)
     return name
 
@@ -141,7 +153,7 @@ def decode(node: Any, arrays: dict[str, np.ndarray], known: dict[str, type], con
             return jax.random.wrap_key_data(jnp.asarray(_take(arrays, name)), impl=impl)
         case {"class": str(name), "fields": dict(fields), **rest} if not rest:
             return _build(_class(name, fields, known), {field: inner(part) for field, part in fields.items()})
-    raise CheckpointError(f"malformed: {json.dumps(node)[:80]} stands for nothing")
+    raise CheckpointError(f"malformed: {json.dumps(node)[:80]} has no meaning")
 
 
 def _take(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:

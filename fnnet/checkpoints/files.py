@@ -6,6 +6,7 @@ in the digest's own place. safetensors and PyTorch open it as any other file of 
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -34,10 +35,12 @@ DTYPES: dict[str, Any] = {
 _BEGIN = b'{"__metadata__":{"fnnet":"{\\"sha256\\":\\"'
 _DIGEST = slice(8 + len(_BEGIN), 8 + len(_BEGIN) + 64)
 _LONGEST_HEADER = 100_000_000  # safetensors' own limit
+_NO_LINKS = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # nor wait for who reads from a pipe
+_NOT_OURS = "{} is a link, or not an ordinary file: nothing is written through it; delete it"
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written, or a file that is no whole checkpoint; says which and what to do."""
+    """A checkpoint that cannot be written, or a file that is not a whole checkpoint; says which and what to do."""
 
 
 def pack(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytearray:
@@ -107,7 +110,7 @@ def _json(text: str) -> dict[str, Any]:
         return dict(pairs)
 
     def constant(name: str) -> None:
-        raise CheckpointError(f"malformed: {name} is no JSON")
+        raise CheckpointError(f"malformed: {name} is not JSON")
 
     value = json.loads(text, object_pairs_hook=once, parse_constant=constant)
     if not isinstance(value, dict):
@@ -159,14 +162,23 @@ def locked(path: Path, otherwise: str) -> Iterator[int]:
     """The file at path, open for writing and locked until the block ends or the process dies, however it dies.
 
     Raises CheckpointError(otherwise) at once if another has the lock. The lock is advisory (`flock`):
-    it keeps out those who ask. Where there is none (Windows) nobody is kept out.
+    it keeps out those who ask. Where there is none (Windows) nobody is kept out. CheckpointError too if path
+    is a link or no ordinary file: what it leads to is somebody else's, and stays as it is.
     """
-    file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
     try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | _NO_LINKS, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise CheckpointError(_NOT_OURS.format(path)) from error
+        raise
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise CheckpointError(_NOT_OURS.format(path))
         if fcntl is not None:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                still_there = os.path.samestat(os.fstat(file), os.stat(path))
+                still_there = os.path.samestat(status, os.stat(path))
             except (BlockingIOError, FileNotFoundError):
                 still_there = False
             if not still_there:  # or another had it and has just renamed it

@@ -1,9 +1,10 @@
-"""A folder of checkpoints, one a step: the last few, the best, and one writer at a time."""
+"""A folder of checkpoints, one per step: the last few, the best, and one writer at a time."""
 
 import contextlib
 import math
 import os
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from fnnet._spec import Number
 from fnnet.checkpoints.checkpoint import contents, refusals, restore_score
 from fnnet.checkpoints.files import CheckpointError, locked, make_folder, write
+from fnnet.datasets import Columns
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
 from fnnet.training.state import History, TrainState
@@ -52,13 +54,15 @@ class CheckpointManager:
         *,
         history: History | None = None,
         data: Batch | str | None = None,
+        columns: Columns | None = None,
         score: Number = None,
     ) -> Path:
         """Write `step-0000000120.safetensors`, named after state.step, then delete all but the `last` ones.
 
         history, data   as in `fnnet.save`
+        columns         as in `fnnet.save`
         score           higher is better; one above that of `best.safetensors` takes that name too. None and NaN are
-                        not ranked
+                        not ranked. A best that is damaged is set aside as `best.safetensors.damaged`, with a warning
 
         A file is deleted only when newer ones are safely on the disk. Returns the path.
         Raises CheckpointError if the folder holds a later step, and for what `fnnet.save` raises it for.
@@ -71,7 +75,7 @@ class CheckpointManager:
                 raise CheckpointError(
                     f"the folder holds step {later[-1]} already; resume from that, or use another folder"
                 )
-            content = contents(model, optimizer, state, history, data, score)
+            content = contents(model, optimizer, state, history, data, columns, score)
             if _is_best(self.folder / "best.safetensors", score):
                 write(self.folder / "best.safetensors", content)
             write(path, content)
@@ -96,5 +100,18 @@ def _is_best(best: Path, score: Number) -> bool:
         return False
     if not best.exists():
         return True
-    previous = restore_score(best)
+    try:
+        previous = restore_score(best)
+    except CheckpointError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        _set_aside(best, error)
+        return True
     return previous is None or bool(score > previous)
+
+
+def _set_aside(best: Path, error: CheckpointError) -> None:
+    """A best checkpoint that nobody can read helps nobody, and must not cost the run the checkpoints to come."""
+    damaged = best.with_name(best.name + ".damaged")
+    os.replace(best, damaged)
+    warnings.warn(f"{error}; kept as {damaged.name}, the best from here on is the new one", stacklevel=4)

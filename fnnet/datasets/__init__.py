@@ -1,19 +1,21 @@
-"""Data as read-only NumPy arrays: images, checked to the last byte before anybody sees them, and toy problems."""
+"""Data as read-only NumPy arrays, checked to the last byte: tables, images, published sets, toy problems."""
 
-from fnnet.datasets.errors import DataError
+from fnnet.datasets._digits import DIGITS_CLASSES, digits
+from fnnet.datasets._mnist import FASHION_MNIST_CLASSES, MNIST_CLASSES, fashion_mnist, mnist
+from fnnet.datasets._split import split, stratified_split
+from fnnet.datasets._table import Columns, table
+from fnnet.datasets.data_error import DataError
 from fnnet.datasets.handwriting import digit_from_image, digits_from_image, find_digits
-from fnnet.datasets.idx import read_idx
+from fnnet.datasets.idx import read_idx, read_idx_pair
+from fnnet.datasets.image_files import image_folder
 from fnnet.datasets.kaggle import read_kaggle_digits, read_kaggle_images, write_submission
-from fnnet.datasets.mnists import FASHION_MNIST_CLASSES, MNIST_CLASSES, fashion_mnist, mnist
-from fnnet.datasets.optdigits import DIGITS_CLASSES, digits
-from fnnet.datasets.pairs import read_idx_pair
-from fnnet.datasets.split import stratified_split
-from fnnet.datasets.toys import blobs, circles, sine, spirals, two_moons, xor
+from fnnet.datasets.toy_problems import blobs, circles, sine, spirals, two_moons, xor
 
 __all__ = [
     "DIGITS_CLASSES",
     "FASHION_MNIST_CLASSES",
     "MNIST_CLASSES",
+    "Columns",
     "DataError",
     "blobs",
     "circles",
@@ -22,6 +24,7 @@ __all__ = [
     "digits_from_image",
     "fashion_mnist",
     "find_digits",
+    "image_folder",
     "mnist",
     "read_idx",
     "read_idx_pair",
@@ -29,7 +32,9 @@ __all__ = [
     "read_kaggle_images",
     "sine",
     "spirals",
+    "split",
     "stratified_split",
+    "table",
     "two_moons",
     "write_submission",
     "xor",

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from fnnet.datasets.errors import DataError
+from fnnet.datasets.data_error import DataError
 
 _TIMEOUT = 30  # seconds without an answer or a byte
 

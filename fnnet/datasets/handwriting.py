@@ -3,13 +3,13 @@
     image = fnnet.datasets.digit_from_image("my_seven.jpg")         # (28, 28) uint8
     probabilities = fnnet.predict(model, params, image[None])
 
-MNIST's pictures were made so: a dark digit on white paper, scanned to pure black and white, was cut out, made to
-fit 20 x 20 pixels with its proportions kept and its edges smooth, and laid into 28 x 28 with its center of mass in
-the middle, light on dark. A network knows nothing else, so a picture has to come the same way. The steps here:
+MNIST's images were made like this: a dark digit on white paper, scanned in black and white, was cut out, scaled to fit
+20 x 20 pixels with its proportions kept and its edges smoothed, and placed in 28 x 28 with its center of mass in the
+middle, light on dark. A network has seen nothing else, so an image must be prepared in the same way. The steps here:
 
-    read_grey    decoded, in grey, no longer than 512 pixels                 (`pictures`)
-    find_ink     uneven light removed; what differs from the paper at the border is ink, be it darker or lighter
-    find_digits  connected pieces of ink; specks, and what comes in from the border beside the digit, left out
+    read_grey    decoded, in grey, no longer than 512 pixels                 (`image_files`)
+    find_ink     uneven light removed; what differs from the paper at the border is ink, whether darker or lighter
+    find_digits  connected pieces of ink; specks and what reaches in from the border are left out
     fit          cut out, strokes that are thinner than MNIST's thickened, 20 x 20, centered in 28 x 28
 
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
@@ -18,23 +18,24 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its ndimage is loaded at first use, and takes longer to load than the rest of this package
 from jaxtyping import Bool, Float32, Int, UInt8
 
-from fnnet.datasets.errors import DataError
-from fnnet.datasets.pictures import Source, name_of, pillow, read_grey
+from fnnet.datasets.data_error import DataError
+from fnnet.datasets.image_files import ImageLike, name_of, pillow, read_grey
 
 SIDE, BOX = 28, 20
-THINNEST = 0.1  # of a stroke, as a share of the digit's longer side; four fifths of MNIST's are wider (median 0.12)
+THINNEST = 0.1  # of a stroke, as a fraction of the digit's longer side; four fifths of MNIST's are wider (median 0.12)
 _FINE = 160  # the longer side of a digit while its strokes are measured and thickened
 _NOTHING = "nothing that stands out from the paper is drawn on it: take a darker pen, more light"
 _FAINTEST = 0.04  # contrast under which there is nothing to be seen, 10 of 255
 
 
 class FoundDigits(NamedTuple):
-    """What was found in a picture, from left to right.
+    """What was found in an image, from left to right.
 
     images  (N, 28, 28) uint8, as MNIST has them
-    page    (H, W) float32 in 0..1, the picture in grey
+    page    (H, W) float32 in 0..1, the image in grey
     ink     (H, W) float32 in 0..1, how much ink there is
     boxes   (N, 4) int: left, top, right, bottom of each digit on the page, in pixels, right and bottom exclusive
     """
@@ -45,34 +46,34 @@ class FoundDigits(NamedTuple):
     boxes: Int[np.ndarray, "N 4"]
 
 
-def digit_from_image(source: Source) -> UInt8[np.ndarray, "28 28"]:
-    """Return the one digit in a picture as MNIST would show it: (28, 28) uint8, read-only, light on dark.
+def digit_from_image(source: ImageLike) -> UInt8[np.ndarray, "28 28"]:
+    """Return the one digit in an image as MNIST would show it: (28, 28) uint8, read-only, light on dark.
 
     source  a path, a binary file or an array, as `read_grey` takes it
 
     The digit may be dark on light or light on dark, of any color, size and place, in any light; the paper must fill
-    the picture, and darker rules on it or other things beside the digit may be taken for ink. Raises `DataError`
+    the image, and darker rules on it or other things beside the digit may be taken for ink. Raises `DataError`
     that names the file if it is no image or nothing is drawn on it; ImportError without Pillow.
     """
     return find_digits(source).images[0]
 
 
-def digits_from_image(source: Source) -> UInt8[np.ndarray, "N 28 28"]:
-    """Return the digits that stand side by side in a picture, from left to right: (N, 28, 28) uint8, read-only.
+def digits_from_image(source: ImageLike) -> UInt8[np.ndarray, "N 28 28"]:
+    """Return the digits that stand side by side in an image, from left to right: (N, 28, 28) uint8, read-only.
 
     As `digit_from_image`. Digits that touch come out as one.
     """
     return find_digits(source, several=True).images
 
 
-def find_digits(source: Source, *, several: bool = False) -> FoundDigits:
+def find_digits(source: ImageLike, *, several: bool = False) -> FoundDigits:
     """Return what `digit_from_image` (or, of several, `digits_from_image`) sees, and where it saw it."""
     page = read_grey(source)
     ink, mask = find_ink(page, name_of(source))
-    pieces = _kept(connected(_linked(mask)) * mask, ink)
+    pieces = _kept(connected(_bridged(mask)) * mask, ink)
     digits = _side_by_side(pieces) if several else [_around_largest(pieces, ink)]
     boxes = np.concatenate([_boxes(digit)[1] for digit in digits])
-    images = np.stack([_image(ink * _linked(digit), box) for digit, box in zip(digits, boxes, strict=True)])
+    images = np.stack([_image(ink * _bridged(digit), box) for digit, box in zip(digits, boxes, strict=True)])
     for array in (images, ink, boxes):
         array.setflags(write=False)
     return FoundDigits(images, page, ink, boxes)
@@ -81,15 +82,17 @@ def find_digits(source: Source, *, several: bool = False) -> FoundDigits:
 def find_ink(
     page: Float32[np.ndarray, "H W"], name: str = "array"
 ) -> tuple[Float32[np.ndarray, "H W"], Bool[np.ndarray, "H W"]]:
-    """Return (how much ink is where in 0..1, what is ink) of a picture.
+    """Return (how much ink is where in 0..1, what is ink) of an image.
 
-    From the page goes the smooth light that fits the paper. What then reaches farther from it, the darker or the
-    lighter, is ink. An opening takes away what is wider than ink can be, such as a shadow: first what is wider than
-    half the page, then what is five times as wide as the strokes. It is sought among the windows inside the page only,
-    so that ink may touch the border. The mask is True where the ink is half as strong as the strongest, and where it is
+    The smooth light on the paper is subtracted. Ink is then what deviates more from the paper, the darker or the
+    lighter side. A morphological opening removes what is wider than ink can be, such as a shadow: first what is wider
+    than half the page, then what is five times as wide as the strokes. Only windows inside the page count, so that ink
+    may touch the border. Ink is measured relative to the light on the paper, where the paper is bright enough to show
+    it. The mask is True where the ink is half as strong as the strongest, and where it is
     a quarter as strong and connected to that. Raises `DataError` if nothing stands out.
     """
-    flat = page - lighting(page)
+    paper = lighting(page)
+    flat = page - paper
     low, high = np.percentile(flat, (0.2, 99.8))
     dark = -low >= high
     flat = -flat if dark else flat
@@ -100,6 +103,9 @@ def find_ink(
     if dark:  # in the shade it is weaker by as much as the paper around it is darker
         ink = ink / np.maximum(page + ink, _FAINTEST)
         peak, noise = np.percentile(ink, 99.8), noise / max(np.median(page), _FAINTEST)
+    elif paper.min() > _FAINTEST:  # the same for light ink, unless the paper is too black to show the light on it
+        ink = ink * np.clip(np.median(paper) / paper, 0.5, 2)
+        peak = np.percentile(ink, 99.8)
     weak = ink > max(0.25 * peak, 4 * noise)
     labels = connected(weak)
     mask = weak & np.isin(labels, np.unique(labels[ink > max(0.5 * peak, 4 * noise)]))
@@ -109,7 +115,7 @@ def find_ink(
 
 
 def _standing_out(flat: np.ndarray, window: int, noise: float, name: str) -> tuple[np.ndarray, np.floating]:
-    """(what is higher than its surroundings and narrower than the window, how high it gets)."""
+    """(what is brighter than its surroundings and narrower than the window, its peak)."""
     raised = flat - opened(flat, window)
     ink = raised - np.median(raised)
     peak = np.percentile(ink, 99.8)
@@ -119,7 +125,7 @@ def _standing_out(flat: np.ndarray, window: int, noise: float, name: str) -> tup
 
 
 def pixel_noise(page: Float32[np.ndarray, "H W"]) -> float:
-    """Return the standard deviation of what differs from pixel to pixel, from the median of |difference|."""
+    """Return the standard deviation of the noise from pixel to pixel, from the median of |difference|."""
     return float(1.4826 * np.median(np.abs(np.diff(page))) / np.sqrt(2))
 
 
@@ -127,7 +133,7 @@ def lighting(page: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
     """Return the paper under its light: the polynomial of second degree that fits most of the page.
 
     Weighted least squares, started from the border's median: a pixel that is r away from the last fit counts
-    1 / (1 + (r / s)^2). While s shrinks from 0.3 to 0.05, the fit goes along with the light, and ink loses its say.
+    1 / (1 + (r / s)^2). While s shrinks from 0.3 to 0.05, the fit follows the light, and ink loses its weight.
     """
     y, x = np.meshgrid(*(np.linspace(-1, 1, n, dtype=np.float32) for n in page.shape), indexing="ij")
     terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], -1)
@@ -142,74 +148,29 @@ def lighting(page: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
 
 
 def opened(a: np.ndarray, window: int) -> np.ndarray:
-    """Return, for each place, the largest of the minima of the window x window squares around it that lie in `a`."""
-    for axis in (0, 1):
-        a = np.moveaxis(_running(np.minimum, np.moveaxis(a, axis, 0), window), 0, axis)
-    a = np.pad(a, window - 1, constant_values=-np.inf)
-    for axis in (0, 1):
-        a = np.moveaxis(_running(np.maximum, np.moveaxis(a, axis, 0), window), 0, axis)
-    return a
-
-
-def _running(extreme: np.ufunc, a: np.ndarray, window: int) -> np.ndarray:
-    """The extreme of every `window` rows, (n - window + 1, ...), in log2(window) steps."""
-    done = 1
-    while done < window:
-        step = min(done, window - done)
-        a = extreme(a[:-step], a[step:])
-        done += step
-    return a
+    """Return, for each pixel, the largest of the minima of the window x window squares around it that lie in `a`."""
+    return scipy.ndimage.grey_opening(a, (window, window), mode="constant", cval=-np.inf)
 
 
 def connected(mask: Bool[np.ndarray, "H W"]) -> Int[np.ndarray, "H W"]:
-    """Return labels of a mask's pieces, 1 and up, 0 outside; pixels touch sideways and cornerwise.
-
-    Every pixel begins as its own piece. In a round each piece joins the smallest one that it touches, and names are
-    looked up until they stand still, so a few rounds are enough.
-    """
-    pixels = np.full(np.add(mask.shape, 2), -1)
-    inner = pixels[1:-1, 1:-1]
-    inner[mask] = np.arange(mask.sum())
-    ends = [_neighbors(pixels, dy, dx) for dy, dx in ((0, 1), (1, -1), (1, 0), (1, 1))]
-    a, b = (np.concatenate(part) for part in zip(*ends, strict=True))
-    parent = np.arange(mask.sum())
-    while (parent[a] != parent[b]).any():
-        low, high = np.minimum(parent[a], parent[b]), np.maximum(parent[a], parent[b])
-        np.minimum.at(parent, high, low)
-        while (parent != parent[parent]).any():
-            parent = parent[parent]
-    labels = np.zeros(mask.shape, int)
-    labels[mask] = 1 + np.unique(parent, return_inverse=True)[1]
-    return labels
+    """Return labels of a mask's connected components, 1 and up, 0 outside; pixels touch sideways and cornerwise."""
+    return scipy.ndimage.label(mask, np.ones((3, 3)))[0]
 
 
-def _neighbors(pixels: np.ndarray, dy: int, dx: int) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the pixels in the mask, and of those (dy, dx) away, where both are in it."""
-    here, there = pixels, np.roll(pixels, (-dy, -dx), (0, 1))  # the rim of -1 keeps the sides apart
-    both = (here >= 0) & (there >= 0)
-    return here[both], there[both]
-
-
-def _linked(mask: np.ndarray) -> np.ndarray:
-    """The mask grown by a hundredth of the page, so that strokes broken by the paper's grain hold together."""
+def _bridged(mask: np.ndarray) -> np.ndarray:
+    """The mask dilated by a hundredth of the page, so that strokes broken up by the paper's grain stay together."""
     return grown(mask, min(mask.shape) / 100)
 
 
 def grown(a: np.ndarray, radius: float) -> np.ndarray:
-    """Return the largest value within a disc around each place, at most `radius` away."""
+    """Return the largest value within a disc around each pixel, at most `radius` away; 0 outside `a`."""
     reach = int(radius)
-    padded, result = np.pad(a, reach), a.copy()
-    height, width = a.shape
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            if dy * dy + dx * dx <= radius * radius:
-                y, x = reach + dy, reach + dx
-                np.maximum(result, padded[y : y + height, x : x + width], out=result)
-    return result
+    y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
+    return scipy.ndimage.maximum_filter(a, footprint=y * y + x * x <= radius * radius, mode="constant", cval=0)
 
 
 def _kept(pieces: np.ndarray, ink: np.ndarray) -> np.ndarray:
-    """The labels without specks, and without what touches the border unless that is nearly all there is."""
+    """The labels without specks, and without what touches the border, unless that is nearly everything."""
     amounts = np.bincount(pieces.ravel(), ink.ravel())
     amounts[0] = 0
     border = np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
@@ -259,18 +220,9 @@ def _one_digit(boxes: np.ndarray) -> tuple[int, int] | None:
 
 
 def _boxes(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(the names of the pieces, (N, 4) their boxes: left, top, right, bottom)."""
-    y, x = np.nonzero(pieces)
-    names, which = np.unique(pieces[y, x], return_inverse=True)
-    boxes = np.tile(np.array([*pieces.shape[::-1], 0, 0]), (len(names), 1))
-    for column, extreme, values in (
-        (0, np.minimum, x),
-        (1, np.minimum, y),
-        (2, np.maximum, x + 1),
-        (3, np.maximum, y + 1),
-    ):
-        extreme.at(boxes[:, column], which, values)
-    return names, boxes
+    """(the labels of the pieces, (N, 4) their boxes: left, top, right, bottom)."""
+    found = {label: place for label, place in enumerate(scipy.ndimage.find_objects(pieces.astype(int)), 1) if place}
+    return np.array([*found]), np.array([[x.start, y.start, x.stop, y.stop] for y, x in found.values()])
 
 
 def _around(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -283,7 +235,7 @@ def _image(ink: np.ndarray, box: np.ndarray) -> np.ndarray:
 
 
 def fit(ink: np.ndarray) -> np.ndarray:
-    """Return a digit that fills its array as one of which the longer side is 20 pixels, 0..1."""
+    """Return a digit that fills its array, scaled so that its longer side is 20 pixels, in 0..1."""
     fine = _resized(ink, _FINE)
     missing = THINNEST * _FINE - stroke_width(fine)
     if missing > 2:
@@ -294,7 +246,7 @@ def fit(ink: np.ndarray) -> np.ndarray:
 
 
 def stroke_width(ink: np.ndarray) -> float:
-    """Return how wide the strokes are, in pixels, once holes that are narrower than 3 % of the picture are filled."""
+    """Return how wide the strokes are, in pixels, once holes that are narrower than 3 % of the image are filled."""
     hole = max(ink.shape) * 0.015
     return mean_width(1 - grown(1 - grown(np.pad(ink, int(hole)), hole), hole))
 
@@ -307,12 +259,12 @@ def mean_width(ink: np.ndarray) -> float:
 
 
 def _resized(ink: np.ndarray, longest: int) -> np.ndarray:
-    """With the longer side `longest`: averages over areas to shrink, straight lines between pixels to enlarge."""
+    """Resized to a longer side of `longest`: area averages to shrink, bilinear interpolation to enlarge."""
     Image = pillow()
-    share = longest / max(ink.shape)
-    size = tuple(max(1, round(share * side)) for side in ink.shape[::-1])
-    way = Image.Resampling.BOX if share <= 1 else Image.Resampling.BILINEAR
-    return np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, way))
+    scale = longest / max(ink.shape)
+    size = tuple(max(1, round(scale * side)) for side in ink.shape[::-1])
+    resampling = Image.Resampling.BOX if scale <= 1 else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, resampling))
 
 
 def centered(digit: np.ndarray) -> UInt8[np.ndarray, "28 28"]:

@@ -1,4 +1,4 @@
-"""IDX, the file format of MNIST: a strict reader, and the writer of the same bytes.
+"""IDX, the file format of MNIST: a strict reader, the writer of the same bytes, images with their labels.
 
     bytes 0, 1   zero
     byte  2      element type: 08 uint8, 09 int8, 0B int16, 0C int32, 0D float32, 0E float64
@@ -10,6 +10,7 @@ Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten
 "File formats".
 """
 
+import hashlib
 import math
 import os
 import struct
@@ -18,7 +19,8 @@ from io import BufferedReader
 
 import numpy as np
 
-from fnnet.datasets.errors import DataError
+from fnnet.datasets.data_error import DataError
+from fnnet.protocols import Batch
 
 MAX_BYTES = 2**31
 _MAX_RANK = 64  # what NumPy can hold
@@ -45,6 +47,53 @@ def read_idx(path: str | os.PathLike[str]) -> np.ndarray:
     but one complete IDX array: cut short, too long, of unknown type, larger than 2 GiB, damaged.
     """
     return decode(read_content(path))
+
+
+def read_idx_pair(images: str | os.PathLike[str], labels: str | os.PathLike[str], *, classes: int = 10) -> Batch:
+    """Read N images and their N labels from two IDX files: MNIST's relatives, or a set of your own.
+
+    Returns Batch(x=(N, ...) as stored, y=(N,) int32 in 0..classes-1), read-only. Raises `DataError`
+    as `read_idx` does, and if the counts differ or a label is out of range.
+    """
+    return labeled(read_idx(images), read_idx(labels), images, labels, classes)
+
+
+def labeled(
+    x: np.ndarray,
+    y: np.ndarray,
+    images: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    classes: int,
+) -> Batch:
+    """Return Batch(x, y as int32), or raise `DataError`; `images` and `labels` are the files to name."""
+    if y.ndim != 1 or y.dtype.kind not in "iu":
+        raise DataError(labels, f"holds {y.dtype} {y.shape}, not (N,) integer labels")
+    if x.ndim == 0:
+        raise DataError(images, "holds a single number, not (N, ...) images")
+    if len(x) != len(y):
+        raise DataError(labels, f"holds {len(y)} labels for the {len(x)} images of {os.fspath(images)}")
+    wrong = np.flatnonzero((y < 0) | (y >= classes))
+    if wrong.size:
+        raise DataError(labels, f"label {y[wrong[0]]} in row {wrong[0]} is not in 0..{classes - 1}")
+    y = y.astype(np.int32)
+    y.setflags(write=False)
+    return Batch(x, y)
+
+
+def read_verified(path: str | os.PathLike[str], sha256: str) -> np.ndarray:
+    """Read an IDX file of which the SHA-256 of the decompressed content is known.
+
+    Returns the array, read-only. Raises `DataError` as `read_idx` does, and on any other content.
+    """
+    return decode(verified(read_content(path), path, sha256))
+
+
+def verified(content: bytes | memoryview, path: str | os.PathLike[str], sha256: str) -> bytes | memoryview:
+    """Return `content` if its SHA-256 is `sha256`; raise `DataError` that names `path` otherwise."""
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise DataError(path, f"SHA-256 of its content is {found}, expected {sha256}")
+    return content
 
 
 def read_content(path: str | os.PathLike[str]) -> memoryview:

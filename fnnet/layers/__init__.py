@@ -27,10 +27,10 @@ from fnnet.layers.activations import (
 from fnnet.layers.composition import Residual, Serial
 from fnnet.layers.dense import Dense, DenseParams
 from fnnet.layers.dropout import Dropout
-from fnnet.layers.shapes import Flatten, Rescale
+from fnnet.layers.shapes import Flatten, Rescale, Standardize, standardize
 
 __all__ = [
     "Dense", "DenseParams", "Dropout", "Elu", "Exp", "Flatten", "Gelu", "HardSigmoid", "Identity",
     "LeakyRelu", "Relu", "Rescale", "Residual", "Selu", "Serial", "Sigmoid", "Silu", "Softmax",
-    "Softplus", "Tanh",
+    "Softplus", "Standardize", "Tanh", "standardize",
 ]  # fmt: skip

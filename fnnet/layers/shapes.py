@@ -1,11 +1,12 @@
-"""Preprocessing as layers, so that it travels with the model: bytes to numbers, images to rows."""
+"""Preprocessing as layers, so that it travels with the model: bytes to numbers, any scale to one, images to rows."""
 
 import math
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Num
+import numpy as np
+from jaxtyping import Array, ArrayLike, Float, Num
 
-from fnnet._spec import Static, spec
+from fnnet._spec import Static, check_range, spec
 from fnnet.protocols import Key, Number, Shape
 
 
@@ -55,3 +56,72 @@ class Flatten:
     ) -> tuple[tuple[()], Float[Array, "B ..."]]:
         """dx = dy in the shape that x had: entry for entry the same number."""
         return (), dy.reshape(shape.value)
+
+
+@spec
+class Standardize:
+    """y = (x - mean) / deviation: inputs of any scale as numbers around 0, with deviation 1; `standardize(x)` fits it.
+
+    mean, deviation  one number for all, or an array of the shape of one row
+    """
+
+    mean: Number
+    deviation: Number
+
+    def check(self) -> None:
+        check_range(self, "deviation", low=0, low_open=True)
+
+    def init(self, key: Key, in_shape: tuple[int, ...]) -> tuple[tuple[()], tuple[int, ...]]:
+        """Raises ValueError where mean and deviation were fitted to rows of another shape."""
+        for name, value in (("mean", self.mean), ("deviation", self.deviation)):
+            if jnp.shape(value) not in ((), tuple(in_shape)):
+                raise ValueError(
+                    f"Standardize.init: expected {name} to be a number or of the rows' shape {tuple(in_shape)}, "
+                    f"got {jnp.shape(value)}; fit it to the rows that it gets: fnnet.standardize(x)"
+                )
+        return (), in_shape
+
+    def forward(
+        self, params: tuple[()], x: Num[Array, "B *shape"], *, key: Key | None = None
+    ) -> tuple[Float[Array, "B *shape"], Static]:
+        """y = (x - mean) / deviation; integers take the mean's dtype. Keeps whether x was integer."""
+        is_integer = not jnp.issubdtype(x.dtype, jnp.floating)
+        dtype = jnp.result_type(self.mean, float) if is_integer else x.dtype
+        mean, deviation = (jnp.asarray(value, dtype)[None] for value in (self.mean, self.deviation))
+        return (x.astype(dtype) - _rows(mean, x)) / _rows(deviation, x), Static(is_integer)
+
+    def backward(
+        self, params: tuple[()], is_integer: Static, dy: Float[Array, "B *shape"]
+    ) -> tuple[tuple[()], Float[Array, "B *shape"] | None]:
+        """dx = dy / deviation, or None where x is integer.
+
+        y_bi = (x_bi - mean_i) / deviation_i, so dy_bi / dx_bi = 1 / deviation_i, and no other entry of x moves y_bi.
+        """
+        return (), None if is_integer.value else dy / _rows(jnp.asarray(self.deviation, dy.dtype)[None], dy)
+
+
+def _rows(number: Array, x: Array) -> Array:
+    """(1, ...) of x's rank, to be broadcast over the rows."""
+    return number.reshape(1, *number.shape[1:], *(1,) * (x.ndim - number.ndim))
+
+
+def standardize(x: ArrayLike) -> Standardize:
+    """The `Standardize` that gives every entry of the rows of x mean 0 and deviation 1 over the rows.
+
+    x  (N, ...) real numbers: the inputs of the training set, not of the test set
+
+    An entry that is the same in all rows becomes 0 (deviation 1). Computed in float64. Raises ValueError for an array
+    without rows, and for NaN and infinite numbers; TypeError for what are no real numbers.
+    """
+    a = np.asarray(x)
+    if a.dtype.kind not in "biuf" and not jnp.issubdtype(a.dtype, jnp.floating):
+        raise TypeError(f"standardize: expected real numbers, got {a.dtype}; pass the x of a Batch")
+    if a.ndim == 0 or len(a) == 0:
+        raise ValueError(f"standardize: expected (N, ...) with rows, got {a.shape}")
+    a = a.astype(np.float64)
+    wrong = np.argwhere(~np.isfinite(a))
+    if len(wrong):
+        row, *place = wrong[0].tolist()
+        raise ValueError(f"standardize: x has {a[tuple(wrong[0])]} in row {row}, entry {tuple(place)}; fill it in")
+    is_constant = a.min(axis=0) == a.max(axis=0)
+    return Standardize(np.where(is_constant, a[0], a.mean(axis=0)), np.where(is_constant, 1.0, a.std(axis=0)))

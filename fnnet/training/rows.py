@@ -11,7 +11,7 @@ from jaxtyping import PRNGKeyArray
 
 from fnnet._jit import jit
 from fnnet._values import narrowed
-from fnnet.datasets.split import split_rows
+from fnnet.datasets._split import split_rows
 from fnnet.protocols import Batch
 from fnnet.training.epochs import plan
 

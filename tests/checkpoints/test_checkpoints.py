@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import tracemalloc
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,17 @@ import fnnet
 import tests.checkpoints.checkpoint_children as children
 from fnnet import Batch
 from fnnet._spec import Number, spec, static
-from fnnet.checkpoints import CheckpointError, CheckpointManager, data_digest, documents, files, latest, restore, save
+from fnnet.checkpoints import (
+    CheckpointError,
+    CheckpointManager,
+    checkpoint,
+    data_digest,
+    documents,
+    files,
+    latest,
+    restore,
+    save,
+)
 
 DATA, MODEL = children.DATA, children.MODEL
 OPTIMIZER = fnnet.Adam(fnnet.CosineDecay(0.01, 50))
@@ -180,7 +191,8 @@ def test_classes_of_the_user_come_back_when_they_are_given(tmp_path):
     assert saved.model == MINE
     assert repr(saved.model) == repr(MINE)
     assert bits(saved.state) == bits(state)
-    for types in [(), (Mine,), (Pair,)]:
+    assert bits(restore(path, types=(Mine,)).state) == bits(state), "what the state is made of, the model says itself"
+    for types in [(), (Pair,)]:
         with pytest.raises(CheckpointError, match=r"not a class of fnnet; if it is yours, pass it: restore\(.*types="):
             restore(path, types=types)
 
@@ -320,6 +332,7 @@ class Moments(NamedTuple):
     v: Any
 
 
+@pytest.mark.usefixtures("untyped")
 def test_a_state_of_another_model_is_refused_before_anything_is_written(tmp_path):
     path = save(tmp_path / "a", MODEL, OPTIMIZER, fresh())
     before, state = path.read_bytes(), fresh()
@@ -358,13 +371,58 @@ def test_a_checkpoint_that_is_not_like_what_is_expected_is_refused(small):
 
 
 def test_no_two_classes_of_fnnet_that_a_checkpoint_may_hold_share_a_name():
-    modules = [module for name, module in sys.modules.items() if name.startswith("fnnet.")]
-    classes = {
-        c for m in modules for c in vars(m).values() if isinstance(c, type) and c.__module__.startswith("fnnet.")
-    }
-    names = [c.__name__ for c in classes if documents.field_names(c)]
-    assert {"AdamState", "DenseParams", "TrainState"} < {*names}
-    assert len(names) == len({*names})
+    public = [vars(room)[name] for room in documents._ROOMS for name in room.__all__]
+    states = [documents.classes_in(fresh(optimizer=optimizer)) for optimizer in children.everything().values()]
+    classes = {c for c in public if isinstance(c, type) and documents.field_names(c)}
+    classes |= {c for found in states for c in found.values()}
+    names = [c.__name__ for c in classes]
+    assert len(names) == len({*names}) > 60
+    assert {"Dense", "Adam", "Model", "TrainState", "AverageState", "Columns"} <= {*names}
+
+
+def test_classes_are_known_by_what_fnnet_exports_not_by_what_happens_to_be_imported(monkeypatch):
+    fake = type(sys)("fnnet.extra")
+    fake.Sneaky = type("Sneaky", (tuple,), {"_fields": (), "__module__": "fnnet.extra"})
+    monkeypatch.setitem(sys.modules, "fnnet.extra", fake)
+    assert "Sneaky" not in documents.known_classes()
+    assert "_Run" not in documents.known_classes()
+
+
+class AdamState(NamedTuple):
+    t: Any
+
+
+@spec
+class Counter:
+    """A user's layer whose parameters are called as the state of an optimizer is."""
+
+    def init(self, key, in_shape):
+        return AdamState(jnp.zeros(())), in_shape
+
+    def forward(self, params, x, *, key=None):
+        return x, None
+
+    def backward(self, params, residuals, dy):
+        return jax.tree.map(jnp.zeros_like, params), dy
+
+
+def test_two_classes_of_one_name_in_a_state_are_refused_before_anything_is_written(tmp_path):
+    model = fnnet.Model(fnnet.Serial((fnnet.Dense(2), Counter())), fnnet.SoftmaxCrossEntropy(), (3,))
+    with pytest.raises(CheckpointError, match="AdamState is also the name of"):
+        save(tmp_path / "a", model, OPTIMIZER, fresh(model))
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_tables_columns_come_back(tmp_path):
+    columns = fnnet.datasets.Columns(("a", "b"), ("c",), (("b", ("x", "y")),))
+    assert restore(save(tmp_path / "a", MODEL, OPTIMIZER, fresh(), columns=columns)).columns == columns
+    assert restore(save(tmp_path / "a", MODEL, OPTIMIZER, fresh())).columns is None
+
+
+@pytest.mark.usefixtures("untyped")
+def test_other_columns_are_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"columns: expected Columns .*got \['a'\]"):
+        save(tmp_path / "a", MODEL, OPTIMIZER, fresh(), columns=["a"])
 
 
 def renamed(name, fields):
@@ -400,6 +458,38 @@ def test_a_newer_format_is_refused(small, tmp_path):
     path = rewritten(tmp_path, small[1], lambda document: document.update(format=2))
     with pytest.raises(CheckpointError, match="expected format 1, got 2; update fnnet"):
         restore(path)
+
+
+def test_a_format_that_is_true_is_not_1(small, tmp_path):
+    with pytest.raises(CheckpointError, match="expected format 1, got True"):
+        restore(rewritten(tmp_path, small[1], lambda document: document.update(format=True)))
+
+
+def test_a_negative_step_is_refused(small, tmp_path):
+    negative = fresh()._replace(step=jnp.int32(-5))
+    with pytest.raises(CheckpointError, match=r"state\.step: expected a count of updates, 0 or more, got -5"):
+        save(tmp_path / "a", MODEL, OPTIMIZER, negative)
+    header, payload = header_of(small[1])
+    start, end = header["state.step"]["data_offsets"]
+    path = tmp_path / "crafted"
+    path.write_bytes(sealed(header, payload[:start] + struct.pack("<i", -5) + payload[end:]))
+    with pytest.raises(CheckpointError, match=r"state\.step: expected a count of updates, 0 or more, got -5"):
+        restore(path)
+
+
+def test_a_diverged_run_comes_back_as_it_is(tmp_path):
+    state = jax.tree.map(lambda a: a, fresh())
+    state = state._replace(params=jax.tree.map(lambda a: jnp.full_like(a, jnp.nan), state.params))
+    assert bits(restore(save(tmp_path / "a", MODEL, OPTIMIZER, state)).state) == bits(state)
+
+
+def test_a_model_nested_too_deeply_is_refused_in_words(tmp_path):
+    network = fnnet.Dense(2)
+    for _ in range(400):
+        network = fnnet.Serial((network,))
+    says = r"a: .*nested too deeply.*into one Serial; not saved"
+    with pytest.raises(CheckpointError, match=says), checkpoint.refusals(tmp_path / "a", "not saved"):
+        documents.encode(network, "model", {}, documents.known_classes())
 
 
 def test_no_file_a_folder_and_somebody_elses_file_are_refused(tmp_path):
@@ -655,6 +745,30 @@ def test_a_folder_that_cannot_be_forced_to_the_disk_is_told(tmp_path, monkeypatc
         save(tmp_path / "a", MODEL, OPTIMIZER, fresh())
 
 
+@pytest.mark.parametrize("link", ["symlink", "link"])
+@pytest.mark.parametrize("name", ["a.tmp", ".lock"])
+def test_nothing_is_written_through_a_link(link, name, tmp_path):
+    victim, folder = tmp_path / "victim", tmp_path / "run"
+    victim.write_text("precious")
+    folder.mkdir()
+    getattr(os, link)(victim, folder / name)
+    write = (
+        partial(save, folder / "a", MODEL, OPTIMIZER, fresh())
+        if name == "a.tmp"
+        else CheckpointManager(folder).__enter__
+    )
+    with pytest.raises(CheckpointError, match=f"{name} is a link, or not an ordinary file: .*; delete it"):
+        write()
+    assert victim.read_text() == "precious"
+    assert [f.name for f in folder.iterdir()] == [name]
+
+
+def test_a_pipe_at_the_temporary_name_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "a.tmp")
+    with pytest.raises(CheckpointError, match=r"a\.tmp is a link, or not an ordinary file"):
+        save(tmp_path / "a", MODEL, OPTIMIZER, fresh())
+
+
 def test_what_a_killed_process_left_is_written_over(tmp_path):
     (tmp_path / "a.tmp").write_bytes(b"x" * 100_000)
     assert restore(save(tmp_path / "a", MODEL, OPTIMIZER, fresh()))
@@ -788,13 +902,28 @@ def test_a_folder_with_a_later_step_is_another_run(tmp_path):
     assert names(tmp_path) == ["step-0000000005.safetensors"]
 
 
-def test_a_damaged_best_is_told_and_the_last_ones_stay(tmp_path):
+def test_a_damaged_best_is_set_aside_and_the_run_goes_on(tmp_path):
+    best = tmp_path / "best.safetensors"
     with CheckpointManager(tmp_path) as manager:
         manager.save(MODEL, OPTIMIZER, at(5), score=1.0)
-        (tmp_path / "best.safetensors").write_bytes(b"x" * 1000)
-        with pytest.raises(CheckpointError, match=r"best\.safetensors: not"):
-            manager.save(MODEL, OPTIMIZER, at(6), score=2.0)
-    assert restore(latest(tmp_path)).state.step == 5
+        best.write_bytes(b"x" * 1000)
+        with pytest.warns(UserWarning, match=r"best\.safetensors: not a.*kept as best\.safetensors\.damaged"):
+            manager.save(MODEL, OPTIMIZER, at(6), score=0.5)
+        assert restore(best).score == 0.5
+        manager.save(MODEL, OPTIMIZER, at(7), score=0.4)
+    assert restore(best).state.step == 6
+    assert (tmp_path / "best.safetensors.damaged").read_bytes() == b"x" * 1000
+    assert restore(latest(tmp_path)).state.step == 7
+
+
+def test_a_best_that_the_disk_does_not_give_is_an_error(tmp_path):
+    with CheckpointManager(tmp_path) as manager:
+        manager.save(MODEL, OPTIMIZER, at(5), score=1.0)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(files.os, "fstat", fails_with(errno.EIO))
+            with pytest.raises(CheckpointError, match="Input/output error"):
+                manager.save(MODEL, OPTIMIZER, at(6), score=2.0)
+        assert restore(tmp_path / "best.safetensors").score == 1.0
 
 
 def test_older_ones_go_only_after_the_new_one_is_there(tmp_path, monkeypatch):

@@ -18,8 +18,8 @@ from scipy import ndimage
 
 import fnnet
 from fnnet.datasets import DataError, digit_from_image, digits_from_image, find_digits
-from fnnet.datasets.handwriting import connected, grown, mean_width, opened
-from fnnet.datasets.pictures import read_grey
+from fnnet.datasets.handwriting import grown, mean_width, opened
+from fnnet.datasets.image_files import read_grey
 
 OWN = Path(__file__).parents[1] / "own_digits"
 HAS_MNIST = "FNNET_DATA" in os.environ and (Path(os.environ["FNNET_DATA"]) / "mnist").is_dir()
@@ -32,7 +32,7 @@ def labels():
 
 
 def seven(side=120, ink=0, paper=255, at=(0.5, 0.5), tall=0.6):
-    """A seven with a bar, (side, side) uint8."""
+    """A seven, (side, side) uint8, with hard edges: points and stroke width are whole pixels."""
     image = Image.new("L", (side, side), paper)
     points = np.array([(-0.3, -0.5), (0.3, -0.5), (-0.05, 0.5)]) * tall * side + np.array(at) * side
     width = max(2, round(0.13 * tall * side))
@@ -76,22 +76,37 @@ def test_place_contrast_and_polarity_do_not_matter(x, y, ink, paper):
     page = seven(ink=ink, paper=paper, at=(round(120 * x) / 120, round(120 * y) / 120))
     moved, inverted = digit_from_image(page), digit_from_image(255 - page)
     assert difference(moved, plain) < 0.02
-    assert np.abs(moved.astype(int) - inverted).max() <= 1
+    assert difference(inverted, moved) < 0.02
 
 
-@given(side=st.integers(100, 1100), tall=st.floats(0.35, 0.85))
-@settings(max_examples=15, deadline=None)
-def test_size_does_not_matter(side, tall):
-    assert difference(digit_from_image(seven(side, tall=tall)), digit_from_image(seven(400))) < 0.25
+@pytest.mark.parametrize("tall", [0.35, 0.359375, 0.4, 0.55, 0.85])
+def test_size_does_not_matter(tall):
+    """The digit is placed on whole pixels, so it may end up half a pixel away from another size's: no farther."""
+    expected = digit_from_image(np.asarray(Image.fromarray(seven(3200)).reduce(8)))
+    half_a_pixel = difference(ndimage.shift(expected.astype(float), (0.5, 0), order=1), expected)
+    assert 0.2 < half_a_pixel < 0.25
+    for side in (100, 145, 190, 400, 777, 1100):  # drawn 8 times as large, so that the shape is the same in every size
+        image = digit_from_image(np.asarray(Image.fromarray(seven(8 * side, tall=tall)).reduce(8)))
+        assert difference(image, expected) < half_a_pixel, side
 
 
-@given(angle=st.floats(0, 6.28), strength=st.floats(0, 0.4), light=st.booleans())
-@settings(max_examples=15, deadline=None)
-def test_uneven_light_does_not_matter(angle, strength, light):
+@pytest.mark.parametrize("strength", [0.1, 0.4])
+@pytest.mark.parametrize("angle", np.linspace(0, 2 * np.pi, 9)[:-1].tolist())
+@pytest.mark.parametrize(("ink", "paper"), [(30, 220), (230, 40)], ids=["dark ink", "light ink"])
+def test_uneven_light_does_not_matter(ink, paper, angle, strength):
     y, x = np.mgrid[-1:1:120j, -1:1:120j]
-    page = seven(ink=230, paper=40) if light else seven(ink=30, paper=220)
+    page = seven(ink=ink, paper=paper)
     lit = page * (1 - strength * (1 + np.cos(angle) * x + np.sin(angle) * y) / 2 - 0.1 * (x * x + y * y))
-    assert difference(digit_from_image(lit.astype(np.uint8)), digit_from_image(page)) < 0.15
+    assert difference(digit_from_image(lit.astype(np.uint8)), digit_from_image(page)) < 0.01
+
+
+def test_paper_too_black_to_show_the_light_is_left_as_it_is():
+    """Dividing by what is only noise would invent a light."""
+    y, x = np.mgrid[-1:1:120j, -1:1:120j]
+    page = seven(ink=230, paper=0)
+    noisy = np.clip(page + np.random.default_rng(0).normal(0, 2, page.shape), 0, 255).astype(np.uint8)
+    assert difference(digit_from_image(noisy), digit_from_image(page)) < 0.05
+    assert difference(digit_from_image((page * (1 - 0.1 * (x + y))).astype(np.uint8)), digit_from_image(page)) < 0.1
 
 
 def test_a_shadow_does_not_matter():
@@ -153,7 +168,7 @@ def test_every_digit_of_the_rows_is_found():
 # ------------------------------------------------------------------ files
 
 
-def test_the_same_picture_in_any_kind_of_file_is_the_same_digit(tmp_path):
+def test_the_same_image_in_any_kind_of_file_is_the_same_digit(tmp_path):
     page, plain = seven(), digit_from_image(seven())
     color = np.stack([page, page, np.full_like(page, 255)], -1)  # yellow's opposite: blue ink
     ink = 255 - page
@@ -193,15 +208,15 @@ WHOLE = png(seven()).getvalue()
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b"", "no image"),
-        (b"label,pixel0\n7,0\n", "no image"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "no image"),
+        (b"", "not an image"),
+        (b"label,pixel0\n7,0\n", "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n", "not an image"),
         (WHOLE[: len(WHOLE) // 2], "damaged"),
         (WHOLE[:60] + bytes(20) + WHOLE[80:], "damaged"),
         (bomb(9_000, 9_000), "64,000,000"),
         (bomb(11_000, 11_000), "64,000,000"),
         (bomb(60_000, 60_000), "64,000,000"),
-        (bomb(0, 10), "damaged|no image"),
+        (bomb(0, 10), "damaged|not an image"),
         (png(np.zeros((4, 40), np.uint8)).getvalue(), "at least"),
         (png(np.tile(seven()[:, 40:60], (60, 1))).getvalue(), "narrow"),
         (png(np.full((50, 50), 255, np.uint8)).getvalue(), "nothing"),
@@ -246,7 +261,7 @@ def test_other_sources_are_refused(source, fault):
     power=st.sampled_from([1, 8]),
 )
 @settings(max_examples=40, deadline=None)
-def test_whatever_the_picture_there_is_an_answer_or_a_reason(shape, seed, cell, power):
+def test_whatever_the_image_there_is_an_answer_or_a_reason(shape, seed, cell, power):
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.normal(size=(2 + shape[0] // cell, 2 + shape[1] // cell)).astype(np.float32))
     page = np.asarray(small.resize(shape[::-1], Image.Resampling.BICUBIC)) ** power
@@ -269,33 +284,23 @@ def test_without_pillow_the_error_says_what_to_install(monkeypatch):
             digit_from_image(source)
 
 
-def test_a_large_picture_is_made_small_and_stays_in_range():
+def test_a_large_image_is_made_small_and_stays_in_range():
     grey = read_grey(seven(1500))
     assert grey.shape == (512, 512)
     assert (grey.min(), grey.max()) == (0, 1)
     assert not grey.flags.writeable
 
 
-# ------------------------------------------------------------------ the pieces, against SciPy
+# ------------------------------------------------------------------ morphology
 
 
-@pytest.mark.parametrize("share", [0.1, 0.4, 0.6, 0.9])
-def test_pieces_are_those_of_scipy(share):
-    mask = np.random.default_rng(1).random((60, 47)) < share
-    expected, count = ndimage.label(mask, np.ones((3, 3)))
-    labels = connected(mask)
-    assert labels.max() == count
-    np.testing.assert_array_equal(labels > 0, mask)
-    assert len(set(zip(labels[mask], expected[mask], strict=True))) == count
-
-
-def test_openings_and_discs_are_those_of_scipy():
+def test_openings_stay_inside_the_page_and_discs_are_round():
     a = np.random.default_rng(2).random((40, 33))
     y, x = np.mgrid[-3:4, -3:4]
     disc = y * y + x * x <= 3.4**2
     np.testing.assert_array_equal(grown(a, 3.4), ndimage.grey_dilation(a, footprint=disc, mode="constant", cval=0))
     for window in (1, 2, 5, 13):
-        inside = slice(window, -window)  # SciPy goes on beyond the border, where `opened` stays inside
+        inside = slice(window, -window)  # beyond the border the plain opening sees mirrored pixels
         expected = ndimage.grey_opening(a, (window, window))
         np.testing.assert_array_equal(opened(a, window)[inside, inside], expected[inside, inside])
     assert opened(a, 5)[0, 0] == a[:5, :5].min()
@@ -308,7 +313,7 @@ def test_a_bar_is_as_wide_as_it_is(width):
     assert mean_width(bar) == pytest.approx(width, rel=0.1)
 
 
-# ------------------------------------------------------------------ the pictures
+# ------------------------------------------------------------------ the images
 
 
 def test_the_own_digits_are_all_there_and_as_they_were_drawn():

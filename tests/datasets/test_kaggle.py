@@ -1,6 +1,5 @@
 """Kaggle's tables: what is read is right to the last cell, what is not right is not read, and the answer fits."""
 
-import csv
 import os
 import re
 
@@ -37,10 +36,12 @@ def read(path, text, reader=datasets.read_kaggle_digits):
     return reader(path)
 
 
-@pytest.mark.parametrize("block", [1, 5000, 2**18], ids=lambda b: f"block {b}")
-@pytest.mark.parametrize("text", [UNIX, UNIX[:-1], UNIX.replace("\n", "\r\n")], ids=["Unix", "no last end", "Windows"])
-def test_a_table_is_images_with_labels(scratch, monkeypatch, block, text):
-    monkeypatch.setattr(kaggle, "_BLOCK", block)
+LAYOUTS = {"Unix": UNIX, "no last end": UNIX[:-1], "Windows": UNIX.replace("\n", "\r\n")}
+LAYOUTS["empty lines"] = UNIX.replace("\n", "\n\n")
+
+
+@pytest.mark.parametrize("text", LAYOUTS.values(), ids=LAYOUTS.keys())
+def test_a_table_is_images_with_labels(scratch, text):
     x, y, weights = read(scratch, text)
     assert (x.shape, x.dtype, y.shape, y.dtype, weights) == ((7, 28, 28), np.uint8, (7,), np.int32, None)
     np.testing.assert_array_equal(x.reshape(7, 784), IMAGES)
@@ -60,13 +61,12 @@ def test_a_table_without_labels_is_images(scratch):
 # --- the parser, beside one that reads a cell at a time ---
 
 NAMES = ("label", "a", "b")
-CELL = re.compile("[0-9]{1,3}")
+CELL = re.compile(r"[ \t]*\+?[0-9]+[ \t]*")
 
 
 def by_cells(text):
-    """What the text means, or None: Python's own csv, and one look at each cell."""
-    lines = text.split("\n")
-    table = list(csv.reader(lines[:-1] if text.endswith("\n") else lines, quoting=csv.QUOTE_NONE))
+    """What the text means, or None: one look at each cell."""
+    table = [line.split(",") for line in text.split("\n") if line]
     good = all(
         len(row) == 3 and all(CELL.fullmatch(cell) and int(cell) < 256 for cell in row) and int(row[0]) < 10
         for row in table
@@ -74,7 +74,7 @@ def by_cells(text):
     return [[int(cell) for cell in row] for row in table] if good and table else None
 
 
-cell = st.integers(0, 300).map(str) | st.text("0123456789-+. ,;eaN\"'\x00\r\té/:", max_size=5)
+cell = st.integers(0, 300).map(str) | st.text("0123456789-+. ,;eaN\"'\x00\té/:", max_size=5)
 line = st.lists(cell, min_size=2, max_size=4).map(",".join) | st.builds(
     "{},{},{}".format, st.integers(0, 9), st.integers(0, 255), st.integers(0, 255)
 )
@@ -97,7 +97,7 @@ line = st.lists(cell, min_size=2, max_size=4).map(",".join) | st.builds(
 @example("\n")
 def test_arbitrary_text_is_the_table_it_means_or_a_data_error(scratch, text):
     scratch.write_bytes(f"label,a,b\n{text}".encode())
-    expected = None if "\r" in text else by_cells(text)
+    expected = by_cells(text)
     try:
         table = kaggle._table(scratch, NAMES)
     except DataError:
@@ -106,12 +106,10 @@ def test_arbitrary_text_is_the_table_it_means_or_a_data_error(scratch, text):
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 9), *[st.integers(0, 255)] * 2), min_size=1), st.integers(1, 100))
-def test_every_table_of_bytes_is_read_whatever_the_blocks(scratch, table, block):
+@given(st.lists(st.tuples(st.integers(0, 9), *[st.integers(0, 255)] * 2), min_size=1))
+def test_every_table_of_bytes_is_read(scratch, table):
     scratch.write_text("\n".join(["label,a,b", *(",".join(map(str, row)) for row in table)]))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kaggle, "_BLOCK", block)
-        assert kaggle._table(scratch, NAMES).tolist() == [list(row) for row in table]
+    assert kaggle._table(scratch, NAMES).tolist() == [list(row) for row in table]
 
 
 # --- faults by name ---
@@ -135,14 +133,11 @@ MALFORMED = {
     "no rows, a line end": (f"{HEADER}\n", "has a header and no rows"),
     "text": (with_cell("dark"), PIXEL + "'dark'"),
     "256": (with_cell("256"), PIXEL + "'256'"),
-    "four digits": (with_cell("0012"), PIXEL + "'0012'"),
     "negative": (with_cell("-1"), PIXEL + "'-1'"),
-    "plus": (with_cell("+1"), PIXEL + "'+1'"),
     "decimals": (with_cell("3.0"), PIXEL + "'3.0'"),
     "exponent": (with_cell("1e2"), PIXEL + "'1e2'"),
     "NaN": (with_cell("nan"), PIXEL + "'nan'"),
     "nothing": (with_cell(""), PIXEL + "''"),
-    "a blank": (with_cell(" 7"), PIXEL + "' 7'"),
     "quotes": (with_cell('"7"'), PIXEL + "'\"7\"'"),
     "other digits": (with_cell("٣"), PIXEL + "'٣'"),
     "a novel": (with_cell("word " * 100), PIXEL + "'word word word word word word word w..."),
@@ -150,8 +145,6 @@ MALFORMED = {
     "last cell": (with_cell("x", 7, 784), "row 7 (line 8), column pixel783: expected"),
     "too few": ("\n".join([HEADER, LINES[0], LINES[1][: LINES[1].rindex(",")]]), "row 2 (line 3): 784 columns, not"),
     "too many": ("\n".join([HEADER, LINES[0] + ",0", LINES[1]]), "row 1 (line 2): 786 columns, not the 785 of the"),
-    "line in the middle": ("\n".join([HEADER, LINES[0], "", LINES[1]]), "row 2 (line 3), column label: expected"),
-    "line at the end": (UNIX + "\n", "row 8 (line 9), column label: expected a whole number from 0 to 9, got ''"),
     "semicolons": (UNIX.replace(",", ";"), "column 1 is 'label;pixel0;pixel1;pixel2;pixel3;pi..., not label"),
     "test.csv": (header(lambda h: h[1:]), "has no column label; expected the header to be label,pixel0,...,pixel783."),
     "no header": ("\n".join(LINES), "has the column '0' twice"),
@@ -164,10 +157,8 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize("block", [1, 2**18])
 @pytest.mark.parametrize(("text", "fault"), MALFORMED.values(), ids=MALFORMED.keys())
-def test_a_malformed_table_is_named_with_its_fault(scratch, monkeypatch, text, fault, block):
-    monkeypatch.setattr(kaggle, "_BLOCK", block)
+def test_a_malformed_table_is_named_with_its_fault(scratch, text, fault):
     with pytest.raises(DataError) as caught:
         read(scratch, text)
     assert caught.value.file == str(scratch)

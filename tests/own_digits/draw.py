@@ -1,10 +1,10 @@
-"""Draws pictures like those in this folder, digits with many pens and papers: `python -m tests.own_digits.draw FOLDER`.
+"""Draws images like those in this folder, digits with many pens and papers: `python -m tests.own_digits.draw FOLDER`.
 
 Each digit is a few strokes through points that were set by hand, in several ways of writing it. A drawing moves the
 points a little, as a hand would, leans and turns them, and draws them with a pen on a paper under some light. The
-pictures were drawn before there was anything that reads them, and the files in this folder are what counts: none is
+images were drawn before there was anything that reads them, and the files in this folder are what counts: none is
 redrawn and none removed. The script is kept to show how they came about, and so writes to another folder; with a
-number after it, `FOLDER 1`, it deals the pens and papers anew and draws 300 pictures that nothing was tried on.
+number after it, `FOLDER 1`, it assigns pens and papers afresh and draws 300 images that nothing was tried on.
 """
 
 import csv
@@ -73,13 +73,13 @@ GLYPHS = {
 
 @dataclasses.dataclass(frozen=True)
 class Pen:
-    """How a pen leaves its ink: sizes as shares of the digit's height."""
+    """How a pen leaves its ink: sizes as fractions of the digit's height."""
 
     width: float
     nib: tuple[float, float] = (1.0, 0.0)  # the nib's thickness over its width, and its angle in degrees
     pressure: float = 0.08  # how much the width changes along a stroke
     taper: float = 0.0  # how much thinner a stroke is at its ends
-    grain: float = 0.0  # share of the ink that the paper's grain leaves out
+    grain: float = 0.0  # fraction of the ink that the paper's grain leaves out
     opacity: float = 1.0
 
 
@@ -105,16 +105,16 @@ VIOLET, ORANGE, YELLOW = (98, 40, 130), (222, 110, 20), (250, 226, 90)
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """One picture: what is written, with what, on what, and how it is kept."""
+    """One image: what is written, with what, on what, and how it is kept."""
 
     what: str
     pen: str
     paper: str
     size: tuple[int, int]
-    tall: float  # the digits' height over the picture's
+    tall: float  # the digits' height over the image's
     at: tuple[float, float] = (0.5, 0.5)
     turn: float = 0.0  # degrees, clockwise
-    lean: float = 0.0  # to the right, as a share of the height
+    lean: float = 0.0  # to the right, as a fraction of the height
     ink: tuple[int, int, int] = BLACK
     ground: tuple[int, int, int] = WHITE
     kind: str = "png"
@@ -306,7 +306,7 @@ def light(drawing: Drawing, rng: np.random.Generator) -> np.ndarray:
 
 
 def draw(drawing: Drawing, seed: int) -> Image.Image:
-    """The finished picture."""
+    """The finished image."""
     rng = np.random.default_rng(seed)
     ink = inked(drawing, rng)
     if drawing.paper == "transparent":
@@ -327,7 +327,7 @@ def draw(drawing: Drawing, seed: int) -> Image.Image:
 
 
 def keep(drawing: Drawing, picture: Image.Image, stem: Path) -> Path:
-    """Write the picture as its kind says; a `turned` one lies on its side, and its EXIF says so."""
+    """Write the image as its kind says; a `turned` one lies on its side, and its EXIF says so."""
     if not drawing.kind.startswith("jpg"):
         path = stem.with_suffix(".png")
         (picture.convert("L") if drawing.kind == "grey" else picture).save(path, optimize=True)
@@ -353,7 +353,7 @@ def redealt(seed: int) -> list[Drawing]:
 
 
 def main(folder: Path, seed: int = 0) -> None:
-    """Write the pictures and labels.csv; with a seed, 300 others that nobody has looked at."""
+    """Write the images and labels.csv; with a seed, 300 others that nobody has looked at."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "labels.csv").open("w", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")

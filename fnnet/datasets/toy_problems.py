@@ -45,8 +45,8 @@ def circles(count: int, *, noise: float | int = 0.05, inner: float = 0.5, seed: 
 def spirals(count: int, *, noise: float | int = 0.02, classes: int = 3, turns: float = 0.75, seed: int) -> Batch:
     """As many arms as classes, wound around each other: x (count, 2), y (count,) 0 .. classes - 1.
 
-    An arm goes evenly from radius 0.1 to 1 while its angle goes `turns` times round; the arms are turned against
-    each other by equal angles.
+    An arm goes evenly from radius 0.1 to 1 while its angle goes around `turns` times; the arms are
+    rotated from each other by equal angles.
     """
     parts = []
     for arm, size in enumerate(_sizes("spirals", count, classes, noise)):
@@ -63,7 +63,7 @@ def blobs(count: int, *, noise: float | int = 0.3, classes: int = 3, seed: int) 
 
 
 def sine(count: int, *, noise: float | int = 0.1, seed: int) -> Batch:
-    """One wave with noise on it, to be learnt as a curve: x (count, 1) uniform in [-pi, pi), y = sin x + noise."""
+    """One period of a sine with noise on it, a curve to learn: x (count, 1) uniform in [-pi, pi), y = sin x + noise."""
     _sizes("sine", count, 1, noise)
     draw = np.random.default_rng(seed)
     x = draw.uniform(-math.pi, math.pi, (count, 1))
@@ -75,7 +75,7 @@ def _sizes(name: str, count: int, classes: int, noise: float | int) -> list[int]
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 1:
         raise ValueError(f"{name}: expected classes to be an int above 0, got {classes!r}")
     if isinstance(count, bool) or not isinstance(count, int) or count < classes:
-        raise ValueError(f"{name}: expected count to be an int of at least {classes}, a row a class, got {count!r}")
+        raise ValueError(f"{name}: expected count to be an int of at least {classes}, one row per class, got {count!r}")
     if not 0 <= noise < math.inf:
         raise ValueError(f"{name}: expected noise, a standard deviation, to be 0 or more, got {noise!r}")
     return [count // classes + (k < count % classes) for k in range(classes)]
@@ -87,7 +87,7 @@ def _polar(radius: float | np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def _classes(parts: list[np.ndarray], noise: float | int, seed: int) -> Batch:
-    """The parts, one a class, with noise and in random order."""
+    """The parts, one per class, with noise and in random order."""
     x = np.concatenate(parts)
     y = np.repeat(np.arange(len(parts), dtype=np.int32), [len(part) for part in parts])
     draw = np.random.default_rng(seed)

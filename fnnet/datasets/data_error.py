@@ -1,4 +1,4 @@
-"""What goes wrong with data, said so that a person can mend it."""
+"""The error of every loader: which file, and what is wrong with it."""
 
 import os
 

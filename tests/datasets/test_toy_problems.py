@@ -96,7 +96,7 @@ def test_a_sine_with_the_noise_that_was_asked_for():
 
 
 @pytest.mark.parametrize("make", PLANE, ids=lambda f: f.__name__)
-def test_with_its_own_noise_a_problem_can_be_learnt(make):
+def test_with_its_own_noise_a_problem_can_be_learned(make):
     """Neighbours of other rows tell the class: the shapes do not drown."""
     train, test = make(600, seed=0), make(600, seed=1)
     assert KNeighborsClassifier(5).fit(train.x, train.y).score(test.x, test.y) > 0.97

@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-from fnnet.datasets.errors import DataError
-from fnnet.datasets.pairs import labelled
-from fnnet.datasets.verify import read_verified
+from fnnet.datasets.data_error import DataError
+from fnnet.datasets.idx import labeled, read_verified
 from fnnet.protocols import Batch
 
 DIGITS_CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")
@@ -35,7 +34,7 @@ def digits() -> Batch:
     """
     images, labels = _embedded(_IMAGES), _embedded(_LABELS)
     x, y = read_verified(images, _SHA256[_IMAGES]), read_verified(labels, _SHA256[_LABELS])
-    return labelled(x, y, images, labels, len(DIGITS_CLASSES))
+    return labeled(x, y, images, labels, len(DIGITS_CLASSES))
 
 
 def _embedded(name: str) -> Path:
