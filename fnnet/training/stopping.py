@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, Bool
 
 from fnnet._spec import Number, check_range, spec, static
-from fnnet.protocols import Optimizer
+from fnnet.protocols import Loss, Optimizer
 from fnnet.training.state import Metrics
 
 Monitor = Literal["loss", "accuracy"]
@@ -172,6 +172,15 @@ def _scaled(part: Any, by: Number) -> Any:
     new = {name: Scaled(v, by) if name == "learning_rate" else _scaled(v, by) for name, v in old.items()}
     changed = {name: value for name, value in new.items() if value is not old[name]}
     return dataclasses.replace(part, **changed) if changed else part
+
+
+def check_monitor(caller: str, rule: EarlyStopping | ReduceOnPlateau, loss: Loss) -> None:
+    """Raise ValueError where the rule watches an accuracy that the loss does not have."""
+    if rule.monitor == "accuracy" and not hasattr(loss, "correct"):
+        raise ValueError(
+            f'{caller}: {type(rule).__name__}(monitor="accuracy") watches an accuracy, and {loss!r} has no accuracy; '
+            f'pass monitor="loss"'
+        )
 
 
 def _score(monitor: Monitor, validation: Metrics) -> Any:
