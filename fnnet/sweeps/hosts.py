@@ -99,11 +99,12 @@ def collect(path: str | os.PathLike[str]) -> Results:
     if empty := [file.name for file in files if file.stat().st_size == 0]:
         raise ValueError(f"collect: {path} holds chunks without runs: {empty}; delete them and run them again")
     runs = read_lines(files)
+    expected = path.name if re.fullmatch("[0-9a-f]{16}", path.name) else runs[0].get("sweep")  # else a renamed folder
     for run in runs:
-        if run.get("sweep") != path.name or "points" not in run:
+        if run.get("sweep") != expected or "points" not in run:
             raise ValueError(
-                f"collect: expected runs of sweep {path.name}, after which the folder is named, got one of sweep "
-                f"{run.get('sweep')} in {run['place']}; take the file out and run its chunk again"
+                f"collect: expected runs of sweep {expected} in {path}, got one of sweep {run.get('sweep')} in "
+                f"{run['place']}; take that file out and run its chunk again"
             )
     results = results_of(runs)
     points, seeds = runs[0]["points"], Counter(results.point.tolist())
