@@ -4,7 +4,7 @@ Trains 784-32-16-10 by Adam. Every activation is one compiled program, in which 
 side. What counts is the accuracy on validation rows; at the end the best point is trained once more and opens the test
 images.
 
-With --hosts, several machines (or processes) share the work through the folder --share; each says when it is through,
+With --hosts, several machines (or processes) share the work through the folder --folder; each says when it is through,
 and the last one, or any later run, makes the table and the pictures. Started again after an interruption, a host goes
 on where it was.
 """
@@ -55,7 +55,7 @@ class Config:
     """How many machines share the work."""
     chunk: int = 7
     """Points in one file of results."""
-    share: Path = Path("runs/sweep_learning_rate_chunks")
+    folder: Path = Path("runs/sweep_learning_rate_chunks")
     """Folder of the files of results, the same for all machines."""
     progress: bool = True
     """Show bars."""
@@ -137,7 +137,7 @@ def main(config: Config) -> Results | None:
         raise SystemExit(str(error)) from None
     chosen, seeds = points(config, train.x.shape[1:]), range(config.seeds)
     settings = {"epochs": config.epochs, "shuffle": jax.random.key(0), "validation": validation, "rank_by": "accuracy"}
-    how = {"folder": config.share, "host": config.host, "hosts": config.hosts, "chunk": config.chunk}
+    how = {"folder": config.folder, "host": config.host, "hosts": config.hosts, "chunk": config.chunk}
     path = sweep_shard(chosen, train, seeds=tuple(seeds), progress=config.progress, **how, **settings)
     if not all_there(path):
         print(f"host {config.host} is through; other hosts still work on {path}")

@@ -61,11 +61,11 @@ def main(config: Config) -> "optuna.Study":
         trials, points = zip(*(ask(study, base) for _ in range(config.at_once)), strict=True)
         table = sweep(points, train, epochs=config.epochs, seeds=(config.seed,), shuffle=jax.random.key(config.seed),
                       validation=validation, progress=False)  # fmt: skip
-        for trial, loss, diverged in zip(trials, table.figure("validation_loss"), table.diverged, strict=True):
+        for trial, loss, diverged in zip(trials, table.metric("validation_loss"), table.diverged, strict=True):
             failed = optuna.trial.TrialState.FAIL if diverged else None
             study.tell(trial, None if diverged else float(loss), state=failed)
         print(f"round {number}: best validation loss {study.best_value:.4f}, of this round "
-              f"{np.nanmin(table.figure('validation_loss')):.4f}")  # fmt: skip
+              f"{np.nanmin(table.metric('validation_loss')):.4f}")  # fmt: skip
     print("best: " + ", ".join(f"{name} {value:.3g}" for name, value in study.best_params.items()))
     return study
 

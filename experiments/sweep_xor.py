@@ -65,7 +65,7 @@ def shares(table: Results, bins: int = 24) -> tuple[np.ndarray, np.ndarray, np.n
     """(share solved (rates, starts), NaN where nothing was drawn; edges of the rates; edges of the starts)."""
     rate, start = np.log10(table.settings[RATE]), np.log10(table.settings[START])
     drawn, rates, starts = np.histogram2d(rate, start, bins)
-    solved, _, _ = np.histogram2d(rate, start, (rates, starts), weights=table.figure("accuracy") == 1)
+    solved, _, _ = np.histogram2d(rate, start, (rates, starts), weights=table.metric("accuracy") == 1)
     return np.where(drawn > 0, solved / np.maximum(drawn, 1), np.nan), 10**rates, 10**starts
 
 
@@ -90,7 +90,7 @@ def main(config: Config) -> Results:
         seconds = time.perf_counter() - begin
         table.to_csv(run.path / "table.csv")
         run.picture("solved", picture(table))
-        solved = int((table.figure("accuracy") == 1).sum())
+        solved = int((table.metric("accuracy") == 1).sum())
         print(table)
         print(f"{solved:,} of {len(table):,} solved XOR in {config.steps:,} steps, {table.diverged.sum():,} diverged")
         print(f"in {seconds:.1f} s with the compilation; table and picture: {run.path}")

@@ -120,7 +120,7 @@ def table(config: Config, train: fnnet.Batch) -> list[dict[str, Any]]:
         for batch in config.batches:
             data = jax.device_put(fnnet.Batch(*(a[: config.rows] for a in train[:2])))
             figures = compared(mlp_points(network, batch, count), data, 1, config, min(count, 8))
-            width = choose(weights, count, jax.devices()[0]).width
+            width, _ = choose(weights, count, jax.devices()[0])
             rows.append({"network": network, "batch_size": batch, "runs": count, "width": width, **figures})
             print(f"{network:<18} batch {batch:<4} {count} runs, {width} side by side: one device "
                   f"{figures['one_device_ratio']:.2f}, all {figures['all_devices_ratio']:.2f} of one by one "

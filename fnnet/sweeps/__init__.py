@@ -1,12 +1,13 @@
 """Sweeps: one program, thousands of runs, any number of devices and hosts.
 
-    base = Configuration(model, fnnet.Adam(1e-3), batch_size=128)
-    points = grid(base, {"optimizer.learning_rate": (1e-4, 1e-3, 1e-2)})
-    table = sweep(points, train, epochs=5, seeds=range(5), shuffle=jax.random.key(1), validation=validation)
-    print(table)
+base = Configuration(model, fnnet.Adam(1e-3), batch_size=128)
+points = grid(base, {"optimizer.learning_rate": (1e-4, 1e-3, 1e-2)})
+results = sweep(points, train, epochs=5, seeds=5, shuffle=jax.random.key(1), validation=validation)
+print(results)
 
-`points` says what is swept, `program` is what is compiled, `running` runs it, `ways` says how many at a time, `table`
-is what comes out, and `chunks` puts that into files, so that many hosts can share a sweep and none has to finish it.
+space     what is swept                     _sweep    from the space to the results, top down
+program   what is compiled                  devices   how many devices, and how many runs at a time on each
+results   what comes out, and its files     hosts     a sweep in chunks, so that many hosts can work on it
 """
 
 from fnnet.sweeps._sweep import sweep

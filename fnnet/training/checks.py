@@ -17,22 +17,14 @@ from fnnet.protocols import Batch, Params
 
 
 def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: str = "data") -> Batch:
-    """The data as arrays, once its rows, targets and weights are known to be such.
+    """The data as arrays (see `converted_batch`), once targets and weights are known to mean something.
 
-    Raises TypeError for what is no Batch or holds no numbers, ValueError for numbers that mean nothing, both naming the
-    argument and what to do. Tracers pass.
+    Raises ValueError for targets that the loss cannot mean, for weights that are none, and where no row is. Tracers
+    pass.
     """
-    if not isinstance(data, Batch):
-        raise TypeError(f"{caller}: expected {name} to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
-    parts = data._asdict().items()
-    data = Batch(*(None if part is None else as_array(caller, f"{name}.{field}", part) for field, part in parts))
-    rows = {field: np.shape(part)[:1] for field, part in data._asdict().items() if part is not None}
-    if len(set(rows.values())) > 1:
-        raise ValueError(f"{caller}: expected as many targets (and weights) as rows of x in {name}, got {rows}")
+    data = converted_batch(caller, data, name)
     if any(isinstance(part, Tracer) for part in jax.tree.leaves((data, params))):
         return data
-    if np.shape(data.x)[:1] == (0,):
-        raise ValueError(f"{caller}: expected rows in {name}, got none: x has shape {np.shape(data.x)}")
     if data.weights is not None:
         _check_weights(caller, f"{name}.weights", np.asarray(data.weights))
     check_targets = getattr(model.loss, "check_targets", None)
@@ -42,6 +34,24 @@ def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: 
             check_targets(np.asarray(data.y)[counting], _outputs(model, params, data.x).shape[1:])
         except ValueError as error:
             raise ValueError(f"{caller}: in {name}, {error}") from None
+    return data
+
+
+def converted_batch(caller: str, data: Batch, name: str) -> Batch:
+    """The data with lists, DataFrames and Series as arrays.
+
+    Raises TypeError for what is no Batch or holds no numbers, ValueError for rows that do not fit together or are none,
+    both naming the argument and what to do.
+    """
+    if not isinstance(data, Batch):
+        raise TypeError(f"{caller}: expected {name} to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
+    parts = data._asdict().items()
+    data = Batch(*(None if part is None else as_array(caller, f"{name}.{field}", part) for field, part in parts))
+    rows = {field: np.shape(part)[:1] for field, part in data._asdict().items() if part is not None}
+    if len(set(rows.values())) > 1:
+        raise ValueError(f"{caller}: expected as many targets (and weights) as rows of x in {name}, got {rows}")
+    if np.shape(data.x)[:1] == (0,):
+        raise ValueError(f"{caller}: expected rows in {name}, got none: x has shape {np.shape(data.x)}")
     return data
 
 

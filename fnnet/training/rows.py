@@ -100,20 +100,24 @@ def only(kept: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     return kept.astype(np.float32) if weights is None else np.where(kept, weights, np.zeros((), weights.dtype))
 
 
-def split_off(data: Batch, validation: Batch | float | None, shuffle: PRNGKeyArray | None) -> tuple[Rows, Rows | None]:
+def split_off(
+    data: Batch, validation: Batch | float | None, shuffle: PRNGKeyArray | None, caller: str = "fit"
+) -> tuple[Rows, Rows | None]:
     """(rows to train on, rows to validate on): the latter given, or a fraction of every class, drawn."""
     if validation is None or isinstance(validation, Batch):
         return Rows(data), None if validation is None else Rows(validation)
     if not isinstance(validation, float) or not 0 < validation < 1:
-        raise ValueError(f"fit: expected validation to be a fraction between 0 and 1, or a Batch, got {validation!r}")
+        raise ValueError(
+            f"{caller}: expected validation to be a fraction between 0 and 1, or a Batch, got {validation!r}"
+        )
     if shuffle is None:
         raise ValueError(
-            "fit: rows to hold out are drawn with a key made from shuffle; pass one, or a Batch to validate"
+            f"{caller}: rows to hold out are drawn with a key made from shuffle; pass one, or a Batch to validate"
         )
     seed = int(jax.random.bits(jax.random.fold_in(shuffle, 2**32 - 1)))
     numbers, held_out = split_rows(np.asarray(data.y), validation, seed)
     if not 0 < len(held_out) < len(data.y):
-        raise ValueError(f"fit: validation={validation} of {len(data.y)} rows leaves a part empty")
+        raise ValueError(f"{caller}: validation={validation} of {len(data.y)} rows leaves a part empty")
     return Rows(data, numbers), Rows(data, held_out)
 
 

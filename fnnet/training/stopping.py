@@ -174,15 +174,18 @@ def _scaled(part: Any, by: Number) -> Any:
     return dataclasses.replace(part, **changed) if changed else part
 
 
+def check_monitor(caller: str, rule: EarlyStopping | ReduceOnPlateau, loss: Loss) -> None:
+    """Raise ValueError where the rule watches an accuracy that the loss does not have."""
+    if rule.monitor == "accuracy" and not hasattr(loss, "correct"):
+        raise ValueError(
+            f'{caller}: {type(rule).__name__}(monitor="accuracy") watches an accuracy, and {loss!r} has no accuracy; '
+            f'pass monitor="loss"'
+        )
+
+
 def _score(monitor: Monitor, validation: Metrics) -> Any:
     """Lower is better."""
     return validation.loss if monitor == "loss" else -validation.accuracy
-
-
-def check_monitor(caller: str, rule: "EarlyStopping | ReduceOnPlateau", loss: Loss) -> None:
-    """Raise ValueError where the rule looks at an accuracy that the loss does not measure."""
-    if rule.monitor == "accuracy" and not hasattr(loss, "correct"):
-        raise ValueError(f'{caller}: {loss!r} has no accuracy to monitor; write {type(rule).__name__}(monitor="loss")')
 
 
 def _check_monitor(rule: Any) -> None:

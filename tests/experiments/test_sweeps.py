@@ -47,8 +47,8 @@ def test_xor_networks_are_those_of_numpy(tmp_path):
     calm = [i for i in range(60) if points[i].settings["optimizer.learning_rate"] < 10][::2]  # beyond, rounding decides
     by_hand = [solved_by_hand(points[i], 0, 299) for i in calm]  # the last figure is before the last step
     assert len(calm) >= 15
-    assert 0 < np.mean(table.figure("accuracy") == 1) < 1
-    np.testing.assert_allclose(table.figure("accuracy")[calm], by_hand)
+    assert 0 < np.mean(table.metric("accuracy") == 1) < 1
+    np.testing.assert_allclose(table.metric("accuracy")[calm], by_hand)
     (run,) = (tmp_path / "sweep_xor").iterdir()
     assert len(list(csv.DictReader((run / "table.csv").read_text().splitlines()))) == 60
     assert (run / "solved.png").read_bytes().startswith(b"\x89PNG")
@@ -58,7 +58,7 @@ def test_xor_networks_are_those_of_numpy(tmp_path):
 def test_learning_rates_on_two_hosts(tmp_path, capsys):
     config = sweep_learning_rate.Config(
         data="digits", learning_rates=(1e-3, 1e-2, 1e38), activations=("relu", "tanh"), seeds=2, epochs=3,
-        hidden=(8, 8), chunk=3, hosts=2, share=tmp_path / "share", runs=tmp_path / "runs", progress=False,
+        hidden=(8, 8), chunk=3, hosts=2, folder=tmp_path / "chunks", runs=tmp_path / "runs", progress=False,
     )  # fmt: skip
     assert sweep_learning_rate.main(config) is None
     assert "other hosts still work" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""The other processes of test_sweeps_many.py: `python sweep_children.py COMMAND ARGUMENT...`. Prints what it did."""
+"""The other processes of test_hosts.py: `python sweep_children.py COMMAND ARGUMENT...`. Prints what it did."""
 
 import json
 import re
@@ -11,10 +11,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 import fnnet
 from fnnet import Batch
-from fnnet.sweeps import Between, Configuration, collect, grid, sample, sweep, sweep_shard
-from fnnet.sweeps._sweep import Options, grouped, mesh_of, shared_by
-from fnnet.sweeps.program import advance, start
-from fnnet.sweeps.space import by_structure
+from fnnet.sweeps import Between, Configuration, collect, grid, sample, stack, sweep, sweep_shard
+from fnnet.sweeps._sweep import mesh_of, place
+from fnnet.sweeps.program import Program, Shared, advance, start
 
 RNG = np.random.default_rng(0)
 DATA = Batch(RNG.normal(size=(23, 3)).astype(np.float32), RNG.integers(0, 2, 23).astype(np.int32))
@@ -40,16 +39,18 @@ def on_devices():
     """How far nine runs on all devices are from one device, and which collectives the compiled program has."""
     rates = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, float("inf"))
     few = grid(Configuration(fnnet.mlp((3, 2)), fnnet.Sgd(0.1), 4), {"optimizer.learning_rate": rates})
-    alike = by_structure([point.configuration for point in few])[0]
+    stacked, shared = stack([point.configuration for point in few]), Shared(DATA, None, jax.random.key(9), None)
     losses, text = [], ""
     for devices in (jax.devices()[:1], jax.devices()):
-        mesh, options = mesh_of(devices), Options(3, (5,), False, None, "loss", False, np.dtype("float32"), False)
-        group = grouped(alike, shared_by(mesh, DATA, None, jax.random.key(9), None), mesh, options, 2)
-        runs, count = start(*group[:-1]), np.int32([0, 3])
-        program = advance.lower(*group[:-2], runs, *count).compile()
-        runs, history = program(*group[2:-2], runs, *count)
-        losses.append(np.asarray(history.training.loss)[: group.count, :3].tolist())
-        text = program.as_text()
+        mesh = mesh_of(devices)
+        everywhere = jax.device_put(shared, NamedSharding(mesh, PartitionSpec()))
+        program = Program(stacked.axes, mesh, 2, False, False, np.dtype("float32"))
+        program, configurations, seeds = place(program, stacked, len(few), (5,), 2)
+        arguments = configurations, start(program, configurations, seeds, everywhere), everywhere, *np.int32([0, 3])
+        compiled = advance.lower(program, *arguments).compile()
+        _, history = compiled(*arguments)
+        losses.append(np.asarray(history.training.loss)[: len(few), :3].tolist())
+        text = compiled.as_text()
     seen = {"devices": len(jax.devices()), "losses": losses, "collectives": collectives(text)}
     print(json.dumps(seen | {"partitions": re.search(r"num_partitions=(\d+)", text)[1], "control": control()}))
 
@@ -67,7 +68,7 @@ def control():
 
 
 def sweeping():
-    print(json.dumps(sweep(points(), DATA, **arguments()).figure("validation_loss").tolist()))
+    print(json.dumps(sweep(points(), DATA, **arguments()).metric("validation_loss").tolist()))
 
 
 def sharing(folder):
@@ -84,7 +85,7 @@ def distributed(port, process, folder):
     path = sweep_shard(points(), DATA, folder=folder, host=jax.process_index(), hosts=jax.process_count(), chunk=4,
                  **arguments())  # fmt: skip
     multihost_utils.sync_global_devices("all chunks are there")
-    print(json.dumps(collect(path).figure("loss").tolist()))
+    print(json.dumps(collect(path).metric("loss").tolist()))
 
 
 if __name__ == "__main__":

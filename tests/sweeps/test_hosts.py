@@ -34,8 +34,8 @@ def said(process, wait=300):
 
 
 @pytest.mark.slow
-def test_eight_devices_give_what_one_gives_and_never_speak_to_each_other():
-    """Nine runs, two a device with fillers; the compiled text of all has no collective where a control has one."""
+def test_eight_devices_give_what_one_gives_without_communication():
+    """Nine runs in portions of two, the last one padded; the program has no collective where a control has one."""
     seen = json.loads(said(child("on_devices", devices=8)))
     one, eight = np.array(seen["losses"], float)
     assert (seen["devices"], seen["partitions"], one.shape) == (8, "8", (9, 3))
@@ -83,7 +83,7 @@ def test_two_processes_share_a_sweep(tmp_path):
         port = free.getsockname()[1]
     processes = [child("distributed", port, i, tmp_path) for i in range(2)]
     tables = [json.loads(said(process).splitlines()[-1]) for process in processes]
-    alone = sweep(points(), DATA, **arguments()).figure("loss")
+    alone = sweep(points(), DATA, **arguments()).metric("loss")
     for losses in tables:
         np.testing.assert_allclose(np.array(losses, float), alone, rtol=1e-5)
     assert np.isnan(alone).any()

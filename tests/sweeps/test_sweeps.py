@@ -26,10 +26,9 @@ from fnnet.sweeps import (
     sweep_shard,
 )
 from fnnet.sweeps import hosts as hosts_module
-from fnnet.sweeps._sweep import Options, grouped, mesh_of, shared_by
-from fnnet.sweeps.devices import choose, fastest, worthwhile
-from fnnet.sweeps.program import advance, start
-from fnnet.sweeps.space import by_structure
+from fnnet.sweeps._sweep import mesh_of, place
+from fnnet.sweeps.devices import choose, choose_devices, fastest
+from fnnet.sweeps.program import Program, Shared, advance, start
 
 RNG = np.random.default_rng(0)
 DATA = Batch(RNG.normal(size=(23, 3)).astype(np.float32), RNG.integers(0, 2, 23).astype(np.int32))
@@ -94,7 +93,7 @@ def test_a_diverged_run_freezes_ranks_last_and_poisons_nothing(swept):
     _, table = swept
     assert table.diverged.tolist() == [False] * 4 + [True] * 2
     for name in table.curves:
-        assert np.isnan(table.figure(name)).tolist() == table.diverged.tolist()
+        assert np.isnan(table.metric(name)).tolist() == table.diverged.tolist()
         assert np.isnan(table.curves[name][4:, table.trained[4:].max() :]).all()
     assert table.ranking()[-1] == 2
     assert table.best() != 2
@@ -135,7 +134,7 @@ def test_with_early_stopping_the_best_parameters_are_kept(swept):
         assert all(np.isfinite(p).all() for p in jax.tree.leaves(params))
         if not table.diverged[row]:
             loss = fnnet.evaluate(BASE.model, params, OTHER).loss
-            np.testing.assert_allclose(table.figure("validation_loss")[row], loss, rtol=1e-4)
+            np.testing.assert_allclose(table.metric("validation_loss")[row], loss, rtol=1e-4)
 
 
 @pytest.mark.slow
@@ -175,7 +174,7 @@ def test_side_by_side_or_one_after_another_is_the_same(width, swept):
 
 
 @pytest.mark.slow
-def test_an_order_of_ones_own():
+def test_every_run_may_shuffle_in_its_own_way():
     points = grid(BASE, {RATE: (0.05, 0.3)})
     table = sweep(points, DATA, shuffle_per_run=True, **ARGUMENTS)
     assert_is_train(table, points, shuffle_per_run=True)
@@ -186,13 +185,14 @@ def test_shared_things_have_no_axis(shuffle_per_run, axes):
     """The data is shuffled and gathered once for all runs, and a number that does not differ stays a number."""
     runs, mesh = 13, mesh_of(jax.local_devices())  # no other size in the program
     specs = [put(BASE, RATE, 0.01 * (i + 1)) for i in range(runs)]
-    options = Options(1, (0,), shuffle_per_run, None, "loss", False, jnp.dtype("float32"), False)
-    group = grouped(by_structure(specs)[0], shared_by(mesh, DATA, None, ORDER, None), mesh, options, runs)
-    assert [a.shape for a in group.swept] == [(runs,)]
-    states = jax.eval_shape(start, *group[:-1])
-    lines = str(jax.make_jaxpr(advance, static_argnums=(0, 1))(*group[:-2], states, *map(jnp.int32, (0, 1)))).split(
-        "\n"
-    )
+    stacked, shared = stack(specs), Shared(DATA, None, ORDER, None)
+    program = Program(stacked.axes, mesh, runs, shuffle_per_run, False, jnp.dtype("float32"))
+    program, configurations, seeds = place(program, stacked, runs, (0,), runs)
+    assert configurations.optimizer.learning_rate.shape == (runs,)
+    assert configurations.optimizer.momentum == 0.9
+    states = jax.eval_shape(start, program, configurations, seeds, shared)
+    traced = jax.make_jaxpr(advance, static_argnums=0)(program, configurations, states, shared, *map(jnp.int32, (0, 1)))
+    lines = str(traced).split("\n")
     used = {name: [line for line in lines if f" {name}[" in line] for name in ("sort", "gather")}
     assert all(used.values())
     assert {name for name, found in used.items() if any(f"[{runs}," in line for line in found)} == axes
@@ -201,10 +201,11 @@ def test_shared_things_have_no_axis(shuffle_per_run, axes):
 @pytest.mark.parametrize("platform", ["cuda", "rocm", "tpu"])
 def test_a_sweep_lowers_for_every_platform(platform):
     mesh = mesh_of(jax.local_devices())
-    options = Options(1, (0,), False, None, "loss", False, jnp.dtype("float32"), False)
-    alike = by_structure([put(BASE, RATE, rate) for rate in (0.1, 0.2)])[0]
-    group = grouped(alike, shared_by(mesh, DATA, None, ORDER, None), mesh, options, 2)
-    traced = advance.trace(*group[:-2], jax.eval_shape(start, *group[:-1]), jnp.int32(0), jnp.int32(1))
+    stacked, shared = stack([put(BASE, RATE, rate) for rate in (0.1, 0.2)]), Shared(DATA, None, ORDER, None)
+    program = Program(stacked.axes, mesh, 2, False, False, jnp.dtype("float32"))
+    program, configurations, seeds = place(program, stacked, 2, (0,), 2)
+    states = jax.eval_shape(start, program, configurations, seeds, shared)
+    traced = advance.trace(program, configurations, states, shared, jnp.int32(0), jnp.int32(1))
     assert "stablehlo" in traced.lower(lowering_platforms=(platform,)).as_text()
 
 
@@ -222,7 +223,7 @@ MIB = 2**20
 
 
 @pytest.mark.parametrize(
-    ("weights", "share", "device", "width"),
+    ("weights", "runs", "device", "side_by_side"),
     [
         (68, 10_000, Device("cpu"), 10_000),
         (103_000, 32, Device("cpu"), 20),
@@ -235,10 +236,10 @@ MIB = 2**20
         (2**40, 10, Device("gpu", 8000 * MIB), 1),
     ],
 )
-def test_the_way_is_chosen_by_the_size_of_the_weights(weights, share, device, width):
-    way = choose(weights, share, device)
-    assert way.width == width
-    assert ("one after another" in way.why) == (width == 1)
+def test_runs_side_by_side_are_chosen_by_the_size_of_the_weights(weights, runs, device, side_by_side):
+    chosen, why = choose(weights, runs, device)
+    assert chosen == side_by_side
+    assert ("one after another" in why) == (side_by_side == 1)
 
 
 @pytest.mark.parametrize(
@@ -252,19 +253,19 @@ def test_the_way_is_chosen_by_the_size_of_the_weights(weights, share, device, wi
         (2**40, "gpu", 2, 8),
     ],
 )
-def test_large_networks_leave_devices_of_a_cpu_out(weights, platform, cores, count, monkeypatch):
+def test_large_networks_use_fewer_devices_of_a_cpu(weights, platform, cores, count, monkeypatch):
     monkeypatch.setattr("fnnet.sweeps.devices._cores", lambda: cores)
-    assert len(worthwhile(weights, [Device(platform)] * 8)) == count
+    assert len(choose_devices(weights, [Device(platform)] * 8)) == count
 
 
-def test_the_fastest_measured_width_is_taken():
+def test_the_fastest_measured_number_side_by_side_is_taken():
     measured = {1: 3.0, 4: 1.0, 16: 2.0, 50: 2.5}
-    assert fastest(50, measured.__getitem__).width == 4
-    assert fastest(3, {1: 0.1, 3: 0.2}.__getitem__).width == 1
+    assert fastest(50, measured.__getitem__)[0] == 4
+    assert fastest(3, {1: 0.1, 3: 0.2}.__getitem__)[0] == 1
 
 
 @pytest.mark.slow
-def test_measuring_changes_the_way_and_not_the_figures(swept, capsys):
+def test_measuring_changes_how_runs_are_computed_and_not_their_metrics(swept, capsys):
     points, table = swept
     measured = sweep(points, DATA, measure=True, **{**STOPPING, "progress": True})
     assert "measured on a few batches (1: " in capsys.readouterr().out
@@ -326,8 +327,8 @@ def test_a_path_changes_what_it_leads_to_and_nothing_else(path, value, get):
     [
         ("optimizer.rate", "no rate in Sgd.*it has learning_rate, momentum, nesterov"),
         ("model.network[9].rate", r"no \[9\]"),
-        ("model.network.layers.rate", "it is no spec"),
-        ("optimizer.learning_rate.start", "give the whole spec"),
+        ("model.network.layers.rate", "it is not a spec"),
+        ("optimizer.learning_rate.start", "set it to a whole spec"),
         ("optimizer[0]", "one field with a tuple"),
         ("optimizer..learning_rate", "expected a path"),
         ("", "expected a path"),
@@ -371,7 +372,7 @@ def test_draws_fill_their_intervals_and_a_longer_one_begins_as_a_shorter():
         (lambda: sample(BASE, {RATE: Between(0, 1, log=True)}, count=2, seed=0), "0 < low < high"),
         (lambda: sample(BASE, {RATE: Between(1, 1)}, count=2, seed=0), "low < high"),
         (lambda: sample(BASE, {RATE: (0.1,)}, count=0, seed=0), "count of 1"),
-        (lambda: grid(BASE, {RATE: ()}), "one value at least"),
+        (lambda: grid(BASE, {RATE: ()}), "at least one value"),
         (lambda: grid(BASE, {RATE: 0.1}), "expected values such as"),
         (lambda: stack([fnnet.Sgd(0.1), fnnet.Adam(0.1)]), "2 structures"),
         (lambda: stack([]), "0 structures"),
@@ -482,7 +483,7 @@ def test_tables_survive_files_to_the_bit_and_files_may_be_put_together(swept, tm
     assert same(sweeps.read(parts[::-1]), table)
     assert b"".join(p.read_bytes() for p in parts) == whole.read_bytes()
     assert same(sweeps.join([_rows(table, table.point // 2 == half) for half in (1, 0)]), table)
-    with pytest.raises(ValueError, match="each once"):
+    with pytest.raises(ValueError, match="every run once"):
         sweeps.read([whole, parts[0]])
 
 
@@ -492,7 +493,7 @@ def test_csv_has_a_line_a_run(swept, tmp_path):
     rows = list(csv.DictReader((tmp_path / "t.csv").read_text().splitlines()))
     assert [float(r[RATE]) for r in rows] == [0.3, 0.3, 0.6, 0.6, 1e30, 1e30]
     assert [int(r["seed"]) for r in rows] == [0, 7] * 3
-    np.testing.assert_array_equal([float(r["validation_loss"]) for r in rows], table.figure("validation_loss"))
+    np.testing.assert_array_equal([float(r["validation_loss"]) for r in rows], table.metric("validation_loss"))
     records = table.records()
     assert records[0] == {**records[0], "point": 0, RATE: 0.3, "seed": 0, "diverged": False, "epoch": table.epoch[0]}
     assert json.loads(table.lines().splitlines()[5])["curves"]["loss"][-1] is None
@@ -542,7 +543,7 @@ def test_chunks_that_were_cut_are_no_table(shared, tmp_path):
         collected(**{name: first.splitlines(keepends=True)[0]})
     with pytest.raises(ValueError, match=r"chunks without runs: .*00001"):
         collected(**{last: b""})
-    with pytest.raises(ValueError, match=r"line 6 of .*00001-of-00002.jsonl is no run .*cut off"):
+    with pytest.raises(ValueError, match=r"line 6 of .*00001-of-00002.jsonl is not a run .*cut off"):
         collected(**{last: second[:-20]})
 
 
@@ -585,7 +586,7 @@ OTHERS = [
     {"epochs": 11},
     {"chunk": 2},
     {"early_stopping": fnnet.EarlyStopping(3)},
-    {"by": "accuracy"},
+    {"rank_by": "accuracy"},
     {"shuffle_per_run": True},
     {"version": "0f1e"},
 ]
@@ -614,3 +615,180 @@ def test_a_share_that_makes_no_sense_is_refused(changes, text, tmp_path):
     with pytest.raises(ValueError, match=text):
         sweep_shard(FEW, DATA, folder=tmp_path, **{**SHARED, **changes})
     assert not list(tmp_path.iterdir())
+
+
+# What a sweep in files must not mix up
+
+
+def copy_of(folder, path, **changed):
+    """A copy of a sweep's folder, under the same name, some of its files replaced or added."""
+    path = path / folder.name
+    path.mkdir()
+    for name, content in ({f.name: f.read_bytes() for f in folder.iterdir()} | changed).items():
+        (path / name).write_bytes(content)
+    return path
+
+
+def edited(line, **changes):
+    return json.dumps(json.loads(line) | changes).encode() + b"\n"
+
+
+def test_a_file_of_another_sweep_is_refused(shared, tmp_path):
+    """Same points, same file names, other data: nothing but the digest tells them apart."""
+    other = DATA._replace(y=1 - DATA.y)
+    stranger = sweep_shard(FEW, other, folder=tmp_path / "other", **SHARED) / "00001-of-00002.jsonl"
+    mixed = copy_of(shared, tmp_path, **{stranger.name: stranger.read_bytes()})
+    with pytest.raises(ValueError, match=r"expected runs of sweep .* in line 1 of .*00001-of-00002.jsonl"):
+        collect(mixed)
+    with pytest.raises(ValueError, match="belong to different sweeps"):
+        sweeps.read([*shared.iterdir(), stranger])
+
+
+def test_files_may_be_concatenated(shared, tmp_path):
+    (tmp_path / "all.jsonl").write_bytes(b"".join(f.read_bytes() for f in sorted(shared.iterdir())))
+    assert same(sweeps.read(tmp_path / "all.jsonl"), collect(shared))
+
+
+@pytest.mark.parametrize("name", ["foo-of-bar.jsonl", "00007-of-00002.jsonl", "00000-of-00002 (1).jsonl", "x.jsonl"])
+def test_files_that_are_not_chunks_are_named(shared, tmp_path, name):
+    with pytest.raises(ValueError, match=r"expected files such as 00000-of-00002.jsonl"):
+        collect(copy_of(shared, tmp_path, **{name: b""}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"point": 10**12}, "point to be from 0 to 6 - 1"),
+        ({"point": -1}, "point to be from 0"),
+        ({"point": 10**12, "points": 10**13}, "different sweeps"),
+        ({"point": True}, "point to be int"),
+        ({"seed": 2**32}, "seed to be from 0"),
+        ({"epoch": 13}, "epoch to be from 0"),
+        ({"settings": {RATE: [1]}}, "settings to be numbers"),
+        ({"curves": {"loss": [1.0, "x"]}}, "curves of equal length"),
+        ({"curves": {}}, "curves of equal length"),
+        ({"score": "f1"}, "curves of equal length"),
+        ({"settings": None}, "settings to be dict"),
+    ],
+)
+def test_a_line_that_is_not_a_run_is_named(shared, tmp_path, changes, text):
+    """At once: a point number allocates nothing."""
+    lines = sorted(shared.iterdir())[0].read_bytes().splitlines()
+    content = b"\n".join([lines[0], edited(lines[1], **changes).strip(), *lines[2:]]) + b"\n"
+    with pytest.raises(ValueError, match=rf"line 2 of .*00000-of-00002.jsonl.*{text}|line 2 of .* {text}"):
+        collect(copy_of(shared, tmp_path, **{"00000-of-00002.jsonl": content}))
+
+
+@pytest.mark.parametrize("line", [b"[1]", b'"run"', b"NaN", b"{}", b"[" * 100_000, b"\xff", b""], ids=repr)
+def test_what_is_not_json_of_a_run_is_named(tmp_path, line):
+    (tmp_path / "a.jsonl").write_bytes(line + b"\n")
+    with pytest.raises(ValueError, match=r"line 1 of .*a\.jsonl is not a run"):
+        sweeps.read(tmp_path / "a.jsonl")
+
+
+def test_infinite_values_survive_files(tmp_path):
+    """A rate of inf is swept, written as strict JSON, and read as the same float; the word "inf" stays a word."""
+    points = grid(BASE, {RATE: (0.1, float("inf"))}) + grid(BASE, {RATE: {"inf": 0.2}})
+    path = sweep_shard(points, DATA, folder=tmp_path, **ARGUMENTS)
+    assert collect(path).settings[RATE] == (0.1, 0.1, float("inf"), float("inf"), "inf", "inf")
+    (file,) = path.iterdir()
+    for line in file.read_bytes().splitlines():
+        json.loads(line, parse_constant=pytest.fail)
+    unknown = dataclasses.replace(made([[1.0]]), settings={"rate": (float("nan"),)})
+    unknown.to_jsonl(tmp_path / "nan.jsonl")
+    assert np.isnan(sweeps.read(tmp_path / "nan.jsonl").settings["rate"][0])
+
+
+# What `fit` accepts
+
+
+def test_a_fraction_holds_out_the_rows_that_fit_holds_out():
+    points = grid(BASE, {RATE: (0.1,)})
+    swept = sweep(points, DATA, **{**ARGUMENTS, "validation": 0.2, "seeds": 1})
+    state = fnnet.init_state(BASE.model, BASE.optimizer, jax.random.key(0))
+    _, history = fnnet.fit(BASE.model, BASE.optimizer, state, DATA, epochs=3, batch_size=4, shuffle=ORDER,
+                           validation=0.2, progress=False)  # fmt: skip
+    np.testing.assert_allclose(swept.curves["loss"][0], history.training.loss, rtol=2e-5)
+    np.testing.assert_allclose(swept.curves["validation_loss"][0], history.validation.loss, rtol=2e-5)
+
+
+def test_numbers_of_numpy_count():
+    points = grid(BASE, {RATE: (0.1,)})
+    results = sweep(points, DATA, **{**ARGUMENTS, "epochs": np.int64(3), "seeds": 2})
+    assert results.seed.tolist() == [0, 1]
+    assert results.curves["loss"].shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"validation": 1.5}, "sweep: expected validation to be a fraction"),
+        ({"validation": 0.2, "shuffle": None}, "sweep: rows to hold out"),
+        ({"seeds": 0}, "sweep: expected seeds"),
+        ({"epochs": True}, "epochs"),
+        ({"epochs": 2.0}, "epochs"),
+        ({"data": Batch(DATA.x[:0], DATA.y[:0])}, "sweep: expected at least one row of data"),
+        ({"validation": Batch(DATA.x[:0], DATA.y[:0])}, "sweep: expected at least one row of validation"),
+        ({"data": Batch(DATA.x, DATA.y[:5])}, "as many targets"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(changes, text, untyped):
+    arguments = {"data": DATA, **ARGUMENTS, **changes}
+    with pytest.raises(ValueError, match=text):
+        sweep(grid(BASE, {RATE: (0.1,)}), arguments.pop("data"), **arguments)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seeds": 1.5}, {"seeds": "12"}, {"validation": (DATA.x, DATA.y)}, {"data": DATA.x}]
+)
+def test_arguments_of_another_kind_are_refused(changes, untyped):
+    arguments = {"data": DATA, **ARGUMENTS, **changes}
+    with pytest.raises(TypeError, match="sweep: expected"):
+        sweep(grid(BASE, {RATE: (0.1,)}), arguments.pop("data"), **arguments)
+
+
+@pytest.mark.parametrize("size", [4.0, np.float32(4), True, 0])
+def test_batch_sizes_are_whole(size, untyped):
+    with pytest.raises(ValueError, match="batch_size to be an int of 1 or more"):
+        grid(BASE, {"batch_size": (size,)})
+
+
+def test_early_stopping_by_an_accuracy_that_the_loss_has_not_is_refused(untyped):
+    with pytest.raises(ValueError, match=r"sweep: EarlyStopping.* has no accuracy"):
+        sweep(grid(BASE, {"model.loss": (fnnet.SquaredError(),)}), DATA, **ARGUMENTS,
+              early_stopping=fnnet.EarlyStopping(monitor="accuracy"))  # fmt: skip
+
+
+def test_arguments_of_a_shard_are_checked_before_anything_is_computed(tmp_path):
+    with pytest.raises(TypeError, match="seeds"):
+        sweep_shard(FEW, DATA, folder=tmp_path, epochs=1, shuffle=ORDER)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_validation_loss_of_nan_ranks_last_and_says_so():
+    unknown = OTHER._replace(x=np.full_like(OTHER.x, np.nan))
+    results = sweep(grid(BASE, {RATE: (0.1, 0.2)}), DATA, **{**ARGUMENTS, "validation": unknown})
+    assert results.diverged.all()
+    assert str(results).splitlines()[0] == "4 runs of 2 points, all of which diverged"
+    with pytest.raises(ValueError, match="NaN in the data, validation data included"):
+        results.best()
+
+
+def test_results_show_themselves_in_a_notebook():
+    results = dataclasses.replace(made([[3.0, 4.0], [1.0, 2.0]]), settings={"<b>": ("a&b", "a&b", 1e-5, 1e-5)})
+    assert repr(results) == str(results)
+    page = results._repr_html_()
+    assert page.count("<tr>") == 3
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+    assert "a&amp;b" in page
+    assert "1.5000 +- 0.7071" in repr(results.summary())
+    assert results.summary()._repr_html_().count("<tr>") == 3
+
+
+def test_specs_whose_arrays_lie_in_different_places_are_different_structures():
+    """One number here and three there, the other way round: not the same shapes."""
+    one, other = np.full(3, 0.5), 0.5
+    specs = [fnnet.Sgd(one, other), fnnet.Sgd(other, one)]
+    with pytest.raises(ValueError, match="2 structures"):
+        stack(specs)

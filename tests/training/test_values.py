@@ -204,7 +204,7 @@ def test_a_number_of_epochs_may_be_numpys(untyped):
 @pytest.mark.parametrize("rule", [fnnet.EarlyStopping(monitor="accuracy"), fnnet.ReduceOnPlateau(monitor="accuracy")])
 def test_an_accuracy_that_is_not_measured_is_not_monitored(rule):
     name = "early_stopping" if isinstance(rule, fnnet.EarlyStopping) else "plateau"
-    with pytest.raises(ValueError, match=r"SquaredError\(\) has no accuracy to monitor"):
+    with pytest.raises(ValueError, match="has no accuracy"):
         fitted(Batch(X, BINARY), fnnet.SquaredError(), validation=0.2, **{name: rule})
 
 
