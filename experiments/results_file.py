@@ -16,17 +16,19 @@ import jax
 
 
 class Result(NamedTuple):
-    """Numbers of one kind: one measurement per seed, or a single one.
+    """Numbers of one kind: one measurement per seed or fold, or a single one.
 
     values    in `unit`, so accuracies as 97.81 with unit "%"
     seeds     which seeds they belong to, in the same order; () where nothing was random
     decimals  how many of them are significant
+    per       what there is one value of: a seed or a fold
     """
 
     values: Sequence[float]
     unit: str = ""
     seeds: Sequence[int] = ()
     decimals: int = 2
+    per: str = "seed"
 
     def __str__(self) -> str:
         """`97.81 % ± 0.13 (5 seeds)`: mean, standard deviation (n - 1), number of seeds."""
@@ -34,7 +36,7 @@ class Result(NamedTuple):
         mean = f"{statistics.fmean(self.values):.{self.decimals}f}{unit}"
         if count == 1:
             return f"{mean} (1 seed)" if len(self.seeds) else mean
-        return f"{mean} ± {statistics.stdev(self.values):.{self.decimals}f} ({count} seeds)"
+        return f"{mean} ± {statistics.stdev(self.values):.{self.decimals}f} ({count} {self.per}s)"
 
 
 def record(
@@ -100,4 +102,4 @@ def _plain(result: Result | str) -> Any:
     if isinstance(result, str):
         return result
     values, seeds = [float(v) for v in result.values], [int(s) for s in result.seeds]
-    return {"values": values, "unit": result.unit, "seeds": seeds, "decimals": result.decimals}
+    return {"values": values, "unit": result.unit, "seeds": seeds, "decimals": result.decimals, "per": result.per}

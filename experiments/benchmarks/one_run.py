@@ -9,7 +9,7 @@ import sys
 from experiments.benchmarks import systems, task
 
 OWN_START = f"{systems.OURS}, weights drawn in the program"
-"""fnnet as a user would call it; everybody else, and fnnet in its own row, starts from weights that NumPy drew."""
+"""fnnet as a user would call it; every other system, and fnnet in its own row, starts from weights that NumPy drew."""
 
 
 def main(name: str, seed: int, epochs: int, learning_rate: float) -> None:

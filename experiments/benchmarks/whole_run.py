@@ -14,7 +14,7 @@ SIZES = (784, 128, 64, 10)
 
 
 def main(seed: int, epochs: int, learning_rate: float, batch_size: int = 128, *, draws: bool = False) -> float:
-    """Accuracy on the test images; from the weights that everybody starts from, or, with `draws`, from its own."""
+    """Accuracy on the test images; from the weights that every system starts from, or, with `draws`, from its own."""
     with ThreadPoolExecutor(1) as pool:
         files = pool.submit(fnnet.datasets.mnist)
         weights = None if draws else [fnnet.layers.DenseParams(*w) for w in task.initial_weights(SIZES, seed)]
