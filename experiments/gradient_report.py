@@ -185,7 +185,7 @@ def table(rows: list[Row], seconds: float, seed: int) -> str:
         errors = " | ".join(f"{e:.1e}" for e in r.errors)
         lines.append(f"| `{r.name}` | {r.tensors} | {errors} | {'yes' if r.passed else '**NO**'} | {r.caught} |")
     left_out = [f"- `{r.name}`: {text}" for r in rows for text in r.left_out]
-    lines += ["", f"Left out (kinks and ties) in {len(left_out)} of {sum(r.tensors for r in rows)} tensors:", *left_out]
+    lines += ["", f"Left out in {len(left_out)} places, of {sum(r.tensors for r in rows)} tensors:", *left_out]
     return "\n".join(lines) + "\n\n![Errors of every gradient](gradients.png)\n"
 
 

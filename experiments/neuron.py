@@ -60,9 +60,9 @@ def by_matrix(x: np.ndarray, w: np.ndarray, b: float) -> np.ndarray:
 
 def timings(config: Config) -> list[str]:
     """The table: the same neuron in three versions, medians over repeats, compilation apart."""
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(config.rows, config.inputs)).astype(np.float32)
-    w, b = (draw.normal(size=config.inputs) / math.sqrt(config.inputs)).astype(np.float32), 0.1
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(config.rows, config.inputs)).astype(np.float32)
+    w, b = (rng.normal(size=config.inputs) / math.sqrt(config.inputs)).astype(np.float32), 0.1
     neuron = fnnet.Serial((fnnet.Dense(1), fnnet.Sigmoid()))
     compiled = jax.jit(lambda params, x: neuron.forward(params, x)[0])
     on_device = (DenseParams(jnp.asarray(w[:, None]), jnp.asarray([b], jnp.float32)), ()), jnp.asarray(x)
@@ -108,9 +108,9 @@ def _indented(matrix: np.ndarray) -> list[str]:
 
 def exam(rows: int = 60) -> fnnet.Batch:
     """Hours of study (less their mean, 3) and whether the exam was passed: more likely after more hours."""
-    draw = np.random.default_rng(3)
-    hours = draw.uniform(-3, 3, size=(rows, 1)).astype(np.float32)
-    passed = draw.uniform(size=(rows, 1)) < 1 / (1 + np.exp(-1.8 * (hours - 0.5)))
+    rng = np.random.default_rng(3)
+    hours = rng.uniform(-3, 3, size=(rows, 1)).astype(np.float32)
+    passed = rng.uniform(size=(rows, 1)) < 1 / (1 + np.exp(-1.8 * (hours - 0.5)))
     return fnnet.Batch(hours, passed.astype(np.float32))
 
 

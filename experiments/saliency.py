@@ -21,7 +21,7 @@ from fnnet.plots import TRAINING
 from fnnet.plots.theme import empty_figure
 from fnnet.protocols import Params
 
-RIVAL = "#ef5675"
+RUNNER_UP = "#ef5675"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +107,7 @@ def draw(network: Network, x: np.ndarray, y: np.ndarray, dx: np.ndarray, step: f
         _digit(fourth, changed, _says(after[i]), wrong=int(after[i].argmax()) != true)
         _path(curve, network, digit, gradient, int(true), step)
         first.set_ylabel(f"a {true}", fontsize=11, rotation=0, labelpad=14, va="center")
-    titles = ("digit", "gradient dx", "dx * digit", f"{step:g} uphill along dx", "true class and its rival")
+    titles = ("digit", "gradient dx", "dx * digit", f"{step:g} uphill along dx", "true class and runner-up")
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=11, pad=10)
     figure.suptitle("Red: more ink here raises the loss of the true class. Blue: it lowers it.", fontsize=11)
@@ -131,8 +131,8 @@ def _path(axis: Any, network: Network, digit: np.ndarray, dx: np.ndarray, true: 
     images = np.concatenate([moved(digit[None], dx[None], length) for length in lengths])
     p = network.probabilities(images)
     at_step = network.probabilities(moved(digit[None], dx[None], step))[0]
-    rival = max((c for c in range(10) if c != true), key=lambda c: at_step[c])
-    for shown, color, end, offset in ((true, TRAINING, 0, (2, -11)), (rival, RIVAL, -1, (4, -3))):
+    runner_up = max((c for c in range(10) if c != true), key=lambda c: at_step[c])
+    for shown, color, end, offset in ((true, TRAINING, 0, (2, -11)), (runner_up, RUNNER_UP, -1, (4, -3))):
         axis.plot(lengths, p[:, shown], color=color)
         place = (lengths[end], p[end, shown])
         axis.annotate(str(shown), place, xytext=offset, textcoords="offset points", color=color, fontsize=10)

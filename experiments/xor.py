@@ -1,7 +1,7 @@
 """XOR: the smallest problem that needs a hidden layer, learned by 2-4-1 with sigmoids.
 
 Binary cross-entropy as a mean over the four rows, all four in every update, plain gradient descent at 0.1 for 10,000
-epochs: as people meet it first. The loss is printed every 1,000 epochs, the four predictions at the end, and a figure
+epochs: as most tutorials have it. The loss is printed every 1,000 epochs, the four predictions at the end, and a figure
 shows the line between 0 and 1 as it moves. With --reference-init the weights are NumPy's randn after seed(42) and
 everything is float64, so that the numbers are those of the same network written in NumPy.
 
@@ -74,8 +74,8 @@ def start(config: Config, model: fnnet.Model, optimizer: fnnet.Sgd) -> fnnet.Tra
     if not config.reference_init:
         return fnnet.init_state(model, optimizer, jax.random.key(config.seed))
     state = fnnet.init_state(model, optimizer, jax.random.key(config.seed), dtype=jnp.float64)
-    draw = np.random.RandomState(config.seed)  # the very numbers of np.random.seed and randn
-    first, second = (DenseParams(jnp.asarray(draw.randn(i, o)), jnp.zeros(o)) for i, o in ((2, 4), (4, 1)))
+    rng = np.random.RandomState(config.seed)  # the very numbers of np.random.seed and randn
+    first, second = (DenseParams(jnp.asarray(rng.randn(i, o)), jnp.zeros(o)) for i, o in ((2, 4), (4, 1)))
     return state._replace(params=(first, (), second))
 
 

@@ -16,7 +16,7 @@ def main(name: str, seed: int, epochs: int, learning_rate: float) -> None:
     if name in (systems.OURS, OWN_START):
         from experiments.benchmarks import whole_run
 
-        accuracy = whole_run.main(seed, epochs, learning_rate, draws=name == OWN_START)
+        accuracy = whole_run.main(seed, epochs, learning_rate, own_start=name == OWN_START)
     else:
         x, y, test_x, test_y = task.mnist()
         steps = None if name == systems.SKLEARN else epochs * -(-len(x) // 128)

@@ -257,7 +257,7 @@ def _figure(folder: Path, name: str, draw: Any, measured: Any) -> str:
 
 
 def _draw_epochs(plt: Any, rows: list) -> Any:
-    """Times as long as fnnet, a dot for each system and row; fnnet is the line at 1."""
+    """Times as long as fnnet, one dot per system and row; fnnet is the line at 1."""
     from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.4))

@@ -53,7 +53,7 @@ def initial_weights(sizes: tuple[int, ...], seed: int = 0) -> list[tuple[np.ndar
 
 def xor(seed: int = 42) -> Task:
     """The four rows of XOR for 2-4-1, sigmoid, binary cross-entropy, gradient descent at 0.1, full batch."""
-    from fnnet.datasets import xor  # here, so that whoever times NumPy alone loads nothing else
+    from fnnet.datasets import xor  # here, so that a process that times NumPy imports nothing else
 
     data = xor()
     return Task(initial_weights((2, 4, 1), seed), data.x, data.y, 4, 0.1)

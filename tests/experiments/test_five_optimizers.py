@@ -72,7 +72,7 @@ def test_optimizers_are_compared_over_seeds(tiny, tmp_path, monkeypatch):
         np.testing.assert_allclose(kept["results"][f"test accuracy, {name}"].values, tests)
         assert len(tests) == 2
     assert sum("validation_loss" in r for r in rows) == 2 * 2 * 2
-    assert kept["command"] == "python -m experiments.five_optimizers --seeds 2 --batch-size 40 --epochs 2"
+    assert kept["command"] == "python -m experiments.five_optimizers --seeds 2 --epochs 2 --batch-size 40"
     assert len(kept["figures"]) == 4
 
 

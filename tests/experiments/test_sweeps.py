@@ -45,7 +45,7 @@ def test_xor_networks_are_those_of_numpy(tmp_path):
     results = sweep_xor.main(config)
     points = sweep_xor.points(config)
     calm = [i for i in range(60) if points[i].settings["optimizer.learning_rate"] < 10][::2]  # above, rounding decides
-    by_hand = [solved_by_hand(points[i], 0, 299) for i in calm]  # the last figure is before the last step
+    by_hand = [solved_by_hand(points[i], 0, 299) for i in calm]  # the last value is from before the last step
     assert len(calm) >= 15
     assert 0 < np.mean(results.figure("accuracy") == 1) < 1
     np.testing.assert_allclose(results.figure("accuracy")[calm], by_hand)

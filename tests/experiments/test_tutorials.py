@@ -29,8 +29,8 @@ RESULTS = Path(table.__file__).parent / "results"
 
 def xor_in_numpy(epochs, every, rate=0.1):
     """The tutorial's network in plain NumPy, probabilities and all: losses every so many epochs, and predictions."""
-    draw = np.random.RandomState(42)
-    w1, w2 = draw.randn(2, 4), draw.randn(4, 1)
+    rng = np.random.RandomState(42)
+    w1, w2 = rng.randn(2, 4), rng.randn(4, 1)
     b1, b2 = np.zeros(4), np.zeros(1)
     x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]), np.array([[0], [1], [1], [0.0]])
     losses = []
