@@ -19,7 +19,7 @@ import numpy as np
 import fnnet
 from experiments import command_line
 from experiments.classification import split_off
-from experiments.command_line import RunSettings
+from experiments.command_line import KeptSettings
 from experiments.cores import use_all_cores
 from experiments.run_folder import RunFolder
 from fnnet import plots
@@ -31,7 +31,7 @@ COLORS = ("#4269d0", "#ef5675", "#3ca951", "#a463f2")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(RunSettings):
+class Config(KeptSettings):
     """Settings of the sweep."""
 
     data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"
@@ -141,8 +141,8 @@ def main(config: Config) -> Results | None:
     results = collect(path)
     with RunFolder("sweep_learning_rate", config) as run:
         results.to_csv(run.path / "results.csv")
-        run.figure("heat_map", heat_map(results, config))
-        run.figure("curves", curves(results, config))
+        run.figure("sweep_learning_rate", heat_map(results, config))
+        run.figure("sweep_learning_rate_curves", curves(results, config))
         print(results)
         best = chosen[results.best()]
         again = sweep([best], train, seeds=seeds, keep_params=True, progress=False, **settings)

@@ -12,7 +12,7 @@ import numpy as np
 
 import fnnet
 from experiments import command_line
-from experiments.command_line import RunSettings
+from experiments.command_line import KeptSettings
 from experiments.cores import use_all_cores
 from experiments.run_folder import RunFolder
 from fnnet import plots
@@ -23,7 +23,7 @@ START = "model.network[0, 2].weights.deviation"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(RunSettings):
+class Config(KeptSettings):
     """Settings of the sweep."""
 
     configurations: int = 10_000
@@ -82,7 +82,7 @@ def main(config: Config) -> Results:
         )
         seconds = run.seconds
         results.to_csv(run.path / "results.csv")
-        run.figure("solved", draw(results))
+        run.figure("sweep_xor", draw(results))
         solved = int((results.figure("accuracy") == 1).sum())
         print(results)
         print(

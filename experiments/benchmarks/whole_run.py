@@ -14,7 +14,7 @@ SIZES = (784, 128, 64, 10)
 
 
 def main(seed: int, epochs: int, learning_rate: float, batch_size: int = 128, *, own_start: bool = False) -> float:
-    """Accuracy on the test images; from the weights that every system starts from, or, with `own_start`, from its own."""
+    """Accuracy on the test images, from the weights that every system starts from or, with `own_start`, its own."""
     with ThreadPoolExecutor(1) as pool:
         files = pool.submit(fnnet.datasets.mnist)
         weights = None if own_start else [fnnet.layers.DenseParams(*w) for w in task.initial_weights(SIZES, seed)]

@@ -51,7 +51,7 @@ def test_xor_networks_are_those_of_numpy(tmp_path):
     np.testing.assert_allclose(results.figure("accuracy")[calm], by_hand)
     (run,) = (tmp_path / "sweep_xor").iterdir()
     assert len(list(csv.DictReader((run / "results.csv").read_text().splitlines()))) == 60
-    assert (run / "solved.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "sweep_xor.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
@@ -66,7 +66,7 @@ def test_learning_rates_on_two_hosts(tmp_path, capsys):
     assert results.summary().diverged.tolist() == [0, 0, 2] * 2
     assert results.best() in (1, 4)
     (run,) = (tmp_path / "runs" / "sweep_learning_rate").iterdir()
-    for name in ("heat_map", "curves"):
+    for name in ("sweep_learning_rate", "sweep_learning_rate_curves"):
         assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert "test accuracy" in capsys.readouterr().out
 
