@@ -12,7 +12,7 @@ import itertools
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,11 +22,12 @@ from experiments import command_line
 from experiments.command_line import KeptSettings
 from experiments.results_file import Result
 from experiments.run_folder import RunFolder
+from fnnet.datasets.split import split_rows
 
 try:
     from sklearn import datasets, metrics, neural_network
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
+    from sklearn.model_selection import KFold, StratifiedKFold
 except ImportError:
     raise SystemExit("this compares with scikit-learn: pip install -e '.[test]'") from None
 
@@ -93,9 +94,9 @@ def by_fnnet(table: Table, rows: np.ndarray, setting: Setting, config: Config) -
 def by_sklearn(table: Table, rows: np.ndarray, setting: Setting, config: Config) -> np.ndarray:
     """The same network by MLPClassifier or MLPRegressor."""
     train, (x,) = standardized(table, rows)
-    kind = neural_network.MLPClassifier if table.classes else neural_network.MLPRegressor
+    kind: Any = neural_network.MLPClassifier if table.classes else neural_network.MLPRegressor
     network = kind(
-        (setting.hidden,), alpha=0.0, batch_size=min(config.batch_size, len(train.x)), max_iter=setting.epochs,
+        hidden_layer_sizes=(setting.hidden,), alpha=0.0, batch_size=min(config.batch_size, len(train.x)), max_iter=setting.epochs,
         learning_rate_init=config.learning_rate, n_iter_no_change=setting.epochs, random_state=config.seed,
     )  # fmt: skip
     with warnings.catch_warnings():
@@ -145,10 +146,7 @@ def score(table: Table, y: np.ndarray, predicted: np.ndarray) -> float:
 
 def choose(fit: Fit, train: Table, config: Config) -> Setting:
     """The setting that is best on a fifth of the training rows; the first of equals."""
-    stratify = train.y if train.classes else None
-    inner, held_out = train_test_split(
-        np.arange(len(train.y)), test_size=0.2, random_state=config.seed, stratify=stratify
-    )
+    inner, held_out = split_rows(train.y, 0.2, config.seed)
     table, validation = rows_of(train, inner), rows_of(train, held_out)
 
     def validated(setting: Setting) -> float:
