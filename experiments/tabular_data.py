@@ -96,9 +96,14 @@ def by_sklearn(table: Table, rows: np.ndarray, setting: Setting, config: Config)
     train, (x,) = standardized(table, rows)
     kind: Any = neural_network.MLPClassifier if table.classes else neural_network.MLPRegressor
     network = kind(
-        hidden_layer_sizes=(setting.hidden,), alpha=0.0, batch_size=min(config.batch_size, len(train.x)), max_iter=setting.epochs,
-        learning_rate_init=config.learning_rate, n_iter_no_change=setting.epochs, random_state=config.seed,
-    )  # fmt: skip
+        hidden_layer_sizes=(setting.hidden,),
+        alpha=0.0,
+        batch_size=min(config.batch_size, len(train.x)),
+        max_iter=setting.epochs,
+        learning_rate_init=config.learning_rate,
+        n_iter_no_change=setting.epochs,
+        random_state=config.seed,
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # so many epochs were asked for
         predicted = network.fit(train.x, train.y).predict(x)
