@@ -1,1 +1,1 @@
-"""One question a script: `python -m experiments.digits --help`."""
+"""One question per script: `python -m experiments.digits --help`."""

@@ -1,25 +1,56 @@
-"""What the scripts that classify images share: train over seeds, open the test set once, keep files and pictures."""
+"""What the scripts that classify images share: train over seeds, open the test set once, keep files and figures."""
 
+import dataclasses
 import time
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import numpy as np
 
 import fnnet
+from experiments.command_line import RunSettings, check_counts
 from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet import plots
-from fnnet.training._fit import describe
+from fnnet.protocols import Optimizer
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings(RunSettings):
+    """Of a script that trains classifiers from several seeds."""
+
+    seeds: int = 5
+    """How many networks of each kind to train, each from a random start of its own."""
+    epochs: int = 10
+    """How often every training image is seen."""
+    batch_size: int = 128
+    """Images in one step."""
+    validation_fraction: float = 0.08
+    """Fraction of the training images held out to watch the training; 0 trains on all of them."""
+    progress: bool = True
+    """Show a bar for each network."""
+
+    def steps(self, rows: int) -> int:
+        """How many updates a run over so many rows has."""
+        return self.epochs * -(-rows // self.batch_size)
 
 
 class Task(NamedTuple):
-    """What is learnt: the split data and what the classes are called."""
+    """What is learned: the split data and the names of the classes."""
 
     train: fnnet.Batch
     validation: fnnet.Batch | None
     test: fnnet.Batch
     class_names: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """`1,293 training, 144 validation and 360 test images`."""
+        watched = "" if self.validation is None else f", {len(self.validation.y):,} validation"
+        return f"{len(self.train.y):,} training{watched} and {len(self.test.y):,} test images"
 
 
 class Trained(NamedTuple):
@@ -28,108 +59,112 @@ class Trained(NamedTuple):
     state: fnnet.TrainState
     history: fnnet.History
     probabilities: np.ndarray
-    seconds: float
 
     def errors(self, test: fnnet.Batch) -> int:
         """How many test rows it gets wrong."""
         return int((self.probabilities.argmax(1) != test.y).sum())
 
 
-class Training(NamedTuple):
-    """How long and in what portions, and whether a person watches."""
-
-    epochs: int
-    batch_size: int
-    progress: bool
-
-
 def train_seeds(
-    model: fnnet.Model, optimizer: Any, task: Task, training: Training, seeds: int, run: RunFolder, name: str = ""
+    model: fnnet.Model, optimizer: Optimizer, task: Task, settings: TrainingSettings, run: RunFolder, name: str = ""
 ) -> list[Trained]:
-    """One network a seed, each measured on the test rows once, after training; prints a line for each."""
+    """One network per seed, each measured on the test rows once, after training; prints one line per network."""
     networks = []
-    for seed in range(seeds):
-        networks.append(trained := train_one(model, optimizer, task, training, seed, run, name))
+    for seed in range(settings.seeds):
+        start = time.perf_counter()
+        state, history = train_one(model, optimizer, task, settings, seed, run, name)
+        seconds = time.perf_counter() - start
+        trained = Trained(state, history, np.asarray(fnnet.predict(model, state.params, task.test.x)))
         wrong, rows = trained.errors(task.test), len(task.test.y)
-        run.log(data=name, seed=seed, test_accuracy=1 - wrong / rows, test_errors=wrong, seconds=trained.seconds)
+        run.log(data=name, seed=seed, test_accuracy=1 - wrong / rows, test_errors=wrong, seconds=seconds)
         print(
             f"seed {seed}: {100 * (1 - wrong / rows):.2f} % of {rows:,} test images right, {wrong} errors "
-            f"({trained.seconds:.1f} s of training)"
+            f"(training loss {history.training.loss[-1]:.4f}, {seconds:.1f} s)"
         )
+        networks.append(trained)
     return networks
 
 
 def train_one(
-    model: fnnet.Model, optimizer: Any, task: Task, training: Training, seed: int, run: RunFolder, name: str
-) -> Trained:
+    model: fnnet.Model,
+    optimizer: Optimizer,
+    task: Task,
+    settings: TrainingSettings,
+    seed: int,
+    run: RunFolder,
+    name: str = "",
+) -> tuple[fnnet.TrainState, fnnet.History]:
     """Train from one seed, with every epoch in the run's metrics."""
-    init_key, order = jax.random.split(jax.random.key(seed))
-    state = fnnet.init_state(model, optimizer, init_key)
-    epoch = iter(range(1, training.epochs + 1))
-    start = time.perf_counter()
-    state, history = fnnet.fit(
+    init_key, shuffle = jax.random.split(jax.random.key(seed))
+    epoch = iter(range(1, settings.epochs + 1))
+    return run.fit(
         model,
         optimizer,
-        state,
+        fnnet.init_state(model, optimizer, init_key),
         task.train,
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        shuffle=order,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        shuffle=shuffle,
         validation=task.validation,
-        progress=training.progress,
+        progress=settings.progress,
         on_epoch=lambda _, part: run.log_epoch(name, seed, next(epoch), part),
     )
-    seconds = time.perf_counter() - start
-    if not training.progress:
-        print(f"seed {seed}: epoch {training.epochs}: {describe(history)}")
-    return Trained(state, history, np.asarray(fnnet.predict(model, state.params, task.test.x)), seconds)
 
 
-def seeds_stacked(networks: list[Trained]) -> fnnet.History:
-    """The histories of several seeds as one, (seeds, epochs): what `plots.learning_curves` draws bands of."""
-    return jax.tree.map(lambda *parts: np.stack(parts), *(network.history for network in networks))
+def compare(
+    networks: Mapping[str, tuple[fnnet.Model, Optimizer]], task: Task, settings: TrainingSettings, run: RunFolder
+) -> dict[str, list[Trained]]:
+    """Networks by name, each trained from every seed on one task; prints the test accuracies side by side."""
+    found = {}
+    for name, (model, optimizer) in networks.items():
+        print(name)
+        found[name] = train_seeds(model, optimizer, task, settings, run, name)
+    for name, trained in found.items():
+        print(f"test accuracy, {name:17}  {accuracies(trained, task.test)}")
+    return found
 
 
-def check_settings(config: Any, *counts: str) -> None:
+def curves_over_seeds(found: Mapping[str, list[Trained]]) -> "Figure":
+    """Learning curves of networks by name: the mean over seeds as a line, their spread as a band."""
+    stacked = {
+        name: jax.tree.map(lambda *parts: np.stack(parts), *(network.history for network in networks))
+        for name, networks in found.items()
+    }
+    return plots.learning_curves(stacked)
+
+
+def check_settings(settings: TrainingSettings, *counts: str) -> None:
     """Leave with one line that says what to write, before a run folder is made; counts: further ones of 1 or more."""
-    for name in ("seeds", "epochs", "batch_size", *counts):
-        if getattr(config, name) < 1:
-            raise SystemExit(f"--{name.replace('_', '-')}: expected a number of 1 or more, got {getattr(config, name)}")
-    if not 0 <= config.validation_share < 1:
-        raise SystemExit(f"--validation-share: expected a share from 0 to below 1, got {config.validation_share}")
-
-
-def say_sizes(task: Task) -> str:
-    """`1,293 to learn from, 144 to watch, 360 to be tested on`."""
-    watched = "" if task.validation is None else f"{len(task.validation.y):,} to watch, "
-    return f"{len(task.train.y):,} to learn from, {watched}{len(task.test.y):,} to be tested on"
+    check_counts(settings, "seeds", "epochs", "batch_size", *counts)
+    if not 0 <= settings.validation_fraction < 1:
+        raise SystemExit(
+            f"--validation-fraction: expected a number from 0 to below 1, got {settings.validation_fraction}"
+        )
 
 
 def accuracies(networks: list[Trained], test: fnnet.Batch) -> Result:
-    """Test accuracies in percent, one a seed."""
+    """Test accuracies in percent, one per seed; printed, mean ± standard deviation."""
     return Result([100 * (1 - n.errors(test) / len(test.y)) for n in networks], "%", range(len(networks)))
-
-
-def summary(networks: list[Trained], test: fnnet.Batch) -> str:
-    """`98.12 % +- 0.10 over 5 seeds`: mean and standard deviation (n - 1) of the test accuracy."""
-    values = np.array(accuracies(networks, test).values)
-    spread = f" +- {values.std(ddof=1):.2f}" if len(values) > 1 else ""
-    return f"{values.mean():.2f} %{spread} over {len(values)} seed{'s' if len(values) > 1 else ''}"
 
 
 def draw(network: Trained, task: Task, run: RunFolder) -> None:
     """Learning curve, confusion matrix, and test images: the first of every class and the first three mistakes."""
     guesses = network.probabilities.argmax(1)
-    counts = fnnet.metrics.confusion_matrix(jax.numpy.asarray(guesses), jax.numpy.asarray(task.test.y), 10)
-    run.picture("learning_curve", plots.learning_curve(network.history))
-    run.picture("confusion_matrix", plots.confusion_matrix(counts, task.class_names))
+    run.figure("learning_curve", plots.learning_curve(network.history))
+    run.figure("confusion_matrix", confusion(network, task))
     one_each = [np.flatnonzero(task.test.y == c)[0] for c in range(len(task.class_names))]
     wrong = np.flatnonzero(guesses != task.test.y)
     shown = np.r_[one_each, wrong[:3]].astype(int)
     rows = task.test.x[shown], network.probabilities[shown], task.test.y[shown]
-    run.picture("predictions", plots.predictions(*rows, task.class_names))
+    run.figure("predictions", plots.predictions(*rows, task.class_names))
 
 
-def split_off(train: fnnet.Batch, share: float, seed: int = 0) -> tuple[fnnet.Batch, fnnet.Batch | None]:
-    """(training rows, validation rows): a stratified share held out, or None for a share of 0."""
-    return (train, None) if share == 0 else fnnet.datasets.stratified_split(train, test_fraction=share, seed=seed)
+def confusion(network: Trained, task: Task) -> "Figure":
+    """Figure of which class is taken for which."""
+    guesses, classes = jax.numpy.asarray(network.probabilities.argmax(1)), jax.numpy.asarray(task.test.y)
+    return plots.confusion_matrix(fnnet.metrics.confusion_matrix(guesses, classes, 10), task.class_names)
+
+
+def split_off(train: fnnet.Batch, fraction: float, seed: int = 0) -> tuple[fnnet.Batch, fnnet.Batch | None]:
+    """(training rows, validation rows): a stratified fraction held out, or None for a fraction of 0."""
+    return (train, None) if fraction == 0 else fnnet.datasets.stratified_split(train, test_fraction=fraction, seed=seed)

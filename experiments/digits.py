@@ -1,70 +1,61 @@
 """Learn to read 1,797 real handwritten digits of 8 x 8 pixels, in seconds and without network access.
 
-Trains 64-256-128-10 with ReLU and dropout by Adam on four fifths of the digits, once for each seed, and says
+Trains 64-256-128-10 with ReLU and dropout by Adam on four fifths of the digits, once for each seed, and reports
 how many of the other fifth it reads. Then the harder question: the last 360 rows held out, which come from
-writers that the rest hardly knows.
+writers whose digits hardly occur in the rest.
 """
 
 import dataclasses
-import time
-from pathlib import Path
-
-import tyro
 
 import fnnet
+from experiments import command_line
 from experiments.classification import (
     Task,
-    Training,
+    TrainingSettings,
+    accuracies,
     check_settings,
     draw,
-    say_sizes,
     split_off,
-    summary,
     train_seeds,
 )
 from experiments.run_folder import RunFolder
 
-UNSEEN = 360  # rows at the end from other writers; a fifth of all, so both ways share one compiled program
+UNSEEN = 360  # rows at the end from other writers; a fifth of all, so both splits use one compiled program
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
-    """Settings of the run; the defaults were chosen on validation rows and give the figures in the README."""
+class Config(TrainingSettings):
+    """Settings of the run; the defaults were chosen on validation rows and give the numbers in the README."""
 
-    seeds: int = 5
-    """How many networks to train, each from a random start of its own."""
     epochs: int = 40
     """How often every training digit is seen."""
     batch_size: int = 64
     """Digits in one step."""
+    validation_fraction: float = 0.1
+    """Fraction of the training digits held out to watch the training; 0 trains on all of them."""
     hidden: tuple[int, ...] = (256, 128)
     """Neurons in the hidden layers."""
     learning_rate: float = 5e-3
     """Of Adam at the first step; it falls to 0 along half a cosine."""
     dropout: float | None = 0.3
-    """Share of hidden activations dropped while training; None leaves dropout out of the program."""
+    """Fraction of hidden activations dropped while training; None leaves dropout out of the program."""
     label_smoothing: float | None = 0.1
-    """Share of each target spread over all classes (so the loss stays above 0.5 here); None leaves it out."""
-    validation_share: float = 0.1
-    """Share of the training digits held out to watch the training; 0 trains on all of them."""
+    """Fraction of each target spread over all classes (so the loss stays above 0.5 here); None leaves it out."""
     unseen_writers: bool = True
     """Also train with the last 360 rows held out."""
-    progress: bool = True
-    """Show a bar for each network."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
 
 
 def tasks(config: Config) -> dict[str, Task]:
     """The two ways to hold digits out."""
     digits, names = fnnet.datasets.digits(), fnnet.datasets.DIGITS_CLASSES
     train, test = fnnet.datasets.stratified_split(digits, test_fraction=UNSEEN / len(digits.y), seed=0)
-    ways = {"a fifth held out, stratified": Task(*split_off(train, config.validation_share), test, names)}
+    splits = {"a fifth held out, stratified": Task(*split_off(train, config.validation_fraction), test, names)}
     if config.unseen_writers:
         known = fnnet.Batch(digits.x[:-UNSEEN], digits.y[:-UNSEEN])
         unseen = fnnet.Batch(digits.x[-UNSEEN:], digits.y[-UNSEEN:])
-        ways["the last 360 held out, other writers"] = Task(*split_off(known, config.validation_share), unseen, names)
-    return ways
+        name = "the last 360 held out, other writers"
+        splits[name] = Task(*split_off(known, config.validation_fraction), unseen, names)
+    return splits
 
 
 def build(config: Config, rows: int) -> tuple[fnnet.Model, fnnet.Adam]:
@@ -76,24 +67,23 @@ def build(config: Config, rows: int) -> tuple[fnnet.Model, fnnet.Adam]:
         input_shape=(8, 8),
         scale=1 / 16,
     )
-    steps = config.epochs * -(-rows // config.batch_size)
-    return model, fnnet.Adam(fnnet.CosineDecay(config.learning_rate, steps))
+    return model, fnnet.Adam(fnnet.CosineDecay(config.learning_rate, config.steps(rows)))
 
 
 def main(config: Config) -> None:
     check_settings(config)
-    training, lines, start = Training(config.epochs, config.batch_size, config.progress), [], time.perf_counter()
-    with RunFolder("digits", config, config.runs) as run:
+    lines = []
+    with RunFolder("digits", config) as run:
         for name, task in tasks(config).items():
-            print(f"\n{name}: {say_sizes(task)}")
+            print(f"\n{name}: {task}")
             model, optimizer = build(config, len(task.train.y))
-            networks = train_seeds(model, optimizer, task, training, config.seeds, run, name)
-            lines.append(f"{name:<37}  {summary(networks, task.test)}")
+            networks = train_seeds(model, optimizer, task, config, run, name)
+            lines.append(f"{name:<37}  {accuracies(networks, task.test)}")
             if len(lines) == 1:
                 draw(networks[0], task, run)
-        print("\ntest accuracy, mean +- standard deviation\n  " + "\n  ".join(lines))
-        print(f"in {time.perf_counter() - start:.1f} s; metrics and pictures: {run.path}")
+        print("\ntest accuracy, mean ± standard deviation\n  " + "\n  ".join(lines))
+        run.say_end()
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -1,52 +1,48 @@
 """Five-fold cross-validation over all 1,797 handwritten digits, with the setting chosen inside of each fold.
 
-Every digit is in the test rows once. Of the other four fifths, a stratified part watches while each candidate
-setting is trained twice on the rest; the best of them is trained again on all four fifths, and only then are the
-test rows opened. So no figure here has seen its test rows, not even through a learning rate.
+Every digit is in the test rows once. Of the other four fifths, a stratified part validates each candidate setting,
+which is trained twice on the rest; the best of them is trained again on all four fifths, and only then are the
+test rows opened. So no number here depends on its test rows, not even through a learning rate.
 """
 
 import dataclasses
 import itertools
-import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import tqdm
-import tyro
 
 import fnnet
-from experiments import digits
+from experiments import command_line, digits
+from experiments.command_line import RunSettings
 from experiments.run_folder import RunFolder
 from fnnet.datasets._split import split_rows
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(RunSettings):
     """Settings of the run: what the candidates are made of, and how they are judged."""
 
     folds: int = 5
-    """In how many parts the digits are split."""
+    """How many parts the digits are split into."""
     learning_rates: tuple[float, ...] = (2e-3, 5e-3)
     """Of Adam at the first step; it falls to 0 along half a cosine."""
     dropouts: tuple[float, ...] = (0.3, 0.5)
-    """Shares of hidden activations dropped."""
+    """Fractions of hidden activations dropped."""
     epochs: int = 40
     """How often every training digit is seen."""
-    validation_share: float = 0.2
-    """Share of the training digits that judges the candidates."""
+    validation_fraction: float = 0.2
+    """Fraction of the training digits that the candidates are judged by."""
     seed: int = 0
-    """Of the split into folds, of the starts and of the order."""
+    """Of the split into folds, the starts and the shuffling."""
     progress: bool = True
     """Show a bar."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
 
 
 def main(config: Config) -> None:
-    data, start = fnnet.datasets.digits(), time.perf_counter()
+    data = fnnet.datasets.digits()
     rows = folds(data.y, config.folds, config.seed)
-    with RunFolder("digits_folds", config, config.runs) as run:
+    with RunFolder("digits_folds", config) as run:
         right = []
         for fold, test in enumerate(tqdm.tqdm(rows, unit="fold", disable=not config.progress)):
             train = np.concatenate([other for other in rows if other is not test])
@@ -57,12 +53,12 @@ def main(config: Config) -> None:
             setting = {"learning_rate": chosen.learning_rate, "dropout": chosen.dropout}
             run.log(fold=fold, test_accuracy=right[-1].mean(), test_errors=int((~right[-1]).sum()), **setting)
             tqdm.tqdm.write(f"fold {fold}: {100 * right[-1].mean():.2f} % of {len(test)} right, with {setting}")
-        shares = 100 * np.array([r.mean() for r in right])
+        accuracies = 100 * np.array([r.mean() for r in right])
         print(
-            f"test accuracy {shares.mean():.2f} % +- {shares.std(ddof=1):.2f} over {config.folds} folds; "
+            f"test accuracy {accuracies.mean():.2f} % ± {accuracies.std(ddof=1):.2f} over {config.folds} folds; "
             f"{np.concatenate(right).sum():,} of {len(data.y):,} digits right"
         )
-        print(f"in {time.perf_counter() - start:.1f} s; metrics: {run.path}")
+        run.say_end()
 
 
 def folds(y: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
@@ -73,8 +69,8 @@ def folds(y: np.ndarray, count: int, seed: int) -> list[np.ndarray]:
 
 
 def choose(config: Config, train: fnnet.Batch, fold: int) -> digits.Config:
-    """The candidate with the most validation rows right, over two starts; of equals the first."""
-    inner, outer = split_rows(train.y, config.validation_share, config.seed)
+    """The candidate with the most validation rows right, over two starts; the first of equals."""
+    inner, outer = split_rows(train.y, config.validation_fraction, config.seed)
     validation = rows_of(train, outer)
 
     def score(candidate: digits.Config) -> float:
@@ -93,10 +89,10 @@ def candidates(config: Config) -> list[digits.Config]:
 def trained(setting: digits.Config, train: fnnet.Batch, key: jax.Array) -> tuple[fnnet.TrainState, fnnet.Model]:
     """A network after a whole run in one program, and its model."""
     model, optimizer = digits.build(setting, len(train.y))
-    start, order = jax.random.split(key)
+    start, shuffle = jax.random.split(key)
     state, _ = fnnet.train(
         model, optimizer, fnnet.init_state(model, optimizer, start), train,
-        epochs=setting.epochs, batch_size=setting.batch_size, shuffle=order,
+        epochs=setting.epochs, batch_size=setting.batch_size, shuffle=shuffle,
     )  # fmt: skip
     return state, model
 
@@ -110,4 +106,4 @@ def rows_of(data: fnnet.Batch, rows: np.ndarray) -> fnnet.Batch:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -1,4 +1,4 @@
-"""How far are fnnet's hand-derived gradients from automatic differentiation and from differences?
+"""How far are fnnet's hand-derived gradients from automatic differentiation and from finite differences?
 
 Runs fnnet.check_gradients over every public layer, loss and penalty and over networks up to six layers deep, and
 again with every gradient multiplied by 1.0001, which must be caught. Writes a table and a chart.
@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 import fnnet
+from experiments import command_line
 from fnnet.inspection.gradient_checker import Report
+from fnnet.plots.theme import empty_figure
+from fnnet.protocols import Key, Layer
 
 ACTIVATIONS = (
     fnnet.Identity(),
@@ -37,6 +39,22 @@ ACTIVATIONS = (
 CLASSES = np.array([2, 0, 3], np.int32)
 
 
+class Reference(NamedTuple):
+    """What gradients are compared with: its name in a report, its name in the table, the limit and a color."""
+
+    against: str
+    title: str
+    limit: float
+    color: str
+
+
+REFERENCES = (
+    Reference("jax.vjp float64", "jax.vjp, float64", 1e-12, "#4269d0"),
+    Reference("jax.vjp float32", "jax.vjp, float32", 5e-6, "#efb118"),
+    Reference("finite differences", "finite differences", 1e-7, "#6cc5b0"),
+)
+
+
 class Subject(NamedTuple):
     """What is checked: a spec, the shape it is given, and a loss's targets where they are not the usual ones."""
 
@@ -47,7 +65,7 @@ class Subject(NamedTuple):
 
 
 def layers() -> list[Subject]:
-    """Every layer alone."""
+    """Every layer by itself."""
     composites = (
         fnnet.Serial((fnnet.Dense(4), fnnet.Tanh(), fnnet.Dense(2))),
         fnnet.Residual(fnnet.Serial((fnnet.Dense(5), fnnet.Sigmoid()))),
@@ -91,29 +109,24 @@ def networks() -> list[Subject]:
 class Scaled:
     """A layer whose backward is `factor` times too large: what the checker must catch."""
 
-    inner: Any
+    inner: Layer
     factor: fnnet.Number
 
     def init(self, key: Any, in_shape: tuple[int, ...]) -> Any:
-        """The inner layer's."""
         return self.inner.init(key, in_shape)
 
     def forward(self, params: Any, x: Any, *, key: Any = None) -> Any:
-        """The inner layer's."""
         return self.inner.forward(params, x, key=key)
 
     def backward(self, params: Any, residuals: Any, dy: Any) -> Any:
-        """The inner layer's, times factor: wrong on purpose."""
         return jax.tree.map(lambda g: jnp.asarray(self.factor, g.dtype) * g, self.inner.backward(params, residuals, dy))
 
 
 class Row(NamedTuple):
-    """A line of the table: the largest error of any tensor against each reference."""
+    """One row of the table; errors: the largest of any tensor, against each of REFERENCES."""
 
     name: str
-    float64: float
-    float32: float
-    differences: float
+    errors: tuple[float, ...]
     tensors: int
     left_out: tuple[str, ...]
     passed: bool
@@ -132,7 +145,7 @@ class Config:
     """Also check networks of 2, 4 and 6 layers (39 of them)."""
 
 
-def check(subject: Subject, key: Any) -> Row:
+def check(subject: Subject, key: Key) -> Row:
     """The report on one subject, and for a layer whether a gradient 1.0001 times too large is caught."""
     report = fnnet.check_gradients(subject.spec, subject.in_shape, key=key, targets=subject.targets)
     caught = "-"
@@ -141,9 +154,7 @@ def check(subject: Subject, key: Any) -> Row:
         caught = "yes" if all_caught(wrong) else "NO"
     return Row(
         subject.name,
-        report.worst("jax.vjp float64"),
-        report.worst("jax.vjp float32"),
-        report.worst("finite differences"),
+        tuple(report.worst(reference.against) for reference in REFERENCES),
         len({c.tensor for c in report.checks}),
         report.left_out,
         not report.failed,
@@ -152,8 +163,8 @@ def check(subject: Subject, key: Any) -> Row:
 
 
 def all_caught(report: Report) -> bool:
-    """Whether every tensor failed against jax.vjp in both dtypes, and against differences."""
-    against = ("jax.vjp float64", "jax.vjp float32", "finite differences")
+    """Whether every tensor failed against jax.vjp in both dtypes, and against finite differences."""
+    against = {reference.against for reference in REFERENCES}
     return all(not c.passed for c in report.checks if c.against in against)
 
 
@@ -167,28 +178,25 @@ def table(rows: list[Row], seconds: float, seed: int) -> str:
         f"jax {jax.__version__}, numpy {np.__version__}, Python {platform.python_version()}, "
         f"{jax.default_backend()}, {seconds:.0f} s.",
         "",
-        "| | tensors | jax.vjp, float64 | jax.vjp, float32 | differences | within limits | 1.0001 caught |",
+        f"| | tensors | {' | '.join(r.title for r in REFERENCES)} | within limits | 1.0001 caught |",
         "|---|---|---|---|---|---|---|",
     ]
     for r in rows:
-        errors = " | ".join(f"{e:.1e}" for e in (r.float64, r.float32, r.differences))
+        errors = " | ".join(f"{e:.1e}" for e in r.errors)
         lines.append(f"| `{r.name}` | {r.tensors} | {errors} | {'yes' if r.passed else '**NO**'} | {r.caught} |")
     left_out = [f"- `{r.name}`: {text}" for r in rows for text in r.left_out]
-    lines += ["", f"Left out: {len(left_out)} of {sum(r.tensors for r in rows)} tensors had such points.", *left_out]
+    lines += ["", f"Left out in {len(left_out)} places, of {sum(r.tensors for r in rows)} tensors:", *left_out]
     return "\n".join(lines) + "\n\n![Errors of every gradient](gradients.png)\n"
 
 
 def chart(rows: list[Row]) -> Any:
     """Each subject's errors as dots on a logarithmic axis, with the limits as lines; exact zeros at the left edge."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 1.2 + 0.19 * len(rows)), layout="constrained", dpi=120)
+    figure = empty_figure(9, 1.2 + 0.19 * len(rows))
     axis = figure.subplots()
     floor = 1e-18
-    kinds = (("float64", "jax.vjp, float64", "#4269d0", 1e-12), ("float32", "jax.vjp, float32", "#efb118", 5e-6))
-    for field, label, color, limit in (*kinds, ("differences", "differences", "#6cc5b0", 1e-7)):
-        errors = [max(getattr(r, field), floor) for r in rows]
-        axis.scatter(errors, range(len(rows)), s=16, color=color, label=label, zorder=3)
+    for i, (_, title, limit, color) in enumerate(REFERENCES):
+        errors = [max(r.errors[i], floor) for r in rows]
+        axis.scatter(errors, range(len(rows)), s=16, color=color, label=title, zorder=3)
         axis.axvline(limit, color=color, linewidth=1, linestyle="--", zorder=1)
     axis.set(xscale="log", xlim=(floor / 2, 1e-4), ylim=(len(rows) - 0.5, -0.5))
     axis.set_xlabel("largest error of any tensor; dashed: the limit of the same color; left edge: exactly equal")
@@ -216,4 +224,4 @@ def main(config: Config) -> list[Row]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -1,19 +1,18 @@
-"""Kaggle's digit table, learnt by 784-32-16-10 with full-batch gradient descent; and what five common bugs do to it.
+"""Kaggle's digit table, learned by 784-32-16-10 with full-batch gradient descent; and what five common bugs do to it.
 
 The table (--csv train.csv; without it, the same table is made of MNIST's images) is shuffled, 1,000 rows are held out
 as a dev set, pixels are divided by 255. Weights start as randn * 0.5, biases as rand * 0.5; ReLU, ReLU, softmax;
 squared error on the probabilities, summed over the classes, mean over all rows; learning rate 1, 500 iterations, the
-dev accuracy every 10. Cross-entropy learns beside it from the same start: at the same rate, which kills it, since its
-gradient is so much larger, and at a smaller one; and both losses from He's start, which suits ReLU. Then come networks
-whose backward is wrong, one bug each: curves are how one finds such bugs, for some of these networks learn too.
+dev accuracy every 10. Cross-entropy is trained beside it from the same start: at the same rate, which is far too
+high, since its gradient is so much larger, and at a smaller one; and both losses from He's initialization, which suits
+ReLU. Then come networks whose backward is wrong, one bug each. Some of these learn too; their curves show the bugs.
 
-With --test-csv test.csv the right network that is best on the dev rows answers, and submission.csv is what Kaggle
-takes. --make-csv FOLDER writes train.csv and test.csv from MNIST, in Kaggle's format and sizes. Everything takes some
-minutes on a laptop; --no-losses --no-bugs, the tutorial's network alone, about one.
+With --test-csv test.csv the network that is best on the dev rows, among those without a bug, classifies them, and
+submission.csv is what Kaggle takes. --make-csv FOLDER writes train.csv and test.csv from MNIST, in Kaggle's format and
+sizes. All of it takes some minutes on a laptop; --no-losses --no-bugs, the tutorial's network alone, about one.
 """
 
 import dataclasses
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,28 +20,30 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 import fnnet
-from experiments.results_file import Result, command_of, record
+from experiments import command_line
+from experiments.command_line import KeptSettings, check_counts, check_multiple
+from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet import datasets
 from fnnet.layers import DenseParams
+from fnnet.protocols import Initializer, Layer, Loss, Params
 
 SQUARED = "squared error"
 TEST_ROWS = 28_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(KeptSettings):
     """Settings of the run; the defaults are the tutorial's."""
 
     csv: Path | None = None
     """Kaggle's train.csv; None: a table made of MNIST."""
     test_csv: Path | None = None
-    """Kaggle's test.csv, to be answered; None: with --csv nothing, else MNIST's other images."""
+    """Kaggle's test.csv, to be classified; None: with --csv nothing, else MNIST's other images."""
     submission: Path | None = None
-    """Where the answers go; None: submission.csv in the run's folder."""
+    """Where the predicted classes go; None: submission.csv in the run's folder."""
     make_csv: Path | None = None
     """Only write train.csv and test.csv into this folder, from MNIST, with test_labels.csv beside them."""
     iterations: int = 500
@@ -56,17 +57,13 @@ class Config:
     dev_rows: int = 1000
     """Rows held out."""
     losses: bool = True
-    """Also train with cross-entropy, and from He's start."""
+    """Also train with cross-entropy, and from He's initialization."""
     bugs: bool = True
     """Also train the networks whose backward is wrong."""
     seed: int = 0
     """Of the shuffling and of the weights."""
     seeds: int = 1
-    """Train the tutorial's network from so many starts (and dev sets), seed, seed + 1, ...: does its figure hold?"""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
-    copy_to: Path | None = None
-    """A folder that gets the figures and the picture too, such as experiments/results."""
+    """Train the tutorial's network from so many starts (and dev sets), seed, seed + 1, ...: does its accuracy hold?"""
 
 
 # --- the right network ---
@@ -85,11 +82,9 @@ class SquaredErrorOfClasses:
         return fnnet.SquaredError().backward(r, dper_example)
 
     def predict(self, p: Any) -> Any:
-        """The probabilities themselves."""
         return p
 
     def correct(self, p: Any, classes: Any) -> Any:
-        """Whether the largest probability stands at the class."""
         return fnnet.SoftmaxCrossEntropy().correct(p, classes)
 
 
@@ -99,12 +94,12 @@ def one_hot(classes: Any, like: Any) -> Any:
 
 
 def build(
-    dense: Any = fnnet.Dense,
-    first: Any = fnnet.Relu(),  # noqa: B008  specs are immutable
-    second: Any = fnnet.Relu(),  # noqa: B008
-    output: Any = fnnet.Softmax(),  # noqa: B008
-    loss: Any = SquaredErrorOfClasses(),  # noqa: B008
-    start: Any = (fnnet.Normal(0.5), fnnet.Uniform(0.0, 0.5)),  # noqa: B008
+    dense: type[fnnet.Dense] = fnnet.Dense,
+    first: Layer = fnnet.Relu(),  # noqa: B008  specs are immutable
+    second: Layer = fnnet.Relu(),  # noqa: B008
+    output: Layer = fnnet.Softmax(),  # noqa: B008
+    loss: Loss = SquaredErrorOfClasses(),  # noqa: B008
+    start: tuple[Initializer, Initializer] = (fnnet.Normal(0.5), fnnet.Uniform(0.0, 0.5)),
 ) -> fnnet.Model:
     """784-32-16-10; a bug replaces one part in its place, so all networks start from the same weights."""
     hidden = dense(32, *start), first, dense(16, *start), second
@@ -118,7 +113,7 @@ def build(
 
 @fnnet.spec
 class ErrorOfAnotherLoss(SquaredErrorOfClasses):
-    """Squared error whose gradient is said to be A - one_hot: that is cross-entropy's, and skips the softmax."""
+    """Squared error with the gradient A - one_hot: that is cross-entropy's, and skips the softmax."""
 
     def forward(self, z: Any, classes: Any) -> tuple[Any, Any]:
         """l = sum_c (softmax(z)_c - [c = class])^2, from logits."""
@@ -129,13 +124,12 @@ class ErrorOfAnotherLoss(SquaredErrorOfClasses):
         return r * dper_example[:, None]
 
     def predict(self, z: Any) -> Any:
-        """Probabilities."""
         return fnnet.SoftmaxCrossEntropy().predict(z)
 
 
 @fnnet.spec
 class SoftmaxForRelu:
-    """A hidden layer whose activations got swapped: softmax on the way there, ReLU's derivative on the way back."""
+    """A hidden layer whose activations were mixed up: softmax forward, ReLU's derivative backward."""
 
     init = fnnet.Softmax.init
 
@@ -149,8 +143,8 @@ class SoftmaxForRelu:
 
 
 @fnnet.spec
-class EndOfTheWayBack:
-    """ReLU after which the backward pass stops: the backward of a two-layer net used for a net of three layers."""
+class StopsBackward:
+    """ReLU at which the backward pass stops: the backward of a two-layer net used for a net of three layers."""
 
     init = fnnet.Relu.init
 
@@ -175,7 +169,7 @@ class OneBiasForAll(fnnet.Dense):
 
 @fnnet.spec
 class OverflowingSoftmax(fnnet.Softmax):
-    """Softmax as it stands in the book: e^89 is inf in float32, and inf / inf is no number."""
+    """Softmax as the formula is written: e^89 is inf in float32, and inf / inf is NaN."""
 
     def forward(self, params: Any, x: Any, *, key: Any = None) -> tuple[Any, Any]:
         """y_c = e^x_c / sum_k e^x_k, nothing subtracted."""
@@ -193,8 +187,8 @@ class Learner(NamedTuple):
 
 def right(config: Config) -> dict[str, Learner]:
     """Name -> network without a bug; the tutorial's first."""
-    entropy = {"output": fnnet.Identity(), "loss": fnnet.SoftmaxCrossEntropy()}
-    he = {"start": (fnnet.HeNormal(), fnnet.Zeros())}
+    entropy: dict[str, Any] = {"output": fnnet.Identity(), "loss": fnnet.SoftmaxCrossEntropy()}
+    he: dict[str, Any] = {"start": (fnnet.HeNormal(), fnnet.Zeros())}
     same, gentle = config.learning_rate, config.gentle_rate
     others = {
         "cross-entropy": Learner(build(**entropy), same),
@@ -210,7 +204,7 @@ def wrong(config: Config) -> dict[str, Learner]:
     models = {
         "A - one_hot": build(output=fnnet.Identity(), loss=ErrorOfAnotherLoss()),
         "softmax for ReLU": build(second=SoftmaxForRelu()),
-        "two-layer backward": build(first=EndOfTheWayBack()),
+        "two-layer backward": build(first=StopsBackward()),
         "one bias gradient": build(dense=OneBiasForAll),
         "softmax overflows": build(output=OverflowingSoftmax()),  # not yet: with these weights no logit reaches 89
         "the same, from randn": build(output=OverflowingSoftmax(), start=(fnnet.Normal(1.0), fnnet.Uniform(0.0, 0.5))),
@@ -232,7 +226,7 @@ class Tables(NamedTuple):
 def from_mnist() -> Tables:
     """MNIST's 70,000 images as Kaggle cut them: 42,000 with labels, 28,000 (the published test images among them) not.
 
-    Which training image is in which table is drawn once for all (seed 0): it does not depend on the run's seed.
+    Which training image is in which table is decided by seed 0: it does not depend on the run's seed.
     """
     train, test = datasets.mnist()
     order = np.random.default_rng(0).permutation(len(train.y))
@@ -283,17 +277,17 @@ def hold_out(table: fnnet.Batch, config: Config) -> tuple[fnnet.Batch, fnnet.Bat
 # --- learning ---
 
 
-class Line(NamedTuple):
+class Round(NamedTuple):
     """After so many iterations: each network's parameters, dev accuracy and training loss (before the last update)."""
 
     iteration: int
-    params: dict[str, Any]
+    params: dict[str, Params]
     accuracy: dict[str, float]
     loss: dict[str, float]
 
 
-def learn(learners: dict[str, Learner], train: fnnet.Batch, dev: fnnet.Batch, config: Config) -> Iterator[Line]:
-    """All networks, `report_every` iterations each in turn; a Line after every round, and one before the first."""
+def learn(learners: dict[str, Learner], train: fnnet.Batch, dev: fnnet.Batch, config: Config) -> Iterator[Round]:
+    """All networks in turns of `report_every` iterations; yields after each turn, and once before the first."""
     train, dev = jax.device_put((train, dev))
     key = jax.random.key(config.seed)
     states = {name: fnnet.init_state(model, fnnet.Sgd(rate), key) for name, (model, rate) in learners.items()}
@@ -308,71 +302,62 @@ def learn(learners: dict[str, Learner], train: fnnet.Batch, dev: fnnet.Batch, co
                 losses[name] = float(history.training.loss[-1])
         params = {name: state.params for name, state in states.items()}
         accuracy = {name: float(fnnet.evaluate(learners[name].model, p, dev).accuracy) for name, p in params.items()}
-        yield Line(iteration, params, accuracy, dict(losses))
+        yield Round(iteration, params, accuracy, dict(losses))
 
 
-def pull(model: fnnet.Model, params: Any, rows: fnnet.Batch) -> str:
-    """How hard the two losses pull at the logits of rows that the tutorial's network has wrong at the start."""
+def gradient_sizes(model: fnnet.Model, params: Params, rows: fnnet.Batch) -> str:
+    """How large the gradients of the two losses are at the logits of rows misclassified at the start."""
     p = np.asarray(fnnet.predict(model, params, rows.x))
     is_wrong = p.argmax(1) != rows.y
     r = p - np.eye(p.shape[1])[rows.y]
     squared = p * (2 * r - (2 * r * p).sum(1, keepdims=True))  # back through the softmax
     medians = [np.median(np.linalg.norm(dz[is_wrong], axis=1)) for dz in (squared, r)]
-    share = 100 * float(is_wrong.mean())
+    percent = 100 * float(is_wrong.mean())
     return (
-        f"randn * 0.5 makes a network that is sure and wrong: {share:.0f} % of the dev rows are wrong at the start.\n"
-        f"There the derivative of softmax is nearly 0, and squared error has to go through it: the median of |dz| is\n"
-        f"{medians[0]:.1e}, with cross-entropy {medians[1]:.2f}. So one rate cannot suit both."
+        f"randn * 0.5 makes a network that is confident and wrong: {percent:.0f} % of the dev rows at the start.\n"
+        f"There the derivative of softmax is nearly 0, and squared error's gradient is multiplied by it: the median\n"
+        f"of |dz| is {medians[0]:.1e}, with cross-entropy {medians[1]:.2f}. So no rate suits both."
     )
 
 
-def answer(model: fnnet.Model, params: Any, images: np.ndarray) -> np.ndarray:
+def answer(model: fnnet.Model, params: Params, images: np.ndarray) -> np.ndarray:
     """The most probable class of every image, (N,)."""
     parts = [fnnet.predict(model, params, images[i : i + 1000]) for i in range(0, len(images), 1000)]
     return np.concatenate(parts).argmax(1)
 
 
-def draw(lines: list[Line], bugs: list[str]) -> Any:
+def draw(rounds: list[Round], bugs: list[str]) -> Any:
     """A Figure: dev accuracy of the right networks, and of the bugs beside them."""
     from fnnet.plots import TRAINING, figure
 
     colors = ("#222222", "#ff725c", "#3ca951", "#efb118", "#a463f2", "#9c6b4e")
-    others = [name for name in lines[0].accuracy if name not in (SQUARED, *bugs)]
-    picture, axes = figure(16 if bugs else 8, 4.4, 2 if bugs else 1)
+    others = [name for name in rounds[0].accuracy if name not in (SQUARED, *bugs)]
+    drawn, axes = figure(16 if bugs else 8, 4.4, 2 if bugs else 1)
     titles = "the tutorial's network, another loss, another start", "the tutorial's network, and with one bug each"
     for axis, names, title in zip(axes, (others, bugs), titles, strict=False):
         for name, color in ((SQUARED, TRAINING), *zip(names, colors, strict=False)):
-            accuracy = [100 * line.accuracy[name] for line in lines]
+            accuracy = [100 * done.accuracy[name] for done in rounds]
             width = 3.2 if name == SQUARED else 1.4  # a bug that changes nothing is a line inside it
             label = f"{accuracy[-1]:.1f} %  {name}"
-            axis.plot([line.iteration for line in lines], accuracy, color=color, label=label, linewidth=width)
+            axis.plot([done.iteration for done in rounds], accuracy, color=color, label=label, linewidth=width)
         axis.set(xlabel="iteration", ylabel="dev accuracy in %", ylim=(0, 100), title=title)
         axis.legend(fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
-    return picture
+    return drawn
 
 
 def check(config: Config) -> None:
     """Leave with a line that says what to write, before anything is read."""
-    if config.iterations < 1 or config.report_every < 1 or config.iterations % config.report_every:
-        raise SystemExit(
-            f"--iterations: expected a multiple of --report-every, got {config.iterations} and {config.report_every}"
-        )
-    for name in ("dev_rows", "seeds"):
-        if getattr(config, name) < 1:
-            raise SystemExit(f"--{name.replace('_', '-')}: expected 1 or more, got {getattr(config, name)}")
+    check_multiple(config, "iterations")
+    check_counts(config, "dev_rows", "seeds")
     if config.submission is not None and config.csv is not None and config.test_csv is None:
-        raise SystemExit("--submission: expected --test-csv with it, the rows to be answered")
+        raise SystemExit("--submission: expected --test-csv with it, the rows to be classified")
     if config.submission is not None and not config.submission.parent.is_dir():
         raise SystemExit(f"--submission: expected a folder that exists, got {config.submission.parent}")
 
 
-def main(config: Config) -> list[Line]:
+def main(config: Config) -> list[Round]:
     check(config)
-    begun = time.perf_counter()
-    try:
-        tables = load(config)
-    except fnnet.DataError as error:
-        raise SystemExit(str(error)) from None
+    folder, tables = RunFolder("kaggle_digits", config), load(config)
     if config.make_csv is not None:
         make_csv(config.make_csv, tables if tables.answers is not None else from_mnist())
         return []
@@ -380,49 +365,51 @@ def main(config: Config) -> list[Line]:
         raise SystemExit(f"--dev-rows: expected fewer than the table's {len(tables.train.y)}, got {config.dev_rows}")
     train, dev = hold_out(tables.train, config)
     bugs = wrong(config) if config.bugs else {}
-    learners, lines = right(config) | bugs, []
-    print(
-        f"{len(train.y):,} rows to learn from, {len(dev.y):,} held out; read in {time.perf_counter() - begun:.1f} s\n"
-    )
+    learners, rounds = right(config) | bugs, []
+    print(f"{len(train.y):,} rows to learn from, {len(dev.y):,} held out; read in {folder.seconds:.1f} s\n")
     for i, (name, (_, rate)) in enumerate(learners.items(), 1):
         print(f"({i}) {name}{' (a bug)' if name in bugs else ''}, learning rate {rate:g}")
     print("\ndev accuracy in %\niteration" + "".join(f"{f'({i + 1})':>7}" for i in range(len(learners))))
-    with RunFolder("kaggle_digits", config, config.runs) as run:
-        for line in learn(learners, train, dev, config):
-            print(f"{line.iteration:>9}" + "".join(f"{100 * a:>7.1f}" for a in line.accuracy.values()), flush=True)
-            run.log(iteration=line.iteration, dev_accuracy=line.accuracy, training_loss=line.loss)
-            lines.append(line)
-        print(f"\n{pull(learners[SQUARED].model, lines[0].params[SQUARED], dev)}")
-        picture = draw(lines, list(bugs))
-        run.picture("kaggle_digits", picture)
-        ours: dict[str, Result | str] = {
-            f"dev accuracy, {name}": Result([100 * a], "%", [config.seed], 1) for name, a in lines[-1].accuracy.items()
+    with folder as run:
+        for done in learn(learners, train, dev, config):
+            print(f"{done.iteration:>9}" + "".join(f"{100 * a:>7.1f}" for a in done.accuracy.values()), flush=True)
+            run.log(iteration=done.iteration, dev_accuracy=done.accuracy, training_loss=done.loss)
+            rounds.append(done)
+        print(f"\n{gradient_sizes(learners[SQUARED].model, rounds[0].params[SQUARED], dev)}")
+        run.figure("kaggle_digits", draw(rounds, list(bugs)))
+        results: dict[str, Result | str] = {
+            f"dev accuracy, {name}": Result([100 * a], "%", [config.seed], 1) for name, a in rounds[-1].accuracy.items()
         }
-        ours[f"dev accuracy, {SQUARED}"] = again(config, tables.train, lines[-1])
+        results[f"dev accuracy, {SQUARED}"] = again(config, tables.train, rounds[-1])
         if tables.test is not None:
-            ours |= submit(right(config), lines[-1], tables, config, run.path / "submission.csv")
-        seconds = time.perf_counter() - begun
-        print(f"in {seconds:.1f} s; metrics and picture: {run.path}")
-    if config.copy_to is not None:
-        keep(config, ours, seconds, picture)
-    return lines
+            results |= submit(right(config), rounds[-1], tables, config, run.path / "submission.csv")
+        run.record(
+            "kaggle_digits",
+            network="Kaggle net: 784-32-16-10, ReLU, softmax, squared error, full-batch gradient descent at 1.0, "
+            f"{config.iterations} iterations; and the same with one bug each",
+            author="accuracy every 10 iterations, none at the end",
+            results=results,
+            captions={"kaggle_digits": "Two losses, and the effect of each of five bugs on the dev accuracy"},
+        )
+        run.say_end()
+    return rounds
 
 
-def again(config: Config, table: fnnet.Batch, last: Line) -> Result:
+def again(config: Config, table: fnnet.Batch, last: Round) -> Result:
     """The tutorial's network's dev accuracy for every seed; `last` has the first."""
     values = [100 * last.accuracy[SQUARED]]
     for seed in range(config.seed + 1, config.seed + config.seeds):
         other = dataclasses.replace(config, seed=seed, report_every=config.iterations)
-        *_, line = learn({SQUARED: right(config)[SQUARED]}, *hold_out(table, other), other)
-        values.append(100 * line.accuracy[SQUARED])
+        *_, done = learn({SQUARED: right(config)[SQUARED]}, *hold_out(table, other), other)
+        values.append(100 * done.accuracy[SQUARED])
         print(f"seed {seed}: dev accuracy of {SQUARED} {values[-1]:.1f} %", flush=True)
     return Result(values, "%", range(config.seed, config.seed + config.seeds), 1)
 
 
 def submit(
-    learners: dict[str, Learner], last: Line, tables: Tables, config: Config, default: Path
+    learners: dict[str, Learner], last: Round, tables: Tables, config: Config, default: Path
 ) -> dict[str, Result | str]:
-    """Answer the test rows by the network that is best on the dev rows; where answers are known, say how well."""
+    """Classify the test rows by the network that is best on the dev rows; print the accuracy where it is known."""
     assert tables.test is not None
     name = max(learners, key=lambda name: last.accuracy[name])
     model, params = learners[name].model, last.params[name]
@@ -434,27 +421,9 @@ def submit(
     test = fnnet.Batch(tables.test, tables.answers)
     evaluated = 100 * float(fnnet.evaluate(model, params, test).accuracy)
     right = 100 * float((labels == tables.answers).mean())
-    print(f"{right:.3f} % of them are right; evaluate says {evaluated:.3f} %")
+    print(f"{right:.3f} % of them are right; fnnet.evaluate: {evaluated:.3f} %")
     return {f"submission of {len(labels):,} rows, {name}": Result([right], "%", [config.seed])}
 
 
-def keep(config: Config, ours: dict[str, Result | str], seconds: float, picture: Any) -> None:
-    """The figures and the picture in `copy_to`."""
-    assert config.copy_to is not None
-    path = record(
-        "kaggle_digits",
-        command=command_of("kaggle_digits", config),
-        tutorial="Kaggle net: 784-32-16-10, ReLU, softmax, squared error, full-batch gradient descent at 1.0, "
-        f"{config.iterations} iterations; and the same with one bug each",
-        author="accuracy every 10 iterations, no figure at the end",
-        ours=ours,
-        seconds=seconds,
-        folder=config.copy_to,
-        pictures={"kaggle_digits.png": "Two losses, and what each of five bugs does to the dev accuracy"},
-    )
-    picture.savefig(path.with_name("kaggle_digits.png"))
-    print(f"kept: {path}")
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -1,8 +1,8 @@
 """One neuron: a weighted sum and an activation, computed in a loop and as a matrix, and then taught.
 
-The loop says what a neuron does; the matrix does the same for all rows at once, and many times faster. Many texts
+The loop shows what a neuron computes; the matrix does the same for all rows at once, many times faster. Many texts
 put one example in each column, Y = W X + b; here rows are examples, y = x w + b, which is the same numbers
-transposed. At last a neuron with a single input learns when a student passes an exam, and the picture shows
+transposed. Finally, a neuron with a single input learns whether a student passes an exam, and the figure shows
 gradient descent finding its weight and its bias.
 """
 
@@ -11,42 +11,39 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 import fnnet
+from experiments import command_line
+from experiments.command_line import KeptSettings
 from experiments.run_folder import RunFolder
 from fnnet.layers import DenseParams
 from fnnet.plots import TRAINING, VALIDATION, figure
+from fnnet.protocols import Params
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(KeptSettings):
     """Sizes of the timing and of the training; the defaults take a few seconds."""
 
     rows: int = 1000
-    """Examples that the neuron looks at."""
+    """Examples, one per row."""
     inputs: int = 784
     """Numbers in each example: the pixels of an MNIST image."""
     repeats: int = 7
-    """How often each way is timed; the table has the median."""
+    """How often each version is timed; the table has the median."""
     steps: int = 400
     """Updates of the neuron that learns."""
     learning_rate: float = 0.5
     """Of gradient descent."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
-    copy_to: Path | None = None
-    """A folder that gets a copy of the picture, such as experiments/results."""
 
 
 def by_loop(x: np.ndarray, w: np.ndarray, b: float) -> np.ndarray:
-    """A neuron as it is explained: multiply, add up, squash; one number after the other. x (B, I) -> (B,)."""
+    """A neuron as it is explained: multiply, add up, squash; one number at a time. x (B, I) -> (B,)."""
     answers = []
     for row in x.tolist():
         total = b
@@ -57,25 +54,25 @@ def by_loop(x: np.ndarray, w: np.ndarray, b: float) -> np.ndarray:
 
 
 def by_matrix(x: np.ndarray, w: np.ndarray, b: float) -> np.ndarray:
-    """All rows at once: one product of a matrix with a vector. x (B, I) -> (B,)."""
+    """All rows at once: one matrix-vector product. x (B, I) -> (B,)."""
     return 1 / (1 + np.exp(-(x @ w + b)))
 
 
 def timings(config: Config) -> list[str]:
-    """The table: the same neuron in three ways, with medians over repeats, and the compilation apart."""
-    draw = np.random.default_rng(0)
-    x = draw.normal(size=(config.rows, config.inputs)).astype(np.float32)
-    w, b = (draw.normal(size=config.inputs) / math.sqrt(config.inputs)).astype(np.float32), 0.1
+    """The table: the same neuron in three versions, medians over repeats, compilation apart."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(config.rows, config.inputs)).astype(np.float32)
+    w, b = (rng.normal(size=config.inputs) / math.sqrt(config.inputs)).astype(np.float32), 0.1
     neuron = fnnet.Serial((fnnet.Dense(1), fnnet.Sigmoid()))
     compiled = jax.jit(lambda params, x: neuron.forward(params, x)[0])
     on_device = (DenseParams(jnp.asarray(w[:, None]), jnp.asarray([b], jnp.float32)), ()), jnp.asarray(x)
     compilation, _ = _seconds(lambda: compiled(*on_device).block_until_ready())
-    ways: dict[str, Callable[[], Any]] = {
+    versions: dict[str, Callable[[], Any]] = {
         "Python loop": lambda: by_loop(x, w, b),
         "NumPy matrix": lambda: by_matrix(x, w, b),
         "fnnet, compiled": lambda: compiled(*on_device).block_until_ready(),
     }
-    measured = {name: [_seconds(way) for _ in range(config.repeats)] for name, way in ways.items()}
+    measured = {name: [_seconds(version) for _ in range(config.repeats)] for name, version in versions.items()}
     slowest = statistics.median(s for s, _ in measured["Python loop"])
     answer = measured["Python loop"][0][1]
     lines = [
@@ -88,14 +85,14 @@ def timings(config: Config) -> list[str]:
     return [*lines, f"compiling, once: {1e3 * compilation:.0f} ms"]
 
 
-def _seconds(way: Callable[[], Any]) -> tuple[float, Any]:
+def _seconds(version: Callable[[], Any]) -> tuple[float, Any]:
     start = time.perf_counter()
-    result = way()
+    result = version()
     return time.perf_counter() - start, result
 
 
 def two_forms() -> list[str]:
-    """Three examples of two numbers through two neurons, as columns and as rows, to be compared by eye."""
+    """Three examples of two numbers through two neurons, as rows and as columns, to compare by eye."""
     x = np.array([[1.0, 2.0], [3.0, -1.0], [0.0, 4.0]])
     w, b = np.array([[2.0, -1.0], [0.5, 3.0]]), np.array([0.5, -2.0])
     rows = x @ w + b
@@ -111,9 +108,9 @@ def _indented(matrix: np.ndarray) -> list[str]:
 
 def exam(rows: int = 60) -> fnnet.Batch:
     """Hours of study (less their mean, 3) and whether the exam was passed: more likely after more hours."""
-    draw = np.random.default_rng(3)
-    hours = draw.uniform(-3, 3, size=(rows, 1)).astype(np.float32)
-    passed = draw.uniform(size=(rows, 1)) < 1 / (1 + np.exp(-1.8 * (hours - 0.5)))
+    rng = np.random.default_rng(3)
+    hours = rng.uniform(-3, 3, size=(rows, 1)).astype(np.float32)
+    passed = rng.uniform(size=(rows, 1)) < 1 / (1 + np.exp(-1.8 * (hours - 0.5)))
     return fnnet.Batch(hours, passed.astype(np.float32))
 
 
@@ -137,7 +134,7 @@ def descend(config: Config, data: fnnet.Batch) -> np.ndarray:
     return np.concatenate([path, [[last.params[0].w[0, 0], last.params[0].b[0], loss]]])
 
 
-def _parameters(w: Any, b: Any) -> tuple:
+def _parameters(w: Any, b: Any) -> Params:
     return (DenseParams(w.reshape(1, 1), b.reshape(1)),)
 
 
@@ -149,7 +146,7 @@ def surface(data: fnnet.Batch, w: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 def draw(path: np.ndarray, data: fnnet.Batch) -> Any:
     """A Figure: the path on the loss surface, the neuron over the data as it learns, and the loss."""
-    picture, (ground, fit, curve) = figure(13, 4.2, columns=3)
+    drawn, (ground, fit, curve) = figure(13, 4.2, columns=3)
     w, b = np.linspace(-2.5, 4, 121, dtype=np.float32), np.linspace(-3, 3.5, 121, dtype=np.float32)
     losses = surface(data, w, b)
     levels = np.geomspace(1.02 * losses.min(), losses.max(), 16)
@@ -158,7 +155,7 @@ def draw(path: np.ndarray, data: fnnet.Batch) -> Any:
     shown = np.unique(np.r_[0, np.geomspace(3, len(path) - 1, 4).astype(int)])
     for step in shown:
         ground.annotate(f"{step}", path[step, :2], xytext=(5, 4), textcoords="offset points", fontsize=8)
-    ground.set(xlabel="weight w", ylabel="bias b", title="loss (dark: high) and the way down")
+    ground.set(xlabel="weight w", ylabel="bias b", title="loss (dark: high) and the path of descent")
 
     hours = np.linspace(-3, 3, 200, dtype=np.float32)[:, None]
     fit.plot(data.x + 3, data.y, "o", color="#333333", alpha=0.35, markersize=5, markeredgewidth=0)
@@ -174,23 +171,20 @@ def draw(path: np.ndarray, data: fnnet.Batch) -> Any:
     curve.set(
         xlabel="update", ylabel="cross-entropy", title="the loss falls, fast at first", xscale="log", ylim=(0, None)
     )
-    return picture
+    return drawn
 
 
 def main(config: Config) -> None:
-    print("\n".join(["One neuron, three ways", *timings(config), "", "Two ways to write it", *two_forms(), ""]))
+    print("\n".join(["One neuron, three versions", *timings(config), "", "Two ways to write it", *two_forms(), ""]))
     data = exam()
     path = descend(config, data)
     print("One neuron learns: step, weight, bias, loss")
     for step in np.unique(np.geomspace(1, config.steps, 6).astype(int)).tolist():
         print(f"{step:>6}{path[step, 0]:>9.3f}{path[step, 1]:>9.3f}{path[step, 2]:>9.4f}")
-    with RunFolder("neuron", config, config.runs) as run:
-        picture = draw(path, data)
-        run.picture("neuron", picture)
-        if config.copy_to is not None:
-            picture.savefig(config.copy_to / "neuron.png")
-        print(f"picture: {run.path / 'neuron.png'}")
+    with RunFolder("neuron", config) as run:
+        run.figure("neuron", draw(path, data))
+        print(f"figure: {run.path / 'neuron.png'}")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -1,6 +1,6 @@
 """A layer of your own, in one file: derive it, check it, train it. Nothing inside fnnet is touched.
 
-The layer is PReLU, a ReLU whose slope on the left is learnt, one a for each feature. Source: He, Zhang, Ren, Sun
+The layer is PReLU, a ReLU whose slope on the left is learned, one a per feature. Source: He, Zhang, Ren, Sun
 2015, Delving deep into rectifiers, arXiv 1502.01852.
 """
 
@@ -8,14 +8,14 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-import tyro
 
 import fnnet
+from experiments import command_line
 
 
 @fnnet.spec
 class PRelu:
-    """f(x) = x where x > 0, else a x, with a learnt: one for each feature, all starting at `slope`."""
+    """f(x) = x where x > 0, else a x, with a learned: one per feature, all starting at `slope`."""
 
     slope: fnnet.Number = 0.25
 
@@ -49,20 +49,20 @@ class Config:
     learning_rate: float = 3e-3
     """Of Adam."""
     seed: int = 0
-    """Of parameters and order."""
+    """Of parameters and shuffling."""
     progress: bool = True
     """Show a bar."""
 
 
 def main(config: Config) -> float:
-    init_key, order, check_key = jax.random.split(jax.random.key(config.seed), 3)
+    init_key, shuffle, check_key = jax.random.split(jax.random.key(config.seed), 3)
     print(fnnet.check_gradients(PRelu(), in_shape=(5,), key=check_key).raise_if_failed())
     train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     model = fnnet.mlp((64, config.hidden, 10), activation=PRelu(), input_shape=(8, 8), scale=1 / 16)
     optimizer = fnnet.Adam(config.learning_rate)
     state = fnnet.init_state(model, optimizer, init_key)
     state, _ = fnnet.fit(
-        model, optimizer, state, train, epochs=config.epochs, batch_size=32, shuffle=order, progress=config.progress
+        model, optimizer, state, train, epochs=config.epochs, batch_size=32, shuffle=shuffle, progress=config.progress
     )
     slopes = state.params[3]  # of Flatten, Rescale, Dense, PRelu, Dense
     accuracy = float(fnnet.evaluate(model, state.params, test).accuracy)
@@ -71,4 +71,4 @@ def main(config: Config) -> float:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -1,12 +1,12 @@
-"""Read digits of your own, photographed, scanned or painted, with a network that learnt MNIST.
+"""Read digits of your own, photographed, scanned or painted, with a network trained on MNIST.
 
     python -m experiments.mnist
     python -m experiments.predict runs/mnist my_seven.jpg another.png
 
-Each picture is brought to what MNIST's are like (light on dark, 20 x 20 pixels, centered in 28 x 28), in whatever
-light, color, size and place the digit is; the network says how probable each class is. A picture of the pictures shows
-beside each what the network saw of it: look there first when the answer is wrong. The exit status is 1 if any
-picture could not be read; the others are answered all the same.
+Each image is converted to MNIST's format (light on dark, 20 x 20 pixels, centered in 28 x 28), whatever the light,
+color, size and place of the digit; the network gives the probability of each class. A figure shows each image beside
+the network's input: look there first when the answer is wrong. The exit status is 1 if any image could not be read;
+the others are answered all the same.
 """
 
 import dataclasses
@@ -18,30 +18,32 @@ import numpy as np
 import tyro
 
 import fnnet
+from experiments import command_line
+from experiments.command_line import RunSettings
 from experiments.run_folder import CHECKPOINT, RunFolder
 from fnnet.datasets.handwriting import FoundDigits, find_digits
-from fnnet.plots import TRAINING, figure
+from fnnet.plots import TRAINING
+from fnnet.plots.theme import empty_figure
+from fnnet.protocols import Params
 
 WRONG, OTHERS = "#c1121f", "#c5cbd6"
-_PER_COLUMN = 8  # digits under each other in the picture
+_PER_COLUMN = 8  # digits below each other in the figure
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(RunSettings):
     """What is read, and with what."""
 
     checkpoint: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="CHECKPOINT")]
     """A network that fnnet.save wrote, or a folder: the last checkpoint.safetensors in it, by name."""
     images: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE ...")]
-    """Pictures: PNG, JPEG, WebP, GIF, BMP, TIFF or PPM. The paper should fill each."""
+    """PNG, JPEG, WebP, GIF, BMP, TIFF or PPM. The paper should fill each image."""
     row: bool = False
-    """Whether the pictures hold several digits side by side, which are read from left to right."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
+    """Whether the images hold several digits side by side, which are read from left to right."""
 
 
 class Reading(NamedTuple):
-    """One digit: where it was found, what the network saw and what it says."""
+    """One digit: where it was found, the network's input and its answer."""
 
     name: str
     page: np.ndarray
@@ -59,10 +61,10 @@ class Network(NamedTuple):
     """A model of 28 x 28 images and ten classes, and its parameters."""
 
     model: fnnet.Model
-    params: Any
+    params: Params
 
     def read(self, path: Path, *, row: bool = False) -> list[Reading]:
-        """The digit of a picture, or with `row` its digits from left to right. Raises `DataError`."""
+        """The digit of an image, or with `row` its digits from left to right. Raises `DataError`."""
         return self.answers(path.name, find_digits(path, several=row))
 
     def answers(self, name: str, found: FoundDigits) -> list[Reading]:
@@ -87,7 +89,7 @@ def load(path: Path) -> Network:
     return Network(saved.model, saved.state.params)
 
 
-def _check(model: fnnet.Model, params: Any, path: Path) -> None:
+def _check(model: fnnet.Model, params: Params, path: Path) -> None:
     if math.prod(model.input_shape) != 28 * 28:
         raise SystemExit(f"{path}: expected a network for (28, 28) images, this one is for {model.input_shape}")
     shape = fnnet.predict(model, params, np.zeros((1, *model.input_shape), np.uint8)).shape
@@ -96,22 +98,21 @@ def _check(model: fnnet.Model, params: Any, path: Path) -> None:
 
 
 def table(readings: list[Reading]) -> str:
-    """A line a digit: file, answer, ten probabilities in percent."""
-    width = max(4, *(len(reading.name) for reading in readings))
-    lines = [f"{'file':<{width}}  reads" + "".join(f"{digit:>6}" for digit in range(10)) + "   (percent)"]
+    """One line per digit: file, answer, ten probabilities in percent."""
+    longest = max(4, *(len(reading.name) for reading in readings))
+    lines = [f"{'file':<{longest}}  reads" + "".join(f"{digit:>6}" for digit in range(10)) + "   (percent)"]
     for reading in readings:
         cells = "".join(f"{100 * p:6.1f}" for p in reading.probabilities)
-        lines.append(f"{reading.name:<{width}}  {reading.answer:>5}{cells}")
+        lines.append(f"{reading.name:<{longest}}  {reading.answer:>5}{cells}")
     return "\n".join(lines)
 
 
 def draw(readings: list[Reading]) -> Any:
-    """A Figure: for each digit its page, framed where it was found, what the network sees, and the probabilities."""
+    """A Figure: for each digit its page, framed where it was found, the network's input, and the probabilities."""
     columns = -(-len(readings) // _PER_COLUMN)
     rows = -(-len(readings) // columns)
-    picture, _ = figure(5.2 * columns, 0.3 + 1.5 * rows)
-    picture.clear()
-    axes = picture.subplots(rows, 3 * columns, squeeze=False, width_ratios=(1.2, 1, 1.4) * columns)
+    figure = empty_figure(5.2 * columns, 0.3 + 1.5 * rows)
+    axes = figure.subplots(rows, 3 * columns, squeeze=False, width_ratios=(1.2, 1, 1.4) * columns)
     for axis in axes.flat:
         axis.set_axis_off()
     for number, reading in enumerate(readings):
@@ -121,11 +122,11 @@ def draw(readings: list[Reading]) -> Any:
         page.set_title(reading.name, fontsize=8)
         draw_seen(seen, reading)
         _bars(bars, reading.probabilities)
-    return picture
+    return figure
 
 
 def draw_page(axis: Any, reading: Reading) -> None:
-    """The picture in grey with a frame around the digit."""
+    """The image in gray with a frame around the digit."""
     left, top, right, bottom = reading.box
     axis.imshow(reading.page, cmap="gray", vmin=0, vmax=1)
     frame = {"color": TRAINING, "linewidth": 0.8}
@@ -154,7 +155,7 @@ def _bars(axis: Any, probabilities: np.ndarray) -> None:
 
 def main(config: Config) -> None:
     if not config.images:
-        raise SystemExit("name at least one picture: python -m experiments.predict CHECKPOINT IMAGE ...")
+        raise SystemExit("name at least one image: python -m experiments.predict CHECKPOINT IMAGE ...")
     network = load(config.checkpoint)
     readings, refused = [], []
     for path in config.images:
@@ -164,14 +165,14 @@ def main(config: Config) -> None:
             refused.append(f"refused: {error}")
     if readings:
         print(table(readings))
-        with RunFolder("predict", config, config.runs) as run:
+        with RunFolder("predict", config) as run:
             for r in readings:
                 run.log(file=r.name, answer=r.answer, probabilities=r.probabilities.tolist(), box=r.box.tolist())
-            run.picture("predictions", draw(readings))
-            print(f"picture: {run.path / 'predictions.png'}")
+            run.figure("predictions", draw(readings))
+            print(f"figure: {run.path / 'predictions.png'}")
     if refused:
         raise SystemExit("\n".join(refused))
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

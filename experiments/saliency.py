@@ -1,29 +1,31 @@
-"""What the gradient of the input says about a digit: which pixels the network's answer hangs on.
+"""What the gradient of the input says about a digit: which pixels the network's answer depends on.
 
-The backward pass does not stop at the weights: dx is the gradient of the loss for every pixel. A small network is
-trained, and for several test digits the picture shows the digit, dx, dx times the digit (what the ink that is there
-contributes), and the digit after a small step uphill along dx, with what the network then says. The table
-gives the same as numbers, next to a step of equal length in a random direction.
+The backward pass does not stop at the weights: dx is the gradient of the loss with respect to every pixel. A small
+network is trained, and for several test digits the figure shows the digit, dx, dx times the digit (what the existing
+ink contributes), and the digit after a small step uphill along dx, with the network's new answer. The table gives
+the same as numbers, next to a step of equal length in a random direction.
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-import tyro
 
 import fnnet
+from experiments import command_line
+from experiments.command_line import KeptSettings
 from experiments.run_folder import RunFolder
 from experiments.worked_example import load, signed
-from fnnet.plots import TRAINING, figure
+from fnnet.plots import TRAINING
+from fnnet.plots.theme import empty_figure
+from fnnet.protocols import Params
 
-RIVAL = "#ef5675"
+RUNNER_UP = "#ef5675"
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(KeptSettings):
     """What is trained and drawn; the defaults take seconds and need no download."""
 
     data: Literal["digits", "mnist"] = "digits"
@@ -37,26 +39,22 @@ class Config:
     step: float = 1.5
     """Length of the step along the gradient: the square root of the sum of squared changes of pixels, which go
     from 0 to 1."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
-    copy_to: Path | None = None
-    """A folder that gets a copy of the picture, such as experiments/results."""
 
 
 class Network(NamedTuple):
     """A trained network."""
 
     model: fnnet.Model
-    params: Any
+    params: Params
 
     def probabilities(self, x: Any) -> np.ndarray:
         """(N, 10) for images (N, H, W)."""
         return np.asarray(fnnet.predict(self.model, self.params, x))
 
     def saliency(self, x: Any, y: Any) -> np.ndarray:
-        """(N, H, W): the gradient of each digit's own loss for its pixels.
+        """(N, H, W): the gradient of each digit's own loss with respect to its pixels.
 
-        The value of a batch is the mean of its losses, so the gradient of one loss is N times its rows' part.
+        The value of a batch is the mean of its losses, so the gradient of one loss is N times its row of dx.
         """
         dx = fnnet.backprop(self.model, self.params, fnnet.Batch(x, y)).dx
         return len(x) * np.asarray(dx)
@@ -77,29 +75,28 @@ def train(config: Config) -> tuple[Network, fnnet.Batch]:
 
 
 def moved(x: np.ndarray, direction: np.ndarray, length: float) -> np.ndarray:
-    """The images a step of that length along the direction, cut off where there is no lighter or darker pixel."""
+    """The images after a step of that length along the direction, clipped to pixels from 0 to 1."""
     norms = np.sqrt((direction**2).sum((1, 2), keepdims=True))
     return np.clip(x + np.float32(length) * direction / np.maximum(norms, 1e-12), 0, 1)
 
 
 def describe(network: Network, x: np.ndarray, y: np.ndarray, dx: np.ndarray, step: float) -> list[str]:
-    """A table: the true class' probability as it is, a step uphill, downhill, and in a random direction."""
+    """A table: the true class's probability as it is, after a step uphill, downhill, and in a random direction."""
     rows, noise = np.arange(len(y)), np.random.default_rng(0).normal(size=x.shape).astype(np.float32)
     steps = (moved(x, dx, 0), moved(x, dx, step), moved(x, dx, -step), moved(x, noise, step))
-    ways = [network.probabilities(image) for image in steps]
+    answers = [network.probabilities(image) for image in steps]
     lines = [f"step of length {step:g}:  probability of the true class (answer)", ""]
     lines += [f"{'digit':>5}" + "".join(f"{name:>16}" for name in ("as it is", "uphill", "downhill", "random"))]
     for row, true in zip(rows, y, strict=True):
-        cells = (f"{100 * p[row, true]:.1f} % ({p[row].argmax()})" for p in ways)
+        cells = (f"{100 * p[row, true]:.1f} % ({p[row].argmax()})" for p in answers)
         lines.append(f"{true:>5}" + "".join(f"{cell:>16}" for cell in cells))
     return lines
 
 
 def draw(network: Network, x: np.ndarray, y: np.ndarray, dx: np.ndarray, step: float) -> Any:
-    """A Figure with a row for each digit."""
-    picture, _ = figure(10.5, 0.6 + 2.0 * len(y))
-    picture.clear()
-    axes = picture.subplots(len(y), 5, squeeze=False, width_ratios=(1, 1, 1, 1, 1.5))
+    """A Figure with one row per digit."""
+    figure = empty_figure(10.5, 0.6 + 2.0 * len(y))
+    axes = figure.subplots(len(y), 5, squeeze=False, width_ratios=(1, 1, 1, 1, 1.5))
     uphill = moved(x, dx, step)
     before, after = network.probabilities(x), network.probabilities(uphill)
     for i, (digit, gradient, changed, true) in enumerate(zip(x, dx, uphill, y, strict=True)):
@@ -110,11 +107,11 @@ def draw(network: Network, x: np.ndarray, y: np.ndarray, dx: np.ndarray, step: f
         _digit(fourth, changed, _says(after[i]), wrong=int(after[i].argmax()) != true)
         _path(curve, network, digit, gradient, int(true), step)
         first.set_ylabel(f"a {true}", fontsize=11, rotation=0, labelpad=14, va="center")
-    titles = ("digit", "gradient dx", "dx * digit", f"{step:g} uphill along dx", "true class and its rival")
+    titles = ("digit", "gradient dx", "dx * digit", f"{step:g} uphill along dx", "true class and runner-up")
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=11, pad=10)
-    picture.suptitle("Red: more ink here raises the loss of the true class. Blue: it lowers it.", fontsize=11)
-    return picture
+    figure.suptitle("Red: more ink here raises the loss of the true class. Blue: it lowers it.", fontsize=11)
+    return figure
 
 
 def _says(p: np.ndarray) -> str:
@@ -129,13 +126,13 @@ def _digit(axis: Any, image: np.ndarray, caption: str, *, wrong: bool = False) -
 
 
 def _path(axis: Any, network: Network, digit: np.ndarray, dx: np.ndarray, true: int, step: float) -> None:
-    """Probability of the true class, and of what leads the others at the dotted step, along dx."""
+    """Probability of the true class, and of the most probable other class at the dotted line, along dx."""
     lengths = np.linspace(-step, 2 * step, 61)
     images = np.concatenate([moved(digit[None], dx[None], length) for length in lengths])
     p = network.probabilities(images)
     at_step = network.probabilities(moved(digit[None], dx[None], step))[0]
-    rival = max((c for c in range(10) if c != true), key=lambda c: at_step[c])
-    for shown, color, end, offset in ((true, TRAINING, 0, (2, -11)), (rival, RIVAL, -1, (4, -3))):
+    runner_up = max((c for c in range(10) if c != true), key=lambda c: at_step[c])
+    for shown, color, end, offset in ((true, TRAINING, 0, (2, -11)), (runner_up, RUNNER_UP, -1, (4, -3))):
         axis.plot(lengths, p[:, shown], color=color)
         place = (lengths[end], p[end, shown])
         axis.annotate(str(shown), place, xytext=offset, textcoords="offset points", color=color, fontsize=10)
@@ -155,14 +152,11 @@ def main(config: Config) -> None:
     dx = network.saliency(x, y)
     lines = describe(network, x, y, dx, config.step)
     print("\n".join(lines))
-    with RunFolder("saliency", config, config.runs) as run:
+    with RunFolder("saliency", config) as run:
         name = f"saliency_{config.data}"
-        picture = draw(network, x, y, dx, config.step)
-        run.picture(name, picture)
-        if config.copy_to is not None:
-            picture.savefig(config.copy_to / f"{name}.png")
-        print(f"picture: {run.path / name}.png")
+        run.figure(name, draw(network, x, y, dx, config.step))
+        print(f"figure: {run.path / name}.png")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

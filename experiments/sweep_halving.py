@@ -1,22 +1,23 @@
 """Successive halving: train many a little, keep the better half, train it on, and so down to one.
 
-Sixty-four networks with learning rates, dropout rates and penalties drawn at random learn the embedded digits. A rung
-is `fnnet.train` under `jax.vmap`; between rungs the better half by validation loss goes on from where it is. The whole
-search is a pure function of the points, the seed and the data. Prints what each rung keeps, and how the winner does
-beside the same number of epochs spent on all.
+Sixty-four networks with randomly sampled learning rates, dropout rates and penalties learn the embedded digits. A rung
+is `fnnet.train` under `jax.vmap`; after each rung the better half by validation loss continues from where it is. The
+whole search is a pure function of the points, the seed and the data. Prints what each rung keeps, and how many epochs
+it would take to train all networks as long as the winner.
 """
 
 import dataclasses
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 import fnnet
+from experiments import command_line
 from experiments.classification import split_off
+from fnnet.protocols import Key
 from fnnet.sweeps import Between, Configuration, Point, Stacked, pick, sample, stack
 
 BY_RUN = fnnet.TrainState(0, 0, None, 0)
@@ -32,11 +33,11 @@ class Config:
     epochs: int = 2
     """Of the first rung; each later one has twice as many as the one before, so every rung costs the same."""
     seed: int = 0
-    """Of the draws and the starts."""
+    """Of the random search and the starts."""
 
 
 class Rung(NamedTuple):
-    """What a rung was about: epochs it took, numbers of the points that ran, and their validation losses after it."""
+    """One rung: its epochs, numbers of the points that ran, and their validation losses after it."""
 
     epochs: int
     points: np.ndarray
@@ -44,7 +45,7 @@ class Rung(NamedTuple):
 
 
 def halving(
-    stacked: Stacked, key: Any, order: Any, data: fnnet.Batch, validation: fnnet.Batch, epochs: int
+    stacked: Stacked, key: Key, shuffle: Key, data: fnnet.Batch, validation: fnnet.Batch, epochs: int
 ) -> list[Rung]:
     """Rungs of `epochs`, twice that, four times that, ... for all points, half of them, a quarter, ... one."""
     count = jax.tree.leaves(stacked.spec.optimizer)[0].shape[0]
@@ -54,7 +55,7 @@ def halving(
     )
     while True:
         train = partial(
-            fnnet.train, epochs=epochs, batch_size=stacked.spec.batch_size, shuffle=order, validation=validation
+            fnnet.train, epochs=epochs, batch_size=stacked.spec.batch_size, shuffle=shuffle, validation=validation
         )
         states, history = jax.vmap(
             lambda model, optimizer, state: train(model, optimizer, state, data),  # noqa: B023
@@ -65,7 +66,7 @@ def halving(
         rungs.append(Rung(epochs, np.asarray(alive), np.asarray(losses)))
         if len(alive) == 1:
             return rungs
-        better = jnp.argsort(losses)[: len(alive) // 2]  # NaN sorts behind every number
+        better = jnp.argsort(losses)[: len(alive) // 2]  # NaN sorts after every number
         stacked, alive, epochs = pick(stacked, better), alive[better], 2 * epochs
         states = states._replace(
             **{name: jax.tree.map(lambda a: a[better], getattr(states, name))  # noqa: B023
@@ -73,7 +74,7 @@ def halving(
         )  # fmt: skip
 
 
-def drawn(config: Config) -> tuple[Point, ...]:
+def sampled(config: Config) -> tuple[Point, ...]:
     model = fnnet.mlp((64, 64, 10), dropout=0.1, penalty=fnnet.L2(1e-4), input_shape=(8, 8), scale=1 / 16)
     space = {
         "optimizer.learning_rate": Between(1e-5, 1.0, log=True),
@@ -89,13 +90,13 @@ def main(config: Config) -> list[Rung]:
     rest, _ = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     train, validation = split_off(rest, 0.2)
     assert validation is not None
-    points = drawn(config)
-    key, order = jax.random.split(jax.random.key(config.seed))
+    points = sampled(config)
+    key, shuffle = jax.random.split(jax.random.key(config.seed))
     train, validation = jax.device_put((train, validation))
     stacked = stack([point.configuration for point in points])
-    rungs = halving(stacked, key, order, train, validation, config.epochs)
+    rungs = halving(stacked, key, shuffle, train, validation, config.epochs)
     for rung in rungs:
-        words = f"{len(rung.points):3} network{'s' * (len(rung.points) > 1)}, {rung.epochs} epochs more"
+        words = f"{len(rung.points):3} network{'s' * (len(rung.points) > 1)}, {rung.epochs} more epochs"
         print(f"{words}: best validation loss {np.nanmin(rung.losses):.4f}")
     winner = points[rungs[-1].points[0]]
     total = sum(len(rung.points) * rung.epochs for rung in rungs)
@@ -106,4 +107,4 @@ def main(config: Config) -> list[Rung]:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -1,12 +1,12 @@
 """Which learning rate for which activation? A grid of both on MNIST, each from several seeds, as a map and as curves.
 
 Trains 784-32-16-10 by Adam. Every activation is one compiled program, in which all learning rates and seeds run side by
-side. What counts is the accuracy on validation rows; at the end the best point is trained once more and opens the test
-images.
+side. Points are ranked by the accuracy on validation rows; at the end the best point is trained once more and tested
+on the test images.
 
-With --hosts, several machines (or processes) share the work through the folder --folder; each says when it is through,
-and the last one, or any later run, makes the table and the pictures. Started again after an interruption, a host goes
-on where it was.
+With --hosts, several machines (or processes) share the work through the folder --chunks; each says when it is done,
+and the last one, or any later run, makes the table and the figures. Started again after an interruption, a host
+continues where it was.
 """
 
 import dataclasses
@@ -15,10 +15,11 @@ from typing import Any, Literal
 
 import jax
 import numpy as np
-import tyro
 
 import fnnet
+from experiments import command_line
 from experiments.classification import split_off
+from experiments.command_line import KeptSettings
 from experiments.cores import use_all_cores
 from experiments.run_folder import RunFolder
 from fnnet import plots
@@ -30,7 +31,7 @@ COLORS = ("#4269d0", "#ef5675", "#3ca951", "#a463f2")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(KeptSettings):
     """Settings of the sweep."""
 
     data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"
@@ -47,20 +48,18 @@ class Config:
     """Images in one step."""
     hidden: tuple[int, int] = (32, 16)
     """Neurons in the two hidden layers."""
-    validation_share: float = 0.08
-    """Share of the training images held out to judge by."""
+    validation_fraction: float = 0.08
+    """Fraction of the training images held out to rank the points by."""
     host: int = 0
     """Number of this machine, from 0."""
     hosts: int = 1
     """How many machines share the work."""
     chunk: int = 7
     """Points in one file of results."""
-    folder: Path = Path("runs/sweep_learning_rate_chunks")
+    chunks: Path = Path("runs/sweep_learning_rate_chunks")
     """Folder of the files of results, the same for all machines."""
     progress: bool = True
     """Show bars."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
 
 
 def load(config: Config) -> tuple[fnnet.Batch, fnnet.Batch, fnnet.Batch]:
@@ -69,9 +68,9 @@ def load(config: Config) -> tuple[fnnet.Batch, fnnet.Batch, fnnet.Batch]:
         train, test = fnnet.datasets.stratified_split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
     else:
         train, test = getattr(fnnet.datasets, config.data)()
-    train, validation = split_off(train, config.validation_share)
+    train, validation = split_off(train, config.validation_fraction)
     if validation is None:
-        raise SystemExit("--validation-share: expected a share above 0: a sweep is judged by validation images")
+        raise SystemExit("--validation-fraction: expected a number above 0: a sweep is judged by validation images")
     return train, validation, test
 
 
@@ -83,9 +82,9 @@ def points(config: Config, shape: tuple[int, ...]) -> tuple[Point, ...]:
     return grid(Configuration(model, fnnet.Adam(1e-3), config.batch_size), space)
 
 
-def heat_map(table: Results, config: Config) -> Any:
+def heat_map(results: Results, config: Config) -> Any:
     """Mean validation error over the seeds, by learning rate and activation."""
-    summary = table.summary()
+    summary = results.summary()
     error = 100 * (1 - summary.mean["validation_accuracy"]).reshape(len(config.activations), -1)
     figure, (axis,) = plots.figure(1.6 + 0.95 * error.shape[1], 1.5 + 0.6 * error.shape[0])
     shades = np.log10(np.maximum(error, 0.01))
@@ -104,21 +103,21 @@ def heat_map(table: Results, config: Config) -> Any:
     return figure
 
 
-def curves(table: Results, config: Config) -> Any:
-    """Validation error after each epoch at each activation's best rate: mean, one standard deviation to each side."""
+def curves(results: Results, config: Config) -> Any:
+    """Validation error after each epoch at each activation's best rate: mean ± standard deviation."""
     figure, (axis,) = plots.figure(6.4, 4)
     epochs = np.arange(1, config.epochs + 1)
-    ranking, per = table.ranking(), len(config.learning_rates)
+    ranking, per = results.ranking(), len(config.learning_rates)
     for i, (name, color) in enumerate(zip(config.activations, COLORS, strict=False)):
         best = next(int(point) for point in ranking if point // per == i)
-        runs = 100 * (1 - table.curves["validation_accuracy"][(table.point == best) & ~table.diverged])
+        runs = 100 * (1 - results.curves["validation_accuracy"][(results.point == best) & ~results.diverged])
         if not len(runs):
             continue  # all diverged
         mean, deviation = runs.mean(axis=0), runs.std(axis=0, ddof=min(1, len(runs) - 1))
         label = f"{name}, learning rate {config.learning_rates[best % per]:g}"
         axis.plot(epochs, mean, color=color, marker="o", markersize=3, label=label)
         axis.fill_between(epochs, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
-    axis.set(xlabel="epoch", title=f"validation error in %, mean +- standard deviation of {config.seeds} seeds")
+    axis.set(xlabel="epoch", title=f"validation error in %, mean ± standard deviation of {config.seeds} seeds")
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.legend(frameon=False)
     return figure
@@ -131,34 +130,31 @@ def all_there(path: Path) -> bool:
 
 
 def main(config: Config) -> Results | None:
-    try:
-        train, validation, test = load(config)
-    except fnnet.DataError as error:
-        raise SystemExit(str(error)) from None
+    train, validation, test = load(config)
     chosen, seeds = points(config, train.x.shape[1:]), range(config.seeds)
     settings = {"epochs": config.epochs, "shuffle": jax.random.key(0), "validation": validation, "rank_by": "accuracy"}
-    how = {"folder": config.folder, "host": config.host, "hosts": config.hosts, "chunk": config.chunk}
+    how = {"folder": config.chunks, "host": config.host, "hosts": config.hosts, "chunk": config.chunk}
     path = sweep_shard(chosen, train, seeds=tuple(seeds), progress=config.progress, **how, **settings)
     if not all_there(path):
-        print(f"host {config.host} is through; other hosts still work on {path}")
+        print(f"host {config.host} is done; other hosts still work on {path}")
         return None
-    table = collect(path)
-    with RunFolder("sweep_learning_rate", config, config.runs) as run:
-        table.to_csv(run.path / "table.csv")
-        run.picture("heat_map", heat_map(table, config))
-        run.picture("curves", curves(table, config))
-        print(table)
-        best = chosen[table.best()]
+    results = collect(path)
+    with RunFolder("sweep_learning_rate", config) as run:
+        results.to_csv(run.path / "results.csv")
+        run.figure("sweep_learning_rate", heat_map(results, config))
+        run.figure("sweep_learning_rate_curves", curves(results, config))
+        print(results)
+        best = chosen[results.best()]
         again = sweep([best], train, seeds=seeds, keep_params=True, progress=False, **settings)
         tested = [fnnet.evaluate(best.configuration.model, params, test).accuracy for params in again.params or ()]
         run.log(**{str(k): v for k, v in best.settings.items()}, test_accuracies=list(map(float, tested)))
-        spread = f" +- {100 * np.std(tested, ddof=1):.2f}" if len(tested) > 1 else ""
+        spread = f" ± {100 * np.std(tested, ddof=1):.2f}" if len(tested) > 1 else ""
         words = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in best.settings.values())
         print(f"best by validation: {words}; test accuracy {100 * np.mean(tested):.2f} %{spread}")
-        print(f"table and pictures: {run.path}; files of results: {path}")
-    return table
+        print(f"table and figures: {run.path}; files of results: {path}")
+    return results
 
 
 if __name__ == "__main__":
     use_all_cores()
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

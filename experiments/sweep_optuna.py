@@ -1,17 +1,17 @@
-"""Let Optuna search, and fnnet train: a search proposes many points at a time, a sweep trains them at once.
+"""Let Optuna search, and fnnet train: the search proposes many points at a time, a sweep trains them at once.
 
-Optuna's ask-and-tell interface leaves the loop to the caller, so the two need to know nothing of each other: ask for
-sixteen points, train them as one program, tell what came of them. The points learn the embedded digits; what counts is
-the validation loss. Needs the extra `sweeps`.
+Optuna's ask-and-tell interface leaves the loop to the caller, so neither needs to know the other: ask for sixteen
+points, train them as one program, tell the results. The points learn the embedded digits and are ranked by the
+validation loss. Needs the extra `sweeps`.
 """
 
 import dataclasses
 
 import jax
 import numpy as np
-import tyro
 
 import fnnet
+from experiments import command_line
 from experiments.classification import split_off
 from experiments.cores import use_all_cores
 from fnnet.sweeps import Configuration, Point, put, sweep
@@ -31,7 +31,7 @@ class Config:
     rounds: int = 4
     """How often Optuna is asked."""
     at_once: int = 16
-    """Points in a round, trained as one program."""
+    """Points of one round, trained as one program."""
     epochs: int = 10
     """Of every network."""
     seed: int = 0
@@ -59,13 +59,13 @@ def main(config: Config) -> "optuna.Study":
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=config.seed))
     for number in range(1, config.rounds + 1):
         trials, points = zip(*(ask(study, base) for _ in range(config.at_once)), strict=True)
-        table = sweep(points, train, epochs=config.epochs, seeds=(config.seed,), shuffle=jax.random.key(config.seed),
+        results = sweep(points, train, epochs=config.epochs, seeds=(config.seed,), shuffle=jax.random.key(config.seed),
                       validation=validation, progress=False)  # fmt: skip
-        for trial, loss, diverged in zip(trials, table.metric("validation_loss"), table.diverged, strict=True):
+        for trial, loss, diverged in zip(trials, results.metric("validation_loss"), results.diverged, strict=True):
             failed = optuna.trial.TrialState.FAIL if diverged else None
             study.tell(trial, None if diverged else float(loss), state=failed)
         print(f"round {number}: best validation loss {study.best_value:.4f}, of this round "
-              f"{np.nanmin(table.metric('validation_loss')):.4f}")  # fmt: skip
+              f"{np.nanmin(results.metric('validation_loss')):.4f}")  # fmt: skip
     print("best: " + ", ".join(f"{name} {value:.3g}" for name, value in study.best_params.items()))
     return study
 
@@ -73,4 +73,4 @@ def main(config: Config) -> "optuna.Study":
 if __name__ == "__main__":
     use_all_cores()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -2,15 +2,14 @@
 
     python -m experiments.table
 
-Nothing in it is written by hand: a figure changes when its experiment is run again with --copy-to experiments/results.
+Nothing in it is written by hand: a number changes when its experiment is run again with --copy-to experiments/results.
 """
 
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from experiments import command_line
 from experiments.results_file import read
 
 HERE = Path(__file__).parent
@@ -18,10 +17,10 @@ HEAD = """# Experiments
 
 Each row is a command, run from the project's folder, that trains a network people learn with. The table is made by
 `python -m experiments.table` from the files in [`results`](results), which the commands write with
-`--copy-to experiments/results`; every command explains its settings with `--help`. Figures of several seeds are
-mean ± standard deviation.
+`--copy-to experiments/results`; every command explains its settings with `--help`. Numbers from several seeds
+are mean ± standard deviation.
 
-| command | network | its author shows | here | time | measured on |
+| command | network | its author reports | here | time | measured on |
 |---|---|---|---|---|---|
 """
 
@@ -37,25 +36,25 @@ class Config:
 
 
 def render(results: Path) -> str:
-    """The table as Markdown, and under it the pictures; links are relative to the folder above `results`."""
+    """The table as Markdown, and below it the figures; links are relative to the folder above `results`."""
     found = [record for path in sorted(results.glob("*.json")) if (record := read(path)) is not None]
-    pictures = [
+    figures = [
         f"\n![{caption}]({results.name}/{file})\n\n*{caption} (`{record['command']}`)*\n"
         for record in found
-        for file, caption in record["pictures"].items()
+        for file, caption in record["figures"].items()
     ]
-    return HEAD + "".join(map(_row, found)) + "".join(pictures)
+    return HEAD + "".join(map(_row, found)) + "".join(figures)
 
 
 def _row(record: dict[str, Any]) -> str:
     """One line of the table."""
-    ours = "<br>".join(f"{what}: {result}" for what, result in record["ours"].items())
+    results = "<br>".join(f"{what}: {result}" for what, result in record["results"].items())
     versions = ", ".join(f"{package} {number}" for package, number in record["versions"].items())
     cells = [
         f"`{record['command']}`",
-        record["tutorial"],
-        record["author"] or "no figure",
-        ours,
+        record["network"],
+        record["author"] or "not given",
+        results,
         f"{record['seconds']:,.1f} s",
         f"{record['hardware']}; {versions}",
     ]
@@ -68,4 +67,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

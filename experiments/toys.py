@@ -1,31 +1,32 @@
 """Six problems small enough to look at, and what a network with two hidden layers makes of each.
 
-The points of the four problems with classes are learnt by one 2-32-32-3 network each, all in one compiled program
-(`train` under `jax.vmap`); XOR and a noisy sine have networks of their own. The picture shows the data and, behind
-it, what the network answers everywhere in the plane.
+The four problems with classes are learned by one 2-32-32-3 network each, all in one compiled program (`train` under
+`jax.vmap`); XOR and a noisy sine have networks of their own. The figure shows the data over what the network predicts
+everywhere in the plane.
 """
 
 import dataclasses
-import time
-from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 import fnnet
-from experiments.results_file import Result, command_of, record
+from experiments import command_line
+from experiments.command_line import KeptSettings
+from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet import datasets
 from fnnet.plots import TRAINING, VALIDATION
+from fnnet.plots.theme import empty_figure
+from fnnet.protocols import Params
 
 COLORS = (TRAINING, VALIDATION, "#efb118")
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(KeptSettings):
     """Settings of the run; the defaults take a few seconds."""
 
     count: int = 300
@@ -37,11 +38,7 @@ class Config:
     learning_rate: float = 0.01
     """Of Adam at the first step; it falls to 0 along half a cosine."""
     seed: int = 0
-    """Of the points, the weights and the order."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
-    copy_to: Path | None = None
-    """A folder that gets the figures and the picture too, such as experiments/results."""
+    """Of the points, the weights and the shuffling."""
 
 
 def classes(count: int, seed: int) -> dict[str, fnnet.Batch]:
@@ -50,11 +47,11 @@ def classes(count: int, seed: int) -> dict[str, fnnet.Batch]:
     return {make.__name__: make(count, seed=seed) for make in makers}
 
 
-def train(model: fnnet.Model, config: Config, data: fnnet.Batch) -> Any:
-    """Parameters after a whole run on data; pure, so that many data sets can be learnt at once."""
+def train(model: fnnet.Model, config: Config, data: fnnet.Batch) -> Params:
+    """Parameters after a whole run on data; pure, so that many data sets can be learned at once."""
     steps = config.epochs * -(-len(data.x) // config.batch_size)
     optimizer = fnnet.Adam(fnnet.CosineDecay(config.learning_rate, steps))
-    key, order = jax.random.split(jax.random.key(config.seed))
+    key, shuffle = jax.random.split(jax.random.key(config.seed))
     state, _ = fnnet.train(
         model,
         optimizer,
@@ -62,7 +59,7 @@ def train(model: fnnet.Model, config: Config, data: fnnet.Batch) -> Any:
         data,
         epochs=config.epochs,
         batch_size=config.batch_size,
-        shuffle=order,
+        shuffle=shuffle,
     )
     return state.params
 
@@ -74,8 +71,8 @@ def plane(points: np.ndarray, steps: int = 161) -> tuple[np.ndarray, np.ndarray,
     return x, y, np.stack(np.meshgrid(x, y), -1).reshape(-1, 2)
 
 
-def draw_classes(axis: Any, title: str, model: fnnet.Model, params: Any, data: fnnet.Batch) -> None:
-    """The most probable class everywhere, and the points in the color of theirs."""
+def draw_classes(axis: Any, title: str, model: fnnet.Model, params: Params, data: fnnet.Batch) -> None:
+    """The most probable class everywhere, and the points in the color of their class."""
     from matplotlib.colors import ListedColormap
 
     x, y, grid = plane(data.x)
@@ -99,7 +96,7 @@ def draw_xor(axis: Any, config: Config) -> None:
 
 
 def draw_sine(axis: Any, config: Config) -> None:
-    """The points, the curve that the network found, and the one behind the points."""
+    """The points, the curve that the network found, and the one that the points were drawn from."""
     data = datasets.sine(config.count, seed=config.seed)
     model = fnnet.mlp((1, 32, 32, 1), activation=fnnet.Tanh(), loss=fnnet.SquaredError())
     params = train(model, config, data)
@@ -112,45 +109,32 @@ def draw_sine(axis: Any, config: Config) -> None:
 
 
 def main(config: Config) -> dict[str, float]:
-    from matplotlib.figure import Figure
-
-    begun = time.perf_counter()
-    problems, fresh = (classes(config.count, seed) for seed in (config.seed, config.seed + 1))
-    model = fnnet.mlp((2, 32, 32, 3))
-    together = jax.tree.map(lambda *parts: jnp.stack(parts), *problems.values())
-    params = jax.vmap(lambda data: train(model, config, data))(together)
-    picture = Figure(figsize=(11, 7.2), layout="constrained", dpi=120)
-    axes = picture.subplots(2, 3)
-    draw_xor(axes[0, 0], config)
-    draw_sine(axes[0, 1], config)
-    right = {}
-    for i, (name, data) in enumerate(problems.items()):
-        own = jax.tree.map(lambda p, i=i: p[i], params)
-        right[name] = float(fnnet.evaluate(model, own, fresh[name]).accuracy)
-        draw_classes(axes.flat[2 + i], name, model, own, data)
-        print(f"{name:<12}{100 * right[name]:.1f} % of as many fresh points right")
-    with RunFolder("toys", config, config.runs) as run:
+    with RunFolder("toys", config) as run:
+        problems, fresh = (classes(config.count, seed) for seed in (config.seed, config.seed + 1))
+        model = fnnet.mlp((2, 32, 32, 3))
+        together = jax.tree.map(lambda *parts: jnp.stack(parts), *problems.values())
+        params = jax.vmap(lambda data: train(model, config, data))(together)
+        figure = empty_figure(11, 7.2)
+        axes = figure.subplots(2, 3)
+        draw_xor(axes[0, 0], config)
+        draw_sine(axes[0, 1], config)
+        right = {}
+        for i, (name, data) in enumerate(problems.items()):
+            own = jax.tree.map(lambda p, i=i: p[i], params)
+            right[name] = float(fnnet.evaluate(model, own, fresh[name]).accuracy)
+            draw_classes(axes.flat[2 + i], name, model, own, data)
+            print(f"{name:<12}{100 * right[name]:.1f} % of as many fresh points right")
         run.log(**right)
-        run.picture("toys", picture)
-        seconds = time.perf_counter() - begun
-        print(f"in {seconds:.1f} s; picture: {run.path / 'toys.png'}")
-    if config.copy_to is not None:
-        path = record(
+        run.figure("toys", figure)
+        run.record(
             "toys",
-            command=command_of("toys", config),
-            tutorial="toy problems: 2-32-32-3, ReLU, Adam",
-            author="",
-            ours={
-                f"{name}, fresh points": Result([100 * share], "%", [config.seed], 1) for name, share in right.items()
-            },
-            seconds=seconds,
-            folder=config.copy_to,
-            pictures={"toys.png": "The toy problems of fnnet.datasets and what a small network makes of them"},
+            network="small data sets: 2-32-32-3, ReLU, Adam",
+            results={f"{name}, fresh points": Result([100 * r], "%", [config.seed], 1) for name, r in right.items()},
+            captions={"toys": "The small data sets of fnnet.datasets and what a small network makes of them"},
         )
-        picture.savefig(path.with_name("toys.png"))
-        print(f"kept: {path}")
+        run.say_end()
     return right
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

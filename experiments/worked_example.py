@@ -1,38 +1,36 @@
-"""Back-propagation with every number shown: on paper for XOR, as a picture for one handwritten digit.
+"""Back-propagation with every number shown: on paper for XOR, as a figure for one handwritten digit.
 
 First a network of two inputs, two sigmoid neurons and one output: the forward pass, the chain rule back and one
-update, small enough to follow with pencil and paper. Then the same quantities for an image: what goes in, what
-every layer makes of it, the gradient that comes back to each of them, and the gradient of the weights.
+update, small enough to follow with pencil and paper. Then the same quantities for an image: the input, every
+layer's output, the gradient with respect to each of them, and the gradient of the weights.
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 
 import fnnet
+from experiments import command_line
+from experiments.command_line import KeptSettings
 from experiments.run_folder import RunFolder
-from fnnet.inspection._trace import Trace, trace
-from fnnet.plots import TRAINING, figure
+from fnnet.inspection import Trace, trace
+from fnnet.plots import TRAINING
+from fnnet.plots.theme import empty_figure
+from fnnet.protocols import Params
 
-XOR = fnnet.Batch(
-    np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32),
-    np.array([[0], [1], [1], [0]], np.float32),
-)
 START = ([[0.3, -0.5], [0.8, 0.4]], [0.1, -0.2], [[0.7], [-0.6]], [0.05])
 """Weights and biases with few digits, so that the sums are easy to check."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(KeptSettings):
     """What is shown; without options, both examples on data that comes with the package."""
 
     show: Literal["both", "xor", "digit"] = "both"
-    """The page of numbers, the picture, or both."""
+    """The page of numbers, the figure, or both."""
     xor_rows: tuple[int, ...] = (2,)
     """Which rows of the XOR table make the batch: 0 is (0, 0), 1 is (0, 1), 2 is (1, 0), 3 is (1, 1). With
     several, gradients are sums over rows; `--xor-rows 0 1 2 3` is the whole table."""
@@ -42,18 +40,14 @@ class Config:
     """Where the digit comes from: 8 x 8 pixels that are in the package, or MNIST's 28 x 28, which are looked for
     in FNNET_DATA and the usual caches and downloaded otherwise."""
     digit: int | None = None
-    """Row of the test set; None takes the first one that the network is unsure about, whose gradients say most."""
+    """Row of the test set; None takes the first one that the network is unsure about, whose gradients are largest."""
     hidden: int = 16
     """Neurons in the hidden layer of the network that reads digits."""
     epochs: int = 3
-    """How long that network learns before its pass is drawn; 0 shows an untrained one."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
-    copy_to: Path | None = None
-    """A folder that gets a copy of the picture, such as experiments/results."""
+    """How long that network is trained before its pass is drawn; 0 shows an untrained one."""
 
 
-def xor_network() -> tuple[fnnet.Model, Any]:
+def xor_network() -> tuple[fnnet.Model, Params]:
     """The 2-2-1 network and the parameters it starts from."""
     model = fnnet.mlp((2, 2, 1), activation=fnnet.Sigmoid(), loss=fnnet.SigmoidBinaryCrossEntropy())
     w0, b0, w2, b2 = (jnp.asarray(p, jnp.float32) for p in START)
@@ -64,7 +58,8 @@ def xor_page(config: Config) -> str:
     """The trace of one pass, one step of gradient descent, and what it did to the loss."""
     model, params = xor_network()
     rows = np.array(config.xor_rows)
-    x, y = XOR.x[rows], XOR.y[rows]
+    xor = fnnet.datasets.xor()
+    x, y = xor.x[rows], xor.y[rows]
     optimizer = fnnet.Sgd(config.learning_rate)
     t = trace(model, params, x, y, optimizer=optimizer)
     updates = tuple(layer.updates for layer in t.layers.values())
@@ -114,16 +109,15 @@ def _unsure(probabilities: Any, classes: Any) -> int:
     return int(rows[0] if len(rows) else p.argmin())
 
 
-def digit_picture(t: Trace) -> Any:
+def digit_figure(t: Trace) -> Any:
     """A Figure: forward pass from left to right, cotangents below the values, then the gradients of the weights."""
-    picture, _ = figure(11, 8.2)
-    picture.clear()
-    picture.set_layout_engine("constrained", w_pad=0.12, h_pad=0.06)
-    grid = picture.add_gridspec(3, 5, height_ratios=(1, 1, 0.95))
+    figure = empty_figure(11, 8.2)
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.06)
+    grid = figure.add_gridspec(3, 5, height_ratios=(1, 1, 0.95))
     first, relu, last = (t.layers[name] for name in ("1 Dense", "2 Relu", "3 Dense"))
     true, p = int(t.batch.y[0]), np.asarray(fnnet.predict(t.model, _parameters(t), t.batch.x))[0]
-    forward = [picture.add_subplot(grid[0, i]) for i in range(5)]
-    backward = [picture.add_subplot(grid[1, i]) for i in range(5)]
+    forward = [figure.add_subplot(grid[0, i]) for i in range(5)]
+    backward = [figure.add_subplot(grid[1, i]) for i in range(5)]
 
     forward[0].imshow(t.batch.x[0], cmap="gray_r", vmin=0, vmax=1)
     _bare(forward[0], f"x: the digit, a {true}")
@@ -144,17 +138,17 @@ def digit_picture(t: Trace) -> Any:
     shape = t.model.input_shape
     tiles = mosaic(np.asarray(first.grads.w).T.reshape(-1, *shape))
     signed(
-        picture.add_subplot(grid[2, :3]),
+        figure.add_subplot(grid[2, :3]),
         tiles,
-        "dw1 = x$^T$ da1: a tile for each hidden neuron, the digit times its da1",
+        "dw1 = x$^T$ da1: one tile per hidden neuron, the digit times its da1",
     )
-    outputs = picture.add_subplot(grid[2, 3:])
-    signed(outputs, np.asarray(last.grads.w).T, "dw3 = h2$^T$ da3: a row for each class", ("hidden neuron", "class"))
+    outputs = figure.add_subplot(grid[2, 3:])
+    signed(outputs, np.asarray(last.grads.w).T, "dw3 = h2$^T$ da3: one row per class", ("hidden neuron", "class"))
     outputs.set_yticks(range(10))
     outputs.tick_params(length=0, labelsize=7)
     colors = "In images red is positive, blue negative; among bars blue is the true class."
-    picture.suptitle(f"One pass of back-propagation. {colors}", fontsize=12)
-    return picture
+    figure.suptitle(f"One pass of back-propagation. {colors}", fontsize=12)
+    return figure
 
 
 def _parameters(t: Trace) -> tuple:
@@ -162,7 +156,7 @@ def _parameters(t: Trace) -> tuple:
 
 
 def signed(axis: Any, values: Any, title: str, labels: tuple[str, str] | None = None) -> None:
-    """An image of signed numbers around white; below it how large the strongest color is."""
+    """An image of signed numbers around white; below it the number of the strongest color."""
     values = np.asarray(values)
     largest = float(np.nanmax(np.abs(values))) or 1.0
     axis.imshow(values, cmap="RdBu_r", vmin=-largest, vmax=largest)
@@ -190,7 +184,7 @@ def _bars(axis: Any, values: Any, title: str, true: int) -> None:
 
 
 def tiled(units: Any) -> np.ndarray:
-    """A vector of neurons as an image that is about square, filled up with NaN."""
+    """A vector of neurons as an image that is about square, padded with NaN."""
     units = np.asarray(units, float)
     columns = int(np.ceil(np.sqrt(len(units))))
     filled = np.full(-(-len(units) // columns) * columns, np.nan)
@@ -214,14 +208,11 @@ def main(config: Config) -> None:
         return
     t = digit_trace(config)
     print(f"\n{t}\n")
-    with RunFolder("worked_example", config, config.runs) as run:
+    with RunFolder("worked_example", config) as run:
         name = f"worked_example_{config.data}"
-        picture = digit_picture(t)
-        run.picture(name, picture)
-        if config.copy_to is not None:
-            picture.savefig(config.copy_to / f"{name}.png")
-        print(f"picture: {run.path / name}.png")
+        run.figure(name, digit_figure(t))
+        print(f"figure: {run.path / name}.png")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

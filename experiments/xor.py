@@ -1,39 +1,40 @@
-"""XOR: the smallest problem that needs a hidden layer, learnt by 2-4-1 with sigmoids.
+"""XOR: the smallest problem that needs a hidden layer, learned by 2-4-1 with sigmoids.
 
 Binary cross-entropy as a mean over the four rows, all four in every update, plain gradient descent at 0.1 for 10,000
-epochs: as people meet it first. The loss is printed every 1,000 epochs, the four predictions at the end, and a picture
+epochs: as most tutorials have it. The loss is printed every 1,000 epochs, the four predictions at the end, and a figure
 shows the line between 0 and 1 as it moves. With --reference-init the weights are NumPy's randn after seed(42) and
 everything is float64, so that the numbers are those of the same network written in NumPy.
 
 With --seeds N the network starts from N random places at once: how many of the N end with all four outputs within
 0.05 of the target? The tutorial's settings nearly always arrive, smaller weights and a larger rate arrived from each of
-1,000 starts, Adam takes a tenth of the epochs and is stuck more often, with outputs of 0.5 (--choose shows the grid).
+1,000 starts, Adam needs a tenth of the epochs and gets stuck more often, with outputs of 0.5 (--choose shows the grid).
 """
 
 import contextlib
 import dataclasses
-import time
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from jaxtyping import Array, Float
 
 import fnnet
-from experiments.results_file import Result, command_of, record
+from experiments import command_line
+from experiments.command_line import KeptSettings, check_multiple
+from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet.layers import DenseParams
+from fnnet.plots.theme import empty_figure
+from fnnet.protocols import Optimizer, Params
 
-NEAR = 0.05  # how far from its target an output may be and still count as learnt
+NEAR = 0.05  # how far from its target an output may be and still count as learned
 CHOOSING_SEEDS = range(100, 1100)
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class Config(KeptSettings):
     """Settings of the run; the defaults are the tutorial's."""
 
     epochs: int = 10_000
@@ -50,19 +51,15 @@ class Config:
     """Also train from this many random starts, seeds 0, 1, ..., and count those that learn."""
     choose: bool = False
     """Also compare settings on seeds 100 to 1099."""
-    picture: bool = True
+    figure: bool = True
     """Draw how the decision boundary moved."""
-    runs: Path = Path("runs")
-    """Where the run's folder is made."""
-    copy_to: Path | None = None
-    """A folder that gets the figures and the picture too, such as experiments/results."""
 
 
 class Moment(NamedTuple):
-    """The network after `epoch` epochs; the loss before it learns any further."""
+    """The network after `epoch` epochs; its loss."""
 
     epoch: int
-    params: Any
+    params: Params
     loss: float
 
 
@@ -73,12 +70,12 @@ def build(deviation: float = 1.0) -> fnnet.Model:
 
 
 def start(config: Config, model: fnnet.Model, optimizer: fnnet.Sgd) -> fnnet.TrainState:
-    """The state before the first epoch, drawn from the seed in JAX's way or in the reference's."""
+    """The state before the first epoch, from JAX's generator or the reference's."""
     if not config.reference_init:
         return fnnet.init_state(model, optimizer, jax.random.key(config.seed))
     state = fnnet.init_state(model, optimizer, jax.random.key(config.seed), dtype=jnp.float64)
-    draw = np.random.RandomState(config.seed)  # the very numbers of np.random.seed and randn
-    first, second = (DenseParams(jnp.asarray(draw.randn(i, o)), jnp.zeros(o)) for i, o in ((2, 4), (4, 1)))
+    rng = np.random.RandomState(config.seed)  # the very numbers of np.random.seed and randn
+    first, second = (DenseParams(jnp.asarray(rng.randn(i, o)), jnp.zeros(o)) for i, o in ((2, 4), (4, 1)))
     return state._replace(params=(first, (), second))
 
 
@@ -97,11 +94,11 @@ def learn(config: Config) -> list[Moment]:
 
 
 @partial(jax.jit, static_argnames="epochs")
-def worst_outputs(model: fnnet.Model, optimizer: Any, seeds: Any, epochs: int) -> Float[Array, "seeds"]:
+def worst_outputs(model: fnnet.Model, optimizer: Optimizer, seeds: Array, epochs: int) -> Float[Array, "seeds"]:
     """How far the worst of the four outputs is from its target at the end, for each seed, all trained at once."""
     data = fnnet.datasets.xor()
 
-    def one(seed: Any) -> Any:
+    def one(seed: Array) -> Array:
         state = fnnet.init_state(model, optimizer, jax.random.key(seed))
         state, _ = fnnet.train(model, optimizer, state, data, epochs=epochs, batch_size=len(data.x), shuffle=None)
         return jnp.abs(fnnet.predict(model, state.params, data.x) - data.y).max()
@@ -109,7 +106,7 @@ def worst_outputs(model: fnnet.Model, optimizer: Any, seeds: Any, epochs: int) -
     return jax.vmap(one)(seeds)
 
 
-def learnt(deviation: float, optimizer: Any, seeds: range, epochs: int) -> int:
+def count_learned(deviation: float, optimizer: Optimizer, epochs: int, seeds: range) -> int:
     """How many of the seeds end with all four outputs within NEAR of the target."""
     numbers = jnp.asarray(seeds, jnp.int32)
     return int((worst_outputs(build(deviation), optimizer, numbers, epochs) < NEAR).sum())
@@ -118,37 +115,35 @@ def learnt(deviation: float, optimizer: Any, seeds: range, epochs: int) -> int:
 def many_starts(config: Config) -> dict[str, str]:
     """`{"starts that learn, gradient descent ...": "20 of 20"}` for the tutorial's settings and two others."""
     tenth, plain = max(1, config.epochs // 10), config.learning_rate
-    ways: dict[str, tuple[float, Any, int]] = {
+    settings: dict[str, tuple[float, Optimizer, int]] = {
         f"gradient descent at {plain:g}, {config.epochs:,} epochs": (1.0, fnnet.Sgd(plain), config.epochs),
         f"half the weights, descent at 0.5, {config.epochs:,} epochs": (0.5, fnnet.Sgd(0.5), config.epochs),
         f"Adam at 0.05, {tenth:,} epochs": (1.0, fnnet.Adam(0.05), tenth),
     }
     return {
-        f"starts that learn, {name}": f"{learnt(deviation, optimizer, range(config.seeds), epochs)} of {config.seeds}"
-        for name, (deviation, optimizer, epochs) in ways.items()
+        f"starts that learn, {name}": f"{count_learned(*setting, range(config.seeds))} of {config.seeds}"
+        for name, setting in settings.items()
     }
 
 
 def choose() -> list[str]:
-    """A table: of 1,000 starts, how many learn, for deviations of the weights (rows) and settings (columns)."""
+    """A table: how many of 1,000 starts learn, for deviations of the weights (rows) and settings (columns)."""
     settings = {f"descent {rate:g}": (fnnet.Sgd(rate), 10_000) for rate in (0.05, 0.1, 0.2, 0.5)}
     settings |= {f"Adam {rate:g}": (fnnet.Adam(rate), 1000) for rate in (0.03, 0.05, 0.1)}
     lines = [f"{'randn *':<8}" + "".join(f"{name:>14}" for name in settings)]
     for deviation in (0.5, 1.0, 2.0):
-        counts = [learnt(deviation, *(optimizer, CHOOSING_SEEDS, epochs)) for optimizer, epochs in settings.values()]
+        counts = [count_learned(deviation, *setting, CHOOSING_SEEDS) for setting in settings.values()]
         lines.append(f"{deviation:<8}" + "".join(f"{count:>14}" for count in counts))
     return lines
 
 
 def draw(moments: list[Moment]) -> Any:
     """A Figure: the probability of 1 over the plane, at six moments from the start to the end, and the data."""
-    from matplotlib.figure import Figure
-
     data, side = fnnet.datasets.xor(), np.linspace(-0.5, 1.5, 121, dtype=np.float32)
     plane = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
     shown = np.unique(np.linspace(0, len(moments) - 1, 6).round().astype(int))
-    picture = Figure(figsize=(2.3 * len(shown), 3.0), layout="constrained", dpi=120)
-    axes = picture.subplots(1, len(shown), squeeze=False)[0]
+    figure = empty_figure(2.3 * len(shown), 3.0)
+    axes = figure.subplots(1, len(shown), squeeze=False)[0]
     filled: Any = None
     for axis, moment in zip(axes, (moments[i] for i in shown), strict=True):
         p = np.asarray(fnnet.predict(build(), moment.params, plane)).reshape(len(side), len(side))
@@ -157,70 +152,50 @@ def draw(moments: list[Moment]) -> Any:
             axis.contour(side, side, p, levels=[0.5], colors="black", linewidths=1.5)
         axis.scatter(*data.x.T, c=data.y[:, 0], cmap="RdBu_r", vmin=0, vmax=1, edgecolors="black", s=60, zorder=3)
         axis.set(title=f"epoch {moment.epoch:,}\nloss {moment.loss:.4f}", xticks=[0, 1], yticks=[0, 1], aspect="equal")
-    picture.colorbar(filled, ax=axes, label="probability of 1", ticks=[0, 0.5, 1], shrink=0.7)
-    return picture
+    figure.colorbar(filled, ax=axes, label="probability of 1", ticks=[0, 0.5, 1], shrink=0.7)
+    return figure
 
 
 def check(config: Config) -> None:
-    """Leave with a line that says what to write, before a run folder is made."""
-    if config.epochs < 1 or config.report_every < 1 or config.epochs % config.report_every:
-        raise SystemExit(
-            f"--epochs: expected a multiple of --report-every, got {config.epochs} and {config.report_every}"
-        )
+    """Leave with one line that says what to write, before a run folder is made."""
+    check_multiple(config, "epochs")
     if config.seeds < 0:
         raise SystemExit(f"--seeds: expected 0 or more, got {config.seeds}")
 
 
 def main(config: Config) -> list[Moment]:
     check(config)
-    begun = time.perf_counter()
-    with jax.enable_x64(True) if config.reference_init else contextlib.nullcontext():
-        moments = learn(config)
-        data = fnnet.datasets.xor()
-        predictions = np.asarray(fnnet.predict(build(), moments[-1].params, data.x))[:, 0]
-        picture = draw(moments) if config.picture else None
-    print("epoch   loss")
-    for moment in moments:
-        print(f"{moment.epoch:>6}  {moment.loss:.4f}")
-    ours: dict[str, Result | str] = {}
-    print("\nx1 x2  target  prediction")
-    for (a, b), target, p in zip(data.x, data.y[:, 0], predictions, strict=True):
-        print(f"{a:>2.0f} {b:>2.0f}{target:>8.0f}{p:>12.4f}")
-        ours[f"{a:.0f} xor {b:.0f}"] = Result((p,), decimals=4)
-    counts = many_starts(config) if config.seeds else {}
-    print("".join(f"\n{name}: {count}" for name, count in counts.items()))
-    if config.choose:
-        print(f"of {len(CHOOSING_SEEDS):,} starts, how many learn\n" + "\n".join(choose()))
-    seconds = time.perf_counter() - begun
-    with RunFolder("xor", config, config.runs) as run:
+    with RunFolder("xor", config) as run:
+        with jax.enable_x64(True) if config.reference_init else contextlib.nullcontext():
+            moments = learn(config)
+            data = fnnet.datasets.xor()
+            predictions = np.asarray(fnnet.predict(build(), moments[-1].params, data.x))[:, 0]
+            if config.figure:
+                run.figure("xor", draw(moments))
+        print("epoch   loss")
         for moment in moments:
+            print(f"{moment.epoch:>6}  {moment.loss:.4f}")
             run.log(epoch=moment.epoch, loss=moment.loss)
+        results: dict[str, Result | str] = {}
+        print("\nx1 x2  target  prediction")
+        for (a, b), target, p in zip(data.x, data.y[:, 0], predictions, strict=True):
+            print(f"{a:>2.0f} {b:>2.0f}{target:>8.0f}{p:>12.4f}")
+            results[f"{a:.0f} xor {b:.0f}"] = Result((p,), decimals=4)
+        counts = many_starts(config) if config.seeds else {}
+        print("".join(f"\n{name}: {count}" for name, count in counts.items()))
+        if config.choose:
+            print(f"how many of {len(CHOOSING_SEEDS):,} starts learn\n" + "\n".join(choose()))
         run.log(predictions=predictions.tolist(), **counts)
-        if picture is not None:
-            run.picture("xor", picture)
-        print(f"in {seconds:.1f} s; metrics{' and picture' if picture else ''}: {run.path}")
-    if config.copy_to is not None:
-        keep(config, ours | counts, seconds, picture)
+        run.record(
+            "xor",
+            network="XOR guide: 2-4-1, sigmoid, binary cross-entropy, gradient descent at 0.1, 10,000 epochs",
+            author="predictions near 0.01, 0.98, 0.98, 0.02",
+            results=results | counts,
+            captions={"xor": "XOR: how the decision boundary moves during training"} if config.figure else {},
+        )
+        run.say_end()
     return moments
 
 
-def keep(config: Config, ours: dict[str, Result | str], seconds: float, picture: Any) -> None:
-    """The figures, and the picture if there is one, in `copy_to`."""
-    assert config.copy_to is not None
-    path = record(
-        "xor",
-        command=command_of("xor", config),
-        tutorial="XOR guide: 2-4-1, sigmoid, binary cross-entropy, gradient descent at 0.1, 10,000 epochs",
-        author="predictions near 0.01, 0.98, 0.98, 0.02",
-        ours=ours,
-        seconds=seconds,
-        folder=config.copy_to,
-        pictures={} if picture is None else {"xor.png": "XOR: how the line between 0 and 1 moves while it learns"},
-    )
-    if picture is not None:
-        picture.savefig(path.with_name("xor.png"))
-    print(f"kept: {path}")
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

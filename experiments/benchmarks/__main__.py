@@ -1,11 +1,11 @@
-"""Everything that is measured about speed, and the report; about three quarters of an hour on two quiet cores.
+"""Everything that is measured about speed, and the report; about three quarters of an hour on two idle cores.
 
     python -m experiments.benchmarks                       # all axes, then the report
     python -m experiments.benchmarks --axes epochs         # one axis, then the report
-    python -m experiments.benchmarks --axes                # only the report, from the figures that are there
+    python -m experiments.benchmarks --axes                # only the report, from the measurements there are
 
-Every axis runs alone too, with settings of its own: `python -m experiments.benchmarks.epochs --help`. Figures gather
-in one JSON file an axis, in experiments/results/benchmarks; the report is experiments/results/benchmarks.md.
+Every axis also runs by itself, with its own settings: `python -m experiments.benchmarks.epochs --help`. There is one
+JSON file per axis, in experiments/results/benchmarks; the report is experiments/results/benchmarks.md.
 """
 
 import dataclasses
@@ -14,11 +14,10 @@ import sys
 from pathlib import Path
 from typing import Literal, get_args
 
-import tyro
-
+from experiments import command_line
 from experiments.benchmarks import report, results
 
-Axis = Literal["epochs", "closest", "compiling", "cold_start", "growth", "prediction"]
+Axis = Literal["epochs", "closest", "compiling", "cold_start", "growth", "prediction", "tricks"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Config:
     axes: tuple[Axis, ...] = get_args(Axis)
     """Which axes, each in a process of its own."""
     results: Path = results.FOLDER
-    """Folder of the figures; the report stands beside it."""
+    """Folder of the measurements; the report is written beside it."""
 
 
 def main(config: Config) -> None:
@@ -40,4 +39,4 @@ def main(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

@@ -1,11 +1,11 @@
-"""Axis (b), and the nearest rivals: the floor and everything that runs on XLA, with nobody else around.
+"""Seconds of an epoch beside the floor and everything else that runs on XLA, in processes of their own.
 
-These are programs of one compiler that run for about the same time, so that small differences count: they take turns
-in processes of their own, without a rest between. (In `epochs` there are threads of PyTorch and NumPy in the process,
-which look out for work while they wait, so that calls follow a rest, and what comes after a rest is slower.)
+These programs come from one compiler and run for about the same time, so that small differences count: they take turns
+without a rest between. (In `epochs` threads of PyTorch and NumPy spin while they wait for work, so that every call
+follows a rest, and what comes after a rest is slower.)
 
-Where the memory of a process happens to lie makes one of two equal programs a few per cent faster, for as long as the
-process lives. So every figure is the median of several processes, and the least and the largest stand beside it.
+The layout of a process's memory happens to make one of two equal programs a few percent faster, for as long as the
+process lives. So every number is the median of several processes, with their minimum and maximum.
 
     python -m experiments.benchmarks.closest --sizes 784 128 64 10 --batches 128
 """
@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import tyro
-
+from experiments import command_line
 from experiments.benchmarks import epochs, results, systems, task
 
 ONE_KERNEL = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=65536"
@@ -30,18 +29,18 @@ NAMES = (systems.OURS, systems.GRAD_SCAN, systems.GRAD_LOOP, systems.EQUINOX)
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Time epochs beside the floor; figures are added to those that are there, by network and batch size."""
+    """Time epochs beside the floor; measurements are added to the stored ones, by network and batch size."""
 
     sizes: tuple[int, ...] | None = None
     """Inputs, hidden layers, outputs; none: the four networks of the table, and XOR."""
     batches: tuple[int, ...] = (32, 128, 512)
     """Batch sizes."""
     processes: int = 5
-    """Processes for every row, one after the other."""
+    """Processes for every row, one after another."""
     rounds: int = 5
     """Epochs of each system in each process, in turn; XOR: three times as many."""
     results: Path = results.FOLDER
-    """Folder of the figures."""
+    """Folder of the measurements."""
 
 
 def measure(config: Config) -> None:
@@ -66,35 +65,35 @@ def _apart(f: Any, *args: Any) -> dict:
 
 def _mnist(sizes: tuple[int, ...], batch_size: int, rounds: int) -> dict:
     settings = epochs.Config(rounds=rounds, only=NAMES, rest=0)
-    return epochs.epoch_figures(sizes, batch_size, task.mnist(), settings, with_floor=True)
+    return epochs.measure_epoch(sizes, batch_size, task.mnist(), settings, with_floor=True)
 
 
 def _xor(rounds: int, names: tuple[str, ...], xor_epochs: int) -> dict:
-    """Three times the rounds: a run is over in no time, and the next one already another."""
-    return epochs.xor_figures(epochs.Config(rounds=3 * rounds, only=names, xor_epochs=xor_epochs, rest=0))
+    """Three times the rounds: a run is short, and the next one differs."""
+    return epochs.measure_xor(epochs.Config(rounds=3 * rounds, only=names, xor_epochs=xor_epochs, rest=0))
 
 
 def _keep(key: str, parts: list[dict], config: Config) -> None:
-    figures = middle(parts) | {"processes": [part["over_fnnet"] for part in parts]}
-    results.add(config.results, "closest", key, figures)
-    over = ", ".join(f"{name} {ratio:.3f}" for name, ratio in figures["over_fnnet"].items())
-    least, most = extremes(figures, systems.GRAD_SCAN)
-    floor = f"; fnnet over the floor {figures['over_floor'][systems.OURS]:.3f}" if "floor" in figures else ""
+    measured = medians(parts) | {"processes": [part["over_fnnet"] for part in parts]}
+    results.add(config.results, "closest", key, measured)
+    over = ", ".join(f"{name} {ratio:.3f}" for name, ratio in measured["over_fnnet"].items())
+    least, most = extremes(measured, systems.GRAD_SCAN)
+    floor = f"; fnnet over the floor {measured['over_floor'][systems.OURS]:.3f}" if "floor" in measured else ""
     print(f"{key}: times our time: {over} (scan {least:.3f} to {most:.3f}){floor}", flush=True)
 
 
-def middle(parts: list[Any]) -> Any:
+def medians(parts: list[Any]) -> Any:
     """Dicts of the same keys as one: the median of every number, the most common of every word."""
     if isinstance(parts[0], dict):
-        return {key: middle([part[key] for part in parts]) for key in parts[0]}
+        return {key: medians([part[key] for part in parts]) for key in parts[0]}
     return statistics.mode(parts) if isinstance(parts[0], str) else statistics.median(parts)
 
 
-def extremes(figures: dict, name: str) -> tuple[float, float]:
-    """The least and the largest of the processes' figures of a system, over fnnet."""
-    each = [part[name] for part in figures["processes"]]
+def extremes(measured: dict, name: str) -> tuple[float, float]:
+    """Minimum and maximum over the processes of a system's time over fnnet's."""
+    each = [part[name] for part in measured["processes"]]
     return min(each), max(each)
 
 
 if __name__ == "__main__":
-    measure(tyro.cli(Config, description=__doc__))
+    command_line.run(measure, Config, __doc__)

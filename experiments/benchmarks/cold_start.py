@@ -1,12 +1,13 @@
-"""Axes (e) and (d), second half: from the shell to 97.42 % on MNIST, the figure that a tutorial's video ends with.
+"""From the shell to 97.42 % on MNIST, the accuracy that a tutorial's video ends with.
 
-Every system in a process of its own, five times over with five seeds, the systems in turn: the interpreter starts,
-imports, reads the files, trains 784-128-64-10 with Adam whose rate falls to 0 along a line (scikit-learn's has to stay
-where it is), and classifies the 10,000 test images. All start from the same weights, which NumPy draws. The clock is
+Every system in its own process, once per seed, the systems in turn: the interpreter starts,
+imports, reads the files, trains 784-128-64-10 with Adam whose rate falls linearly to 0 (scikit-learn's stays
+constant), and classifies the 10,000 test images. All start from the same weights, which NumPy draws. The clock is
 the parent's, and the run counts only if all five processes reach 97.42 %. The peak memory of the processes is kept
 too. JAX's compilation cache is empty, and then, in a second row, warm.
 
-    python -m experiments.benchmarks.cold_start"""
+    python -m experiments.benchmarks.cold_start
+"""
 
 import dataclasses
 import os
@@ -18,14 +19,13 @@ import tempfile
 import time
 from pathlib import Path
 
-import tyro
-
+from experiments import command_line
 from experiments.benchmarks import one_run, results, systems
 
 TARGET = 0.9742
 ON_XLA = (systems.OURS, systems.GRAD_SCAN)
 QUICK_COMPILATION = "--xla_cpu_use_fusion_emitters=false"
-"""XLA's older code generator for CPUs, which has a third less to do."""
+"""XLA's older code generator for CPUs, which takes a third less time."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Config:
     learning_rate: float = 3e-3
     """At the first step; scikit-learn takes a third of it."""
     results: Path = results.FOLDER
-    """Folder of the figures."""
+    """Folder of the measurements."""
 
 
 def measure(config: Config) -> None:
@@ -61,16 +61,16 @@ def measure(config: Config) -> None:
                 runs[row].append(_process(name, seed, config, environment))
                 print(f"{row}: {runs[row][-1][0]:.2f} s", flush=True)
     for row, run in runs.items():
-        seconds, mebibytes, shares = zip(*run, strict=True)
-        figures = {
+        seconds, mebibytes, accuracies = zip(*run, strict=True)
+        measured = {
             "seconds": statistics.mean(seconds),
             "each": seconds,
-            "accuracies": shares,
-            "all_reached": min(shares) >= TARGET,
+            "accuracies": accuracies,
+            "all_reached": min(accuracies) >= TARGET,
             "peak_mebibytes": statistics.median(mebibytes),
         }
-        results.add(config.results, "cold_start", row, figures)
-        print(f"{row}: {figures['seconds']:.2f} s, {100 * min(shares):.2f} % and more", flush=True)
+        results.add(config.results, "cold_start", row, measured)
+        print(f"{row}: {measured['seconds']:.2f} s, {100 * min(accuracies):.2f} % and more", flush=True)
 
 
 def _rows(names: tuple[str, ...], cache: str) -> dict[str, tuple[str, dict[str, str]]]:
@@ -98,4 +98,4 @@ def _process(name: str, seed: int, config: Config, environment: dict) -> tuple[f
 
 
 if __name__ == "__main__":
-    measure(tyro.cli(Config, description=__doc__))
+    command_line.run(measure, Config, __doc__)

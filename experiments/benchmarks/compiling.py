@@ -1,4 +1,4 @@
-"""Axes (c) and (d), first half: seconds of compilation, and the memory that the compiled program asks for.
+"""Seconds of compilation, and the memory that the compiled program needs.
 
 One epoch of MNIST as one program, by fnnet and by jax.grad + optax in the same scan, compiled in turn from nothing
 (no cache), for networks of 2, 6 and 20 layers.
@@ -15,9 +15,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import tyro
 
 import fnnet
+from experiments import command_line
 from experiments.benchmarks import results, systems
 
 try:
@@ -46,21 +46,21 @@ class Config:
     batch_size: int = 128
     """Rows of one batch."""
     results: Path = results.FOLDER
-    """Folder of the figures."""
+    """Folder of the measurements."""
 
 
 def measure(config: Config) -> None:
     """Medians of every network, written down."""
     for name in config.networks:
-        pair(NETWORKS[name], config.batch_size)  # the very first compilation of a process pays for more than itself
+        pair(NETWORKS[name], config.batch_size)  # the first compilation of a process includes one-time costs
         pairs = [pair(NETWORKS[name], config.batch_size) for _ in range(config.rounds)]
-        figures: dict[str, Any] = {"rounds": config.rounds, "batch_size": config.batch_size}
+        measured: dict[str, Any] = {"rounds": config.rounds, "batch_size": config.batch_size}
         for i, version in enumerate(("fnnet", "jax.grad + optax, scan")):
-            figures[version] = {what: statistics.median(p[i][what] for p in pairs) for what in pairs[0][0]}
+            measured[version] = {what: statistics.median(p[i][what] for p in pairs) for what in pairs[0][0]}
         for what in pairs[0][0]:
-            figures[f"{what}_ratio"] = statistics.median(a[what] / b[what] for a, b in pairs)
-        results.add(config.results, "compiling", name, figures)
-        shown = ", ".join(f"{what} {figures[f'{what}_ratio']:.3f}" for what in pairs[0][0])
+            measured[f"{what}_ratio"] = statistics.median(a[what] / b[what] for a, b in pairs)
+        results.add(config.results, "compiling", name, measured)
+        shown = ", ".join(f"{what} {measured[f'{what}_ratio']:.3f}" for what in pairs[0][0])
         print(f"{name}: fnnet over jax.grad + optax: {shown}", flush=True)
 
 
@@ -71,8 +71,8 @@ def pair(sizes: tuple[int, ...], batch_size: int, rows: int = 60_000) -> tuple[d
     model, optimizer = fnnet.mlp(sizes, scale=1 / 255), fnnet.Adam(1e-3)
     state = jax.eval_shape(lambda key: fnnet.init_state(model, optimizer, key), key)
 
-    def ours(state: Any, data: fnnet.Batch, order: Any) -> Any:
-        return fnnet.train(model, optimizer, state, data, epochs=1, batch_size=batch_size, shuffle=order)
+    def ours(state: Any, data: fnnet.Batch, shuffle: Any) -> Any:
+        return fnnet.train(model, optimizer, state, data, epochs=1, batch_size=batch_size, shuffle=shuffle)
 
     peer_optimizer = optax.adam(1e-3)
     params = [{"w": p.w, "b": p.b} for p in state.params if p != ()]
@@ -87,7 +87,7 @@ def pair(sizes: tuple[int, ...], batch_size: int, rows: int = 60_000) -> tuple[d
 
 def _compiled(f: Any, *args: Any) -> dict[str, float]:
     jax.clear_caches()
-    gc.collect()  # else one version pays for what the other left behind
+    gc.collect()  # else one version frees what the other left
     start = time.perf_counter()
     program = f.lower(*args).compile()
     seconds, memory = time.perf_counter() - start, program.memory_analysis()
@@ -95,4 +95,4 @@ def _compiled(f: Any, *args: Any) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    measure(tyro.cli(Config, description=__doc__))
+    command_line.run(measure, Config, __doc__)

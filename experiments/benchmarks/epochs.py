@@ -1,8 +1,8 @@
-"""Axis (a): seconds of an MNIST epoch in every system.
+"""Seconds of an MNIST epoch in every system.
 
 Every system starts at the same weights, goes through the same rows, shuffled, with the same optimizer, and uses as
 many threads as there are cores. They take turns. What the first call costs (compilation) is not counted here.
-`experiments.benchmarks.closest` measures the floor that no system can go under, and the nearest rival once more.
+`experiments.benchmarks.closest` measures the floor, a lower bound for every system, and everything on XLA once more.
 
     python -m experiments.benchmarks.epochs --sizes 784 128 64 10 --batches 128
 """
@@ -11,8 +11,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import tyro
 
+from experiments import command_line
 from experiments.benchmarks import floor, results, systems, task
 from experiments.benchmarks.timing import REST, alternate, medians, ratio
 
@@ -22,7 +22,7 @@ FLOOR = "floor"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Time epochs; figures are added to those that are there, by network and batch size."""
+    """Time epochs; measurements are added to the stored ones, by network and batch size."""
 
     sizes: tuple[int, ...] | None = None
     """Inputs, hidden layers, outputs; none: the four networks of the table, and XOR."""
@@ -41,25 +41,25 @@ class Config:
     rest: float = REST
     """Seconds before each timed call."""
     results: Path = results.FOLDER
-    """Folder of the figures."""
+    """Folder of the measurements."""
 
 
 def measure(config: Config) -> None:
     """Every network at every batch size, written down one by one."""
     if config.sizes is None:
-        _keep("XOR 2-4-1", xor_figures(config), config)
+        _keep("XOR 2-4-1", measure_xor(config), config)
     data = task.mnist()
     for sizes in SIZES if config.sizes is None else (config.sizes,):
         for batch_size in config.batches:
-            _keep(f"{'-'.join(map(str, sizes))} {batch_size}", epoch_figures(sizes, batch_size, data, config), config)
+            _keep(f"{'-'.join(map(str, sizes))} {batch_size}", measure_epoch(sizes, batch_size, data, config), config)
 
 
-def _keep(key: str, figures: dict, config: Config) -> None:
-    results.add(config.results, "epochs", key, figures)
-    print(f"{key}: {', '.join(f'{n} {1e3 * s:.4g} ms' for n, s in figures['seconds'].items())}", flush=True)
+def _keep(key: str, measured: dict, config: Config) -> None:
+    results.add(config.results, "epochs", key, measured)
+    print(f"{key}: {', '.join(f'{n} {1e3 * s:.4g} ms' for n, s in measured['seconds'].items())}", flush=True)
 
 
-def epoch_figures(
+def measure_epoch(
     sizes: tuple[int, ...], batch_size: int, data: tuple, config: Config, *, with_floor: bool = False
 ) -> dict:
     """Seconds of an epoch by system, and those of the floor, all from the same rounds."""
@@ -72,46 +72,46 @@ def epoch_figures(
     floors = floor.floors([w for w, _ in weights], x, batch_size) if with_floor else {}
     times = alternate({**variants, **{f"{FLOOR}: {name}": f for name, f in floors.items()}}, config.rounds, config.rest)
     check_trained(trainers, x, y)
-    middle = medians(times)
+    median = medians(times)
     scale = len(data[0]) / rows
-    figures = {
-        "seconds": {name: scale * middle[name] for name in variants},
+    measured = {
+        "seconds": {name: scale * median[name] for name in variants},
         "over_fnnet": {name: ratio(times, name, systems.OURS) for name in variants if systems.OURS in variants},
         "rows": rows,
         "rounds": config.rounds,
     }
     if not with_floor:
-        return figures
-    fastest = min((name for name in middle if name.startswith(FLOOR)), key=lambda name: middle[name])
-    return figures | {
-        "floor": scale * middle[fastest],
-        "floor_writing": fastest.removeprefix(f"{FLOOR}: "),
-        "floor_gflops": floor.flops(sizes, rows) / middle[fastest] / 1e9,
+        return measured
+    fastest = min((name for name in median if name.startswith(FLOOR)), key=lambda name: median[name])
+    return measured | {
+        "floor": scale * median[fastest],
+        "floor_form": fastest.removeprefix(f"{FLOOR}: "),
+        "floor_gflops": floor.flops(sizes, rows) / median[fastest] / 1e9,
         "over_floor": {name: ratio(times, name, fastest) for name in variants},
     }
 
 
 def check_trained(trainers: dict, x: np.ndarray, y: np.ndarray) -> None:
-    """Raise unless every system learnt to read most of the rows: no timing of what does not train."""
-    shares = {name: float((t.predict(x) == y).mean()) for name, t in trainers.items()}
-    if min(shares.values()) < 0.6:
-        raise RuntimeError(f"expected every system to read 60 % of the training rows by now, got {shares}")
+    """Raise unless every system reads most of the rows by now: what does not train is not timed."""
+    accuracies = {name: float((t.predict(x) == y).mean()) for name, t in trainers.items()}
+    if min(accuracies.values()) < 0.6:
+        raise RuntimeError(f"expected every system to read 60 % of the training rows by now, got {accuracies}")
 
 
-def xor_figures(config: Config) -> dict:
+def measure_xor(config: Config) -> dict:
     """2-4-1 on the four rows of XOR: what an epoch costs when there is next to nothing to compute."""
     job = task.xor()
     makers = {name: systems.xor(name) for name in config.only or systems.MODULES}
     trainers = {name: make(job) for name, make in makers.items() if make is not None}
     variants = {n: (lambda t=t: t.train(config.xor_epochs)) for n, t in trainers.items()}
     times = alternate(variants, config.rounds, config.rest)
-    middle = medians(times)
+    median = medians(times)
     return {
-        "seconds": {name: middle[name] / config.xor_epochs for name in trainers},
+        "seconds": {name: median[name] / config.xor_epochs for name in trainers},
         "over_fnnet": {name: ratio(times, name, systems.OURS) for name in trainers if systems.OURS in trainers},
         "rounds": config.rounds,
     }
 
 
 if __name__ == "__main__":
-    measure(tyro.cli(Config, description=__doc__))
+    command_line.run(measure, Config, __doc__)

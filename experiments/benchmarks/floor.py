@@ -1,8 +1,8 @@
 """The floor of an epoch: the matrix products of its steps and nothing else.
 
-Batches lie ready in memory in float32. A step multiplies what a training step has to multiply (forward, the
+Batches are ready in memory in float32. A step multiplies what a training step has to multiply (forward, the
 gradients of the weights, and of every layer's input but the first's), reduces every result to a number and adds
-these to the scan's carry, so that none can be left out. There are three writings of the weights' gradients; the
+these to the scan's carry, so that none can be left out. There are three forms of the weights' gradients; the
 floor is the fastest.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-WRITINGS: dict[str, Callable[[Any, Any], Any]] = {
+FORMS: dict[str, Callable[[Any, Any], Any]] = {
     "h^T d": lambda h, d: h.T @ d,
     "d^T h": lambda h, d: d.T @ h,
     "contraction over rows": lambda h, d: jax.lax.dot_general(h, d, (((0,), (0,)), ((), ()))),
@@ -21,15 +21,15 @@ WRITINGS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def floors(weights: list, x: Any, batch_size: int) -> dict[str, Callable[[], Any]]:
-    """One epoch in each writing; weights a list of (I, O), x (N, I) uint8 of which whole batches are used.
+    """One epoch in each form; weights a list of (I, O), x (N, I) uint8 of which whole batches are used.
 
-    A last batch that is not whole is filled up with the first rows, as in training.
+    A last batch that is not whole is padded with the first rows, as in training.
     """
     steps = -(-len(x) // batch_size)
     rows = jnp.asarray(x, jnp.float32) / 255
     batches = jnp.concatenate([rows, rows[: steps * batch_size - len(x)]]).reshape(steps, batch_size, -1)
     weights = jax.device_put(list(weights))
-    return {name: _epoch(weights, batches, product) for name, product in WRITINGS.items()}
+    return {name: _epoch(weights, batches, product) for name, product in FORMS.items()}
 
 
 def flops(sizes: tuple[int, ...], rows: int) -> int:

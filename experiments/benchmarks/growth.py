@@ -1,4 +1,4 @@
-"""Axis (f): how the seconds of an epoch grow with the work, and the slope: 1 is proportional, 0 is free.
+"""How the seconds of an epoch grow with the work, and the slope: 1 is proportional, 0 is free.
 
 One thing grows at a time: samples, width, depth, batch size, and the number of networks that one compiled program
 trains side by side. fnnet and jax.grad + optax in the same scan, in turn.
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import tyro
 
 import fnnet
+from experiments import command_line
 from experiments.benchmarks import results, systems, task
 from experiments.benchmarks.timing import alternate, medians
 
@@ -31,7 +31,7 @@ class Config:
     rounds: int = 5
     """Epochs of each system at each point, in turn."""
     results: Path = results.FOLDER
-    """Folder of the figures."""
+    """Folder of the measurements."""
 
 
 def measure(config: Config) -> None:
@@ -66,15 +66,15 @@ def _systems(sizes: tuple[int, ...], batch_size: int, data: tuple, rows: int) ->
 
 
 def _networks(count: int, data: tuple) -> dict:
-    """So many networks, each from a start of its own, through the same rows."""
+    """So many networks, each from its own start, on the same rows."""
     model, optimizer = fnnet.mlp((784, 32, 16, 10), scale=1 / 255), fnnet.Adam(1e-3)
     states = jax.vmap(lambda key: fnnet.init_state(model, optimizer, key))(jax.random.split(jax.random.key(0), count))
     rows = jax.device_put(fnnet.Batch(data[0][:ROWS], data[1][:ROWS]))
 
     @jax.jit
-    def run(states, rows, order):
+    def run(states, rows, shuffle):
         def one(state):
-            return fnnet.train(model, optimizer, state, rows, epochs=1, batch_size=128, shuffle=order)
+            return fnnet.train(model, optimizer, state, rows, epochs=1, batch_size=128, shuffle=shuffle)
 
         return jax.vmap(one)(states)
 
@@ -82,4 +82,4 @@ def _networks(count: int, data: tuple) -> dict:
 
 
 if __name__ == "__main__":
-    measure(tyro.cli(Config, description=__doc__))
+    command_line.run(measure, Config, __doc__)

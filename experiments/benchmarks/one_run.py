@@ -9,14 +9,14 @@ import sys
 from experiments.benchmarks import systems, task
 
 OWN_START = f"{systems.OURS}, weights drawn in the program"
-"""fnnet as a user would call it; everybody else, and fnnet in its own row, starts from weights that NumPy drew."""
+"""fnnet as a user would call it; every other system, and fnnet in its own row, starts from weights that NumPy drew."""
 
 
 def main(name: str, seed: int, epochs: int, learning_rate: float) -> None:
     if name in (systems.OURS, OWN_START):
         from experiments.benchmarks import whole_run
 
-        accuracy = whole_run.main(seed, epochs, learning_rate, draws=name == OWN_START)
+        accuracy = whole_run.main(seed, epochs, learning_rate, own_start=name == OWN_START)
     else:
         x, y, test_x, test_y = task.mnist()
         steps = None if name == systems.SKLEARN else epochs * -(-len(x) // 128)

@@ -1,4 +1,4 @@
-"""Axis (g): from pixels to classes, one image at a time and 10,000 at once, with 784-128-64-10.
+"""From pixels to classes, one image at a time and 10,000 at once, with 784-128-64-10.
 
 python -m experiments.benchmarks.prediction
 """
@@ -7,8 +7,8 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
-import tyro
 
+from experiments import command_line
 from experiments.benchmarks import results, systems, task
 from experiments.benchmarks.timing import alternate, medians
 
@@ -24,7 +24,7 @@ class Config:
     only: tuple[str, ...] = ()
     """Names of systems; none: all but torch.compile."""
     results: Path = results.FOLDER
-    """Folder of the figures."""
+    """Folder of the measurements."""
 
 
 def measure(config: Config) -> None:
@@ -41,11 +41,11 @@ def measure(config: Config) -> None:
         def variant(trainer, pixels=pixels, calls=calls):
             return lambda: [trainer.predict(pixels) for _ in range(calls)]
 
-        middle = medians(alternate({name: variant(t) for name, t in trainers.items()}, config.rounds))
-        seconds = {name: s / calls for name, s in middle.items()}
+        median = medians(alternate({name: variant(t) for name, t in trainers.items()}, config.rounds))
+        seconds = {name: s / calls for name, s in median.items()}
         results.add(config.results, "prediction", str(images), {"seconds": seconds, "rounds": config.rounds})
         print(f"{images} images: {', '.join(f'{n} {1e3 * s:.3f} ms' for n, s in seconds.items())}", flush=True)
 
 
 if __name__ == "__main__":
-    measure(tyro.cli(Config, description=__doc__))
+    command_line.run(measure, Config, __doc__)

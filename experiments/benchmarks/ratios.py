@@ -10,11 +10,10 @@ and the bytes of temporary memory beside the autodiff version's.
 import dataclasses
 import statistics
 
-import tyro
-
+from experiments import command_line
 from experiments.benchmarks import compiling, systems, task
 from experiments.benchmarks.epochs import Config as EpochConfig
-from experiments.benchmarks.epochs import epoch_figures
+from experiments.benchmarks.epochs import measure_epoch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,16 +32,16 @@ SHOWN = (systems.OURS, systems.GRAD_SCAN, systems.GRAD_LOOP, systems.MEMORY, sys
 def main(config: Config) -> None:
     sizes = (784, 128, 64, 10)
     settings = EpochConfig(rounds=config.rounds, only=SHOWN)
-    figures = epoch_figures(sizes, config.batch_size, task.mnist(), settings, with_floor=True)
-    ours = figures["seconds"][systems.OURS]
+    measured = measure_epoch(sizes, config.batch_size, task.mnist(), settings, with_floor=True)
+    ours = measured["seconds"][systems.OURS]
     print(f"fnnet {ours:.4f} s an epoch of 784-128-64-10 at batch {config.batch_size}")
-    print(f"  over the floor of matrix products  {figures['over_floor'][systems.OURS]:.3f}")
+    print(f"  over the floor of matrix products  {measured['over_floor'][systems.OURS]:.3f}")
     for name in SHOWN[1:]:
-        print(f"  over {name:30s}{1 / figures['over_fnnet'][name]:.3f}")
+        print(f"  over {name:30s}{1 / measured['over_fnnet'][name]:.3f}")
     pairs = [compiling.pair(sizes, config.batch_size) for _ in range(3)]
     for what in ("seconds", "temporary_bytes"):
         print(f"compiled {what}, over jax.grad + optax: {statistics.median(a[what] / b[what] for a, b in pairs):.3f}")
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=__doc__))
+    command_line.run(main, Config, __doc__)

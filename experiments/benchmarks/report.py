@@ -1,4 +1,4 @@
-"""The report: tables and pictures from whatever figures are there; measures nothing.
+"""The report: tables and figures of the stored measurements; measures nothing.
 
 python -m experiments.benchmarks.report
 """
@@ -11,33 +11,31 @@ from experiments.benchmarks import closest, results, systems
 from fnnet.plots.theme import logarithmic
 
 NOTES = "notes.md"
-"""What is to be said about the figures, by hand, in the folder of the figures."""
+"""Remarks written by hand, in the folder of the measurements."""
 
 
 def write(folder: Path = results.FOLDER) -> Path:
-    """Write `<folder>.md` and the pictures; returns its path."""
+    """Write `<folder>.md` and the figures; returns its path."""
     axes = {axis: results.read(folder, axis) for axis, _ in SECTIONS}
-    found = [part for figures in axes.values() for part in figures.values()]
+    found = [part for measured in axes.values() for part in measured.values()]
     if not found:
-        raise SystemExit(f"{folder}: no figures yet; run python -m experiments.benchmarks")
+        raise SystemExit(f"{folder}: nothing measured yet; run python -m experiments.benchmarks")
     sections = [_head(found), _notes(folder)]
     sections += [f(axes[a], folder) for a, f in SECTIONS if axes[a]]
     path = folder.with_suffix(".md")
-    path.write_text("\n\n".join(s for s in sections if s) + "\n")
+    path.write_text(_paragraphs(*sections) + "\n")
     return path
 
 
 def _head(found: list[dict]) -> str:
     machines = list(dict.fromkeys(_machine(part) for part in found))
-    return "\n\n".join(
-        [
-            "# Speed, measured side by side",
-            "Every system trains the same network from the same start on the same rows, with as many threads as there "
-            "are cores. The systems take turns within a row of a table, and medians are shown, so compare along a row. "
-            "`python -m experiments.benchmarks` measures everything anew; every section names the command that "
-            "measures it alone.",
-            *machines,
-        ]
+    return _paragraphs(
+        "# Speed, measured side by side",
+        "Every system trains the same network from the same start on the same rows, with as many threads as there "
+        "are cores. The systems take turns within a row of a table, and medians are shown: compare within a row. "
+        "`python -m experiments.benchmarks` measures everything; every section names the command that "
+        "measures it by itself.",
+        *machines,
     )
 
 
@@ -53,9 +51,9 @@ def _notes(folder: Path) -> str:
     return path.read_text().strip() if path.exists() else ""
 
 
-def _epochs(figures: dict, folder: Path) -> str:
-    rows, near = sorted(figures.items(), key=lambda item: _order(item[0])), results.read(folder, "closest")
-    known = [n for n in systems.MODULES if any(n in part["seconds"] for part in figures.values())]
+def _epochs(measured: dict, folder: Path) -> str:
+    rows, near = sorted(measured.items(), key=lambda item: _order(item[0])), results.read(folder, "closest")
+    known = [n for n in systems.MODULES if any(n in part["seconds"] for part in measured.values())]
     others = [n for n in known if n not in closest.NAMES]
     names = [n for n in known if n == systems.OURS or n in others]
     seconds = _table(
@@ -67,18 +65,16 @@ def _epochs(figures: dict, folder: Path) -> str:
         ["network, batch", *others],
         ([key, *(_times(part["over_fnnet"].get(n)) for n in others)] for key, part in ours),
     )
-    return "\n\n".join(
-        [
-            "## Seconds of an epoch",
-            "`python -m experiments.benchmarks.epochs`. 60,000 MNIST rows, shuffled, Adam; XOR: one step of gradient "
-            "descent on its four rows. Networks with more than half a million weights go through 12,000 rows, times "
-            "five. Compilation is not counted. What runs on XLA like fnnet is in the next section, where nobody "
-            "disturbs it.",
-            seconds,
-            "How many times as long as fnnet (above 1: fnnet is faster):",
-            times,
-            _picture(folder, "epochs", _draw_epochs, [(key, _nearest(part, near.get(key, {}))) for key, part in rows]),
-        ]
+    return _paragraphs(
+        "## Seconds of an epoch",
+        "`python -m experiments.benchmarks.epochs`. 60,000 MNIST rows, shuffled, Adam; XOR: one step of gradient "
+        "descent on its four rows. Networks with more than half a million weights go through 12,000 rows, times "
+        "five. Compilation is not counted. What runs on XLA like fnnet is in the next section, where it has the "
+        "process to itself.",
+        seconds,
+        "How many times as long as fnnet (above 1: fnnet is faster):",
+        times,
+        _figure(folder, "epochs", _draw_epochs, [(key, _nearest(part, near.get(key, {}))) for key, part in rows]),
     )
 
 
@@ -93,43 +89,40 @@ def _order(key: str) -> tuple:
     return (0, len(key)) if key.startswith("XOR") else (sum(map(int, name.split("-"))), int(batch))
 
 
-def _closest(figures: dict, folder: Path) -> str:
-    rivals = closest.NAMES[1:]
+def _closest(measured: dict, folder: Path) -> str:
+    others = closest.NAMES[1:]
 
     def row(key: str, part: dict) -> list[str]:
         floor = ["", ""]
         if "floor" in part:
             floor = [f"{part['over_floor'][systems.OURS]:.2f}", f"{part['floor_gflops']:.0f}"]
         spread = "{:.2f} to {:.2f}".format(*closest.extremes(part, systems.GRAD_SCAN))
-        scan, *others = (_times(part["over_fnnet"].get(n)) for n in rivals)
-        return [key, _seconds(part["seconds"][systems.OURS]), scan, spread, *others, *floor]
+        scan, *rest = (_times(part["over_fnnet"].get(n)) for n in others)
+        return [key, _seconds(part["seconds"][systems.OURS]), scan, spread, *rest, *floor]
 
-    return "\n\n".join(
-        [
-            "## Beside the nearest rivals, and beside the floor",
-            "`python -m experiments.benchmarks.closest`. How many times as long as fnnet takes whatever else runs on "
-            "XLA, and fnnet over the floor: the matrix products of the step on float32 batches that lie ready, and "
-            "nothing else, in the fastest of three writings. They take turns without a rest in processes of their own: "
-            "seconds are fewer than above, and nearer to the truth. Medians of five processes; beside the scan, which "
-            "is all but the same program, the least and the largest of the five: the chance by which memory is laid "
-            "out.",
-            _table(
-                [
-                    "network, batch",
-                    "fnnet",
-                    rivals[0],
-                    "least to largest",
-                    *rivals[1:],
-                    "fnnet over the floor",
-                    "floor, GFLOP/s",
-                ],
-                (row(*item) for item in sorted(figures.items(), key=lambda item: _order(item[0]))),
-            ),
-        ]
+    return _paragraphs(
+        "## Beside other programs on XLA, and beside the floor",
+        "`python -m experiments.benchmarks.closest`. The time of everything else on XLA over fnnet's, and "
+        "fnnet's over the floor: the matrix products of the step on float32 batches that are ready, and nothing "
+        "else, in the fastest of three forms. They take turns without a rest in processes of their own: seconds "
+        "are fewer than above, and more accurate. Medians of five processes; for the scan, which is nearly the "
+        "same program, also the minimum and maximum of the five, which differ by how memory is laid out.",
+        _table(
+            [
+                "network, batch",
+                "fnnet",
+                others[0],
+                "minimum to maximum",
+                *others[1:],
+                "fnnet over the floor",
+                "floor, GFLOP/s",
+            ],
+            (row(*item) for item in sorted(measured.items(), key=lambda item: _order(item[0]))),
+        ),
     )
 
 
-def _compiling(figures: dict, folder: Path) -> str:
+def _compiling(measured: dict, folder: Path) -> str:
     def row(name: str, part: dict) -> list[str]:
         ours, theirs = part["fnnet"], part["jax.grad + optax, scan"]
         return [
@@ -143,70 +136,80 @@ def _compiling(figures: dict, folder: Path) -> str:
         ]
 
     head = ["network", "fnnet compiles in", "jax.grad + optax", "ratio", "fnnet's temporary memory", "jax.grad + optax"]
-    return "\n\n".join(
-        [
-            "## Compilation, and the memory that the compiled epoch asks for",
-            "`python -m experiments.benchmarks.compiling`. One epoch as one program, traced and compiled from nothing; "
-            "layers of 128.",
-            _table([*head, "ratio"], (row(*item) for item in figures.items())),
-        ]
+    return _paragraphs(
+        "## Compilation, and the memory that the compiled epoch needs",
+        "`python -m experiments.benchmarks.compiling`. One epoch as one program, traced and compiled from nothing; "
+        "layers of 128.",
+        _table([*head, "ratio"], (row(*item) for item in measured.items())),
     )
 
 
-def _cold_start(figures: dict, folder: Path) -> str:
-    rows = sorted(figures.items(), key=lambda item: item[1]["seconds"])
-    return "\n\n".join(
-        [
-            "## From the shell to 97.42 % on MNIST",
-            "`python -m experiments.benchmarks.cold_start`. 784-128-64-10 in a process of its own: imports, files, "
-            "training, the test images classified; mean of five processes with five seeds. The compilation cache is "
-            "empty unless the row says so.",
-            _table(
-                ["system", "seconds", "all reach 97.42 %", "least accuracy", "peak memory of the process"],
-                (
-                    [
-                        name,
-                        f"{part['seconds']:.2f}",
-                        "yes" if part["all_reached"] else "no",
-                        f"{100 * min(part['accuracies']):.2f} %",
-                        f"{part['peak_mebibytes']:.0f} MiB",
-                    ]
-                    for name, part in rows
-                ),
+def _cold_start(measured: dict, folder: Path) -> str:
+    rows = sorted(measured.items(), key=lambda item: item[1]["seconds"])
+    return _paragraphs(
+        "## From the shell to 97.42 % on MNIST",
+        "`python -m experiments.benchmarks.cold_start`. 784-128-64-10 in a process of its own: imports, files, "
+        "training, the test images classified; mean of five processes with five seeds. The compilation cache is "
+        "empty unless the row says so.",
+        _table(
+            ["system", "seconds", "all reach 97.42 %", "lowest accuracy", "peak memory of the process"],
+            (
+                [
+                    name,
+                    f"{part['seconds']:.2f}",
+                    "yes" if part["all_reached"] else "no",
+                    f"{100 * min(part['accuracies']):.2f} %",
+                    f"{part['peak_mebibytes']:.0f} MiB",
+                ]
+                for name, part in rows
             ),
-            _picture(folder, "cold_start", _draw_cold_start, rows),
-        ]
+        ),
+        _figure(folder, "cold_start", _draw_cold_start, rows),
     )
 
 
-def _growth(figures: dict, folder: Path) -> str:
-    rows = ([axis, *(f"{part['slopes'][n]:.2f}" if n in part["slopes"] else "" for n in GROWN)] for axis, part in figures.items())  # fmt: skip  # noqa: E501
-    return "\n\n".join(
-        [
-            "## As work grows",
-            "`python -m experiments.benchmarks.growth`. The slope of log seconds over log work in the larger half of "
-            "the points: 1 is proportional, 0 is free.",
-            _table(["what grows", *GROWN], rows),
-            _picture(folder, "growth", _draw_growth, figures),
-        ]
+def _growth(measured: dict, folder: Path) -> str:
+    rows = ([axis, *(f"{part['slopes'][n]:.2f}" if n in part["slopes"] else "" for n in GROWN)] for axis, part in measured.items())  # fmt: skip  # noqa: E501
+    return _paragraphs(
+        "## As work grows",
+        "`python -m experiments.benchmarks.growth`. The slope of log seconds over log work in the larger half of "
+        "the points: 1 is proportional, 0 is free.",
+        _table(["what grows", *GROWN], rows),
+        _figure(folder, "growth", _draw_growth, measured),
     )
 
 
 GROWN = (systems.OURS, systems.GRAD_SCAN)
 
 
-def _prediction(figures: dict, folder: Path) -> str:
-    names = list(next(iter(figures.values()))["seconds"])
-    return "\n\n".join(
-        [
-            "## Prediction",
-            "`python -m experiments.benchmarks.prediction`. Bytes in, classes out, 784-128-64-10.",
-            _table(
-                ["images", *names],
-                ([n, *(_seconds(part["seconds"][name]) for name in names)] for n, part in figures.items()),
-            ),
-        ]
+def _prediction(measured: dict, folder: Path) -> str:
+    names = list(next(iter(measured.values()))["seconds"])
+    return _paragraphs(
+        "## Prediction",
+        "`python -m experiments.benchmarks.prediction`. Bytes in, classes out, 784-128-64-10.",
+        _table(
+            ["images", *names],
+            ([n, *(_seconds(part["seconds"][name]) for name in names)] for n, part in measured.items()),
+        ),
     )
+
+
+def _tricks(measured: dict, folder: Path) -> str:
+    rows = [
+        [name, what, _amount(what, at["trick"]), _amount(what, at["plain"]), f"{at['trick'] / at['plain']:.2f}"]
+        for name, part in measured.items()
+        for what, at in part.items()
+        if isinstance(at, dict) and "trick" in at
+    ]
+    return _paragraphs(
+        "## What each file of fnnet/_xla gains",
+        "`python -m experiments.benchmarks.tricks`. The program as it is, and written plainly, alternately.",
+        _table(["file", "what", "as it is", "plain", "ratio"], rows),
+    )
+
+
+def _amount(what: str, value: float) -> str:
+    return _seconds(value) if what.startswith("seconds") else f"{value / 1e6:.2f} MB"
 
 
 SECTIONS = (
@@ -216,7 +219,12 @@ SECTIONS = (
     ("cold_start", _cold_start),
     ("growth", _growth),
     ("prediction", _prediction),
+    ("tricks", _tricks),
 )
+
+
+def _paragraphs(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> str:
@@ -238,10 +246,10 @@ def _times(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _picture(folder: Path, name: str, draw: Any, figures: Any) -> str:
+def _figure(folder: Path, name: str, draw: Any, measured: Any) -> str:
     import matplotlib.pyplot as plt
 
-    figure = draw(plt, figures)
+    figure = draw(plt, measured)
     folder.mkdir(parents=True, exist_ok=True)
     figure.savefig(folder / f"{name}.png", dpi=120, bbox_inches="tight")
     plt.close(figure)
@@ -249,7 +257,7 @@ def _picture(folder: Path, name: str, draw: Any, figures: Any) -> str:
 
 
 def _draw_epochs(plt: Any, rows: list) -> Any:
-    """Times as long as fnnet, a dot for each system and row; fnnet is the line at 1."""
+    """Times as long as fnnet, one dot per system and row; fnnet is the line at 1."""
     from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(figsize=(9, 0.42 * len(rows) + 1.4))
@@ -286,9 +294,9 @@ def _draw_cold_start(plt: Any, rows: list) -> Any:
     return figure
 
 
-def _draw_growth(plt: Any, figures: dict) -> Any:
-    figure, panels = plt.subplots(1, len(figures), figsize=(3.2 * len(figures), 3), squeeze=False)
-    for axes, (axis, part) in zip(panels[0], figures.items(), strict=True):
+def _draw_growth(plt: Any, measured: dict) -> Any:
+    figure, panels = plt.subplots(1, len(measured), figsize=(3.2 * len(measured), 3), squeeze=False)
+    for axes, (axis, part) in zip(panels[0], measured.items(), strict=True):
         for name, seconds in part["seconds"].items():
             axes.loglog(part["at"], seconds, "o-", label=f"{name}: slope {part['slopes'][name]:.2f}")
         axes.set(xlabel=axis, ylabel="seconds of an epoch" if axes is panels[0][0] else "")

@@ -1,4 +1,4 @@
-"""Figures on disk: one JSON file an axis, filled piece by piece, each piece with what it was measured on."""
+"""Measurements on disk: one JSON file per axis, filled piece by piece, each with the machine it was measured on."""
 
 import json
 import time
@@ -10,15 +10,15 @@ from experiments.benchmarks.timing import machine
 FOLDER = Path("experiments/results/benchmarks")
 
 
-def add(folder: Path, axis: str, key: str, figures: dict[str, Any]) -> None:
-    """Put the figures under key into `axis.json`, in place of older ones."""
+def add(folder: Path, axis: str, key: str, measured: dict[str, Any]) -> None:
+    """Put the measurements under key into `axis.json`, in place of older ones."""
     known = read(folder, axis)
-    known[key] = figures | {"machine": machine(), "day": time.strftime("%Y-%m-%d")}
+    known[key] = measured | {"machine": machine(), "day": time.strftime("%Y-%m-%d")}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{axis}.json").write_text(json.dumps(known, indent=1) + "\n")
 
 
 def read(folder: Path, axis: str) -> dict[str, Any]:
-    """All figures of an axis; {} before the first."""
+    """All measurements of an axis; {} before the first."""
     path = folder / f"{axis}.json"
     return json.loads(path.read_text()) if path.exists() else {}

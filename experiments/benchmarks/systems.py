@@ -40,7 +40,7 @@ def xor(name: str) -> Callable[[Task], Trainer] | None:
 
 
 def missing(error: ModuleNotFoundError) -> str:
-    """What to do where a rival is not installed."""
+    """What to do where another system is not installed."""
     return f"{error.name} is not installed, and the benchmarks compare with it: pip install -e '.[benchmarks]'"
 
 

@@ -1,9 +1,9 @@
-"""What every system is given: the same start, the same rows, the same settings. Imports nothing but NumPy."""
+"""What every system is given: the same start, the same rows, the same settings. For MNIST it imports only NumPy."""
 
 import gzip
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ THREADS = os.cpu_count() or 1
 class Task(NamedTuple):
     """A network to train: ReLU and softmax cross-entropy by Adam, or the XOR net by plain gradient descent.
 
-    weights      a pair (w (I, O), b (O,)) of float32 for each layer, where everybody starts
+    weights      a pair (w (I, O), b (O,)) of float32 for each layer, the start of every system
     x, y         (N, I) uint8 pixels and (N,) int32 classes; for XOR (4, 2) and (4, 1) float32
     seed         of the shuffling
-    decay_steps  Adam's rate falls to 0 along a line in so many steps; None: it stays
+    decay_steps  Adam's rate falls linearly to 0 in so many steps; None: it is constant
     """
 
     weights: list[tuple[np.ndarray, np.ndarray]]
@@ -34,7 +34,7 @@ class Task(NamedTuple):
 class Trainer(NamedTuple):
     """A system, ready to go.
 
-    train    so many epochs more, until they are done
+    train    for so many more epochs, until they are done
     predict  classes (N,) of uint8 pixels (N, I); for XOR probabilities of (N, 2)
     """
 
@@ -53,13 +53,27 @@ def initial_weights(sizes: tuple[int, ...], seed: int = 0) -> list[tuple[np.ndar
 
 def xor(seed: int = 42) -> Task:
     """The four rows of XOR for 2-4-1, sigmoid, binary cross-entropy, gradient descent at 0.1, full batch."""
-    x = np.array([[0, 0], [0, 1], [1, 0], [1, 1]], np.float32)
-    y = np.array([[0], [1], [1], [0]], np.float32)
-    return Task(initial_weights((2, 4, 1), seed), x, y, 4, 0.1)
+    from fnnet.datasets import xor  # here, so that a process that times NumPy imports nothing else
+
+    data = xor()
+    return Task(initial_weights((2, 4, 1), seed), data.x, data.y, 4, 0.1)
+
+
+def pixels(x: np.ndarray) -> np.ndarray:
+    """Bytes as float32 from 0 to 1."""
+    return x.astype(np.float32) / 255
+
+
+def shuffled_batches(task: Task, epochs: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Row numbers of every batch, epoch after epoch, each in its own order; the last batch of an epoch is smaller."""
+    for _ in range(epochs):
+        rows = rng.permutation(len(task.x))
+        for first in range(0, len(rows), task.batch_size):
+            yield rows[first : first + task.batch_size]
 
 
 def mnist(rows: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(x, y, test x, test y) as flat uint8 pixels and int32 classes, read in the plainest way there is.
+    """(x, y, test x, test y) as flat uint8 pixels and int32 classes, read as simply as possible.
 
     The files are those of `FNNET_DATA`, packed or not; `rows` takes only the first of the training rows.
     """

@@ -1,4 +1,4 @@
-"""How things are timed: variants in turn, so that whatever else the machine does meets all of them alike."""
+"""How things are timed: variants in turn, so that other load on the machine affects all of them alike."""
 
 import importlib.metadata
 import os
@@ -27,8 +27,8 @@ def seconds(f: Callable[[], Any]) -> float:
 def alternate(variants: Mapping[str, Callable[[], Any]], rounds: int, rest: float = REST) -> dict[str, list[float]]:
     """Seconds of every variant in every round, after a first call that is not counted.
 
-    Each round has an order of its own (the same ones every time). Before each call is a rest: threads of PyTorch and
-    NumPy look out for more work for a while before they sleep, at the cost of whoever comes next.
+    Each round has its own order (the same ones every time). Before each call is a rest: threads of PyTorch and NumPy
+    spin for a while before they sleep, at the cost of the next variant.
     """
     for f in variants.values():
         jax.block_until_ready(f())
@@ -51,7 +51,7 @@ def ratio(times: Mapping[str, list[float]], a: str, b: str) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Hardware and versions, for the figures to stand beside."""
+    """Hardware and versions of a measurement."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),

@@ -13,11 +13,11 @@ TRAIN, TEST = 60_000, 10_000
 SIZES = (784, 128, 64, 10)
 
 
-def main(seed: int, epochs: int, learning_rate: float, batch_size: int = 128, *, draws: bool = False) -> float:
-    """Accuracy on the test images; from the weights that everybody starts from, or, with `draws`, from its own."""
+def main(seed: int, epochs: int, learning_rate: float, batch_size: int = 128, *, own_start: bool = False) -> float:
+    """Accuracy on the test images, from the weights that every system starts from or, with `own_start`, its own."""
     with ThreadPoolExecutor(1) as pool:
         files = pool.submit(fnnet.datasets.mnist)
-        weights = None if draws else [fnnet.layers.DenseParams(*w) for w in task.initial_weights(SIZES, seed)]
+        weights = None if own_start else [fnnet.layers.DenseParams(*w) for w in task.initial_weights(SIZES, seed)]
         program = compiled(weights, epochs, learning_rate, batch_size)
         train, test = files.result()
     answers = program(np.int32(seed), weights, train.x, train.y, test.x)

@@ -1,9 +1,11 @@
-"""What is timed side by side trains the same network; slopes, floors and the report are what they say."""
+"""Systems that are timed side by side train the same network; slopes, floors, tricks and the report are right."""
+
+import importlib
 
 import numpy as np
 import pytest
 
-from experiments.benchmarks import closest, floor, growth, report, results, systems, task
+from experiments.benchmarks import closest, floor, growth, report, results, systems, task, tricks
 from experiments.benchmarks.peers import fnnet_train, numpy_loop
 
 
@@ -41,10 +43,10 @@ def test_a_slope_is_the_power(power):
     assert growth.slope(at, [3 * n**power for n in at]) == pytest.approx(power)
 
 
-def test_the_report_shows_the_figures_that_are_there(tmp_path):
+def test_the_report_shows_what_was_measured(tmp_path):
     folder = tmp_path / "benchmarks"
-    figures = {"seconds": {"fnnet": 0.125, "NumPy": 0.5}, "over_fnnet": {"fnnet": 1.0, "NumPy": 4.0}, "rounds": 3}
-    results.add(folder, "epochs", "XOR 2-4-1", figures)
+    measured = {"seconds": {"fnnet": 0.125, "NumPy": 0.5}, "over_fnnet": {"fnnet": 1.0, "NumPy": 4.0}, "rounds": 3}
+    results.add(folder, "epochs", "XOR 2-4-1", measured)
     results.add(folder, "prediction", "1", {"seconds": {"fnnet": 2e-5}})
     text = report.write(folder).read_text()
     assert "| XOR 2-4-1 | 0.12 s | 0.50 s |" in text
@@ -53,22 +55,60 @@ def test_the_report_shows_the_figures_that_are_there(tmp_path):
     assert (folder / "epochs.png").exists()
 
 
-def test_figures_of_processes_become_their_middle_and_their_extremes(tmp_path):
+def test_processes_become_their_medians_and_their_extremes(tmp_path):
     parts = [
-        {"seconds": {"fnnet": 0.1}, "over_fnnet": {name: r for name in closest.NAMES}, "writing": w}
+        {"seconds": {"fnnet": 0.1}, "over_fnnet": {name: r for name in closest.NAMES}, "form": w}
         for r, w in [(0.5, "a"), (1.25, "b"), (1.0, "b")]
     ]
     closest._keep("784-2-10 32", parts, closest.Config(results=tmp_path / "benchmarks"))
-    figures = results.read(tmp_path / "benchmarks", "closest")["784-2-10 32"]
-    assert figures["over_fnnet"][systems.GRAD_SCAN] == 1
-    assert figures["writing"] == "b"
-    assert closest.extremes(figures, systems.GRAD_SCAN) == (0.5, 1.25)
+    measured = results.read(tmp_path / "benchmarks", "closest")["784-2-10 32"]
+    assert measured["over_fnnet"][systems.GRAD_SCAN] == 1
+    assert measured["form"] == "b"
+    assert closest.extremes(measured, systems.GRAD_SCAN) == (0.5, 1.25)
     assert (
         "| 784-2-10 32 | 0.10 s | 1.00 | 0.50 to 1.25 | 1.00 | 1.00 |"
         in report.write(tmp_path / "benchmarks").read_text()
     )
 
 
-def test_no_figures_are_no_report(tmp_path):
-    with pytest.raises(SystemExit, match="no figures yet"):
+def test_without_measurements_there_is_no_report(tmp_path):
+    with pytest.raises(SystemExit, match="nothing measured yet"):
         report.write(tmp_path)
+
+
+def test_what_a_trick_gains_is_in_the_report(tmp_path):
+    folder = tmp_path / "benchmarks"
+    measured = {"temporary bytes": {"trick": 6.7e6, "plain": 8.4e6}, "rounds": 9}
+    results.add(folder, "tricks", "in_place", measured)
+    assert "| in_place | temporary bytes | 6.70 MB | 8.40 MB | 0.80 |" in report.write(folder).read_text()
+
+
+@pytest.mark.parametrize(
+    "names", [("shuffling", "in_place"), pytest.param(("threefry", "compile_once"), marks=pytest.mark.slow)], ids=str
+)
+def test_tricks_are_measured_beside_their_plain_versions(names, tmp_path, capsys):
+    config = tricks.Config(
+        tricks=names,
+        rounds=1,
+        first_network=(3, 4, 2),
+        permutation=50,
+        sizes=(4, 5, 3),
+        rows=20,
+        batch_size=10,
+        results=tmp_path,
+    )
+    found = tricks.measure(config)
+    assert tuple(found) == tuple(results.read(tmp_path, "tricks")) == names
+    assert all(number > 0 for at in found.values() for versions in at.values() for number in versions.values())
+    assert names[0] in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", tricks.USERS)
+def test_the_plain_version_of_a_trick_is_used_where_the_trick_is(name):
+    """Each name that is replaced is one that its module calls."""
+    for user in tricks.USERS[name]:
+        module, _, attribute = user.rpartition(".")
+        before = getattr(importlib.import_module(module), attribute)
+        with tricks._version(name, "plain"):
+            assert getattr(importlib.import_module(module), attribute) is tricks.PLAIN[name]
+        assert getattr(importlib.import_module(module), attribute) is before

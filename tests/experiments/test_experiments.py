@@ -1,4 +1,4 @@
-"""The scripts run as their readers run them, only shorter, and leave behind what they say."""
+"""The scripts run as their readers run them, only shorter, and leave the files they promise."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_digits_gives_the_same_numbers_each_time(tmp_path):
 
 
 def test_digits_holds_out_whole_writers_and_stratified_rows():
-    a, b = digits.tasks(digits.Config(validation_share=0)).values()
+    a, b = digits.tasks(digits.Config(validation_fraction=0)).values()
     assert (len(a.train.y), len(a.test.y), len(b.train.y), len(b.test.y)) == (1437, 360, 1437, 360)
     assert a.validation is None
     np.testing.assert_array_equal(b.test.x, fnnet.datasets.digits().x[1437:])
@@ -76,19 +76,20 @@ def test_mnist_reads_and_reports_every_test_image(tmp_path, capsys):
         ({"seeds": 0}, "--seeds"),
         ({"epochs": 0}, "--epochs"),
         ({"batch_size": 0}, "--batch-size"),
-        ({"validation_share": 2.0}, "--validation-share"),
+        ({"validation_fraction": 2.0}, "--validation-fraction"),
     ],
     ids=str,
 )
 @pytest.mark.parametrize("script", [digits, mnist], ids=["digits", "mnist"])
-def test_settings_that_make_no_sense_are_refused_in_a_line(script, setting, text, tmp_path):
+def test_settings_that_make_no_sense_are_refused_in_one_line(script, setting, text, tmp_path):
     with pytest.raises(SystemExit, match=text):
         script.main(script.Config(**setting, runs=tmp_path))
     assert not list(tmp_path.iterdir())
 
 
-def test_run_folders_never_meet(tmp_path):
-    with RunFolder("a", digits.Config(), tmp_path) as one, RunFolder("a", digits.Config(), tmp_path) as two:
+def test_run_folders_never_collide(tmp_path):
+    config = digits.Config(runs=tmp_path)
+    with RunFolder("a", config) as one, RunFolder("a", config) as two:
         assert one.path != two.path
         one.log(loss=np.float32(0.5))
         assert records(one.path) == [{"loss": 0.5}]

@@ -1,4 +1,4 @@
-"""The scripts that explain: each runs with tiny settings, prints what it promises, leaves a picture with content."""
+"""The scripts that explain: each runs with tiny settings, prints what it promises, leaves a figure with content."""
 
 import json
 
@@ -9,8 +9,8 @@ from PIL import Image
 from experiments import neuron, saliency, worked_example
 
 
-def picture(folder):
-    """The one PNG of the one run under folder, as an array, after a look at the run's other files."""
+def figure(folder):
+    """The one PNG of the one run under folder, as an array; the run's configuration is there too."""
     (path,) = folder.rglob("*.png")
     assert json.loads((path.parent / "config.json").read_text())["config"]
     with Image.open(path) as image:
@@ -41,7 +41,7 @@ def test_the_worked_example(tmp_path, capsys):
     assert max(map(len, lines)) < 80
     assert lines[-1] == "  L = 0.5672 -> 0.4343"
     assert "2 Relu" in table
-    assert_something_to_see(picture(tmp_path / "runs"))
+    assert_something_to_see(figure(tmp_path / "runs"))
     assert (tmp_path / "results" / "worked_example_digits.png").stat().st_size > 10_000
 
 
@@ -55,7 +55,7 @@ def test_the_page_alone_leaves_nothing_behind(tmp_path, capsys):
 def test_saliency(tmp_path, capsys):
     saliency.main(saliency.Config(digits=2, hidden=(16,), epochs=2, runs=tmp_path))
     assert "uphill" in capsys.readouterr().out
-    assert_something_to_see(picture(tmp_path))
+    assert_something_to_see(figure(tmp_path))
 
 
 def test_a_step_uphill_lowers_and_downhill_raises_the_probability_of_the_truth():
@@ -75,7 +75,7 @@ def test_one_neuron(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "the same numbers" in out
     assert "Python loop" in out
-    assert_something_to_see(picture(tmp_path))
+    assert_something_to_see(figure(tmp_path))
 
 
 def test_the_loop_the_matrix_and_gradient_descent_agree_with_what_they_say():

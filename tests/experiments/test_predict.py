@@ -38,7 +38,7 @@ def checkpoint(tmp_path_factory):
     return save(runs / "2021-01-01_00-00-00" / "checkpoint.safetensors", model)
 
 
-def test_the_answers_are_the_networks_and_the_picture_shows_them(checkpoint, tmp_path, capsys):
+def test_the_answers_are_the_networks_and_the_figure_shows_them(checkpoint, tmp_path, capsys):
     files = (OWN / "05.png", OWN / "08.png")
     predict.main(predict.Config(checkpoint.parents[1], files, runs=tmp_path))
     saved = fnnet.restore(checkpoint)
@@ -53,9 +53,9 @@ def test_the_answers_are_the_networks_and_the_picture_shows_them(checkpoint, tmp
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     np.testing.assert_allclose([row["probabilities"] for row in rows], expected, rtol=1e-6)
     assert str(run / "predictions.png") in lines[-1]
-    with Image.open(run / "predictions.png") as picture:
-        assert picture.width > 500
-        assert len(picture.convert("RGB").getcolors(2**20)) > 50
+    with Image.open(run / "predictions.png") as figure:
+        assert figure.width > 500
+        assert len(figure.convert("RGB").getcolors(2**20)) > 50
 
 
 def test_a_row_is_answered_digit_by_digit(checkpoint, tmp_path, capsys):
@@ -75,7 +75,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_answered(checkpoint, tm
     assert "05.png" in capsys.readouterr().out
 
 
-def test_networks_that_cannot_read_digits_are_refused_in_a_line(tmp_path):
+def test_networks_that_cannot_read_digits_are_refused_in_one_line(tmp_path):
     save(tmp_path / "small.safetensors", untrained((8, 8)))
     save(tmp_path / "wide.safetensors", untrained((28, 28)))
     (tmp_path / "broken.safetensors").write_bytes(b"no checkpoint")
@@ -105,12 +105,12 @@ def test_help_explains(capsys):
 
 def test_the_report_counts_what_is_right():
     def seen(file, digits, refused=""):
-        return own_digits.Picture(file, digits, None, refused)
+        return own_digits.Scan(file, digits, None, refused)
 
-    pictures = [seen("a", "7"), seen("b", "1", "blank"), seen("c", "42")]
-    result = own_digits.report(pictures, [["7", "", "42"], ["1", "", "47"]])
-    assert result["single"] == {"pictures": 2, "right": [1, 0], "mean_share": 0.25}
-    assert result["rows"] == {"pictures": 1, "right": [1, 0], "mean_share": 0.5}
+    scans = [seen("a", "7"), seen("b", "1", "blank"), seen("c", "42")]
+    result = own_digits.report(scans, [["7", "", "42"], ["1", "", "47"]])
+    assert result["single"] == {"images": 2, "right": [1, 0], "mean_accuracy": 0.25}
+    assert result["rows"] == {"images": 1, "right": [1, 0], "mean_accuracy": 0.5}
     assert {file: row["answers"] for file, row in result["wrong"].items()} == {
         "a": ["7", "1"],
         "b": ["", ""],
@@ -124,8 +124,8 @@ def test_the_report_counts_what_is_right():
 def test_own_digits_are_read_by_the_network_that_mnist_leaves(tmp_path, capsys):
     mnist.main(mnist.Config(runs=tmp_path, progress=False))
     network = predict.load(tmp_path / "mnist")
-    pictures = own_digits.pictures(OWN)
-    read = own_digits.answers(network, pictures)
-    result = own_digits.report(pictures, [read])
+    scans = own_digits.scans(OWN)
+    read = own_digits.answers(network, scans)
+    result = own_digits.report(scans, [read])
     assert result["single"]["right"][0] >= 47, own_digits.describe(result)  # 48 of 50 were measured
     assert result["rows"]["right"][0] >= 4, own_digits.describe(result)  # 5 of 5

@@ -1,4 +1,4 @@
-"""The scripts that sweep, shortened: what they leave behind, and that their figures are those of the runs."""
+"""The scripts that sweep, shortened: the files they leave, and that their numbers are those of the runs."""
 
 import csv
 import dataclasses
@@ -26,7 +26,7 @@ def solved_by_hand(point, seed, steps):
     first, _, last = fnnet.init_state(c.model, c.optimizer, jax.random.key(seed)).params
     theta = [np.array(a, np.float64) for a in (first.w, first.b, last.w, last.b)]
     v = [np.zeros_like(a) for a in theta]
-    x, y, _ = sweep_xor.ROWS
+    x, y, _ = fnnet.datasets.xor()
     for _ in range(steps):
         w1, b1, w2, b2 = theta
         h = sigmoid(x @ w1 + b1)
@@ -42,31 +42,31 @@ def solved_by_hand(point, seed, steps):
 @pytest.mark.slow
 def test_xor_networks_are_those_of_numpy(tmp_path):
     config = sweep_xor.Config(configurations=60, steps=300, progress=False, runs=tmp_path)
-    table = sweep_xor.main(config)
+    results = sweep_xor.main(config)
     points = sweep_xor.points(config)
-    calm = [i for i in range(60) if points[i].settings["optimizer.learning_rate"] < 10][::2]  # beyond, rounding decides
-    by_hand = [solved_by_hand(points[i], 0, 299) for i in calm]  # the last figure is before the last step
+    calm = [i for i in range(60) if points[i].settings["optimizer.learning_rate"] < 10][::2]  # above, rounding decides
+    by_hand = [solved_by_hand(points[i], 0, 299) for i in calm]  # the last value is from before the last step
     assert len(calm) >= 15
-    assert 0 < np.mean(table.metric("accuracy") == 1) < 1
-    np.testing.assert_allclose(table.metric("accuracy")[calm], by_hand)
+    assert 0 < np.mean(results.metric("accuracy") == 1) < 1
+    np.testing.assert_allclose(results.metric("accuracy")[calm], by_hand)
     (run,) = (tmp_path / "sweep_xor").iterdir()
-    assert len(list(csv.DictReader((run / "table.csv").read_text().splitlines()))) == 60
-    assert (run / "solved.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(csv.DictReader((run / "results.csv").read_text().splitlines()))) == 60
+    assert (run / "sweep_xor.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow
 def test_learning_rates_on_two_hosts(tmp_path, capsys):
     config = sweep_learning_rate.Config(
         data="digits", learning_rates=(1e-3, 1e-2, 1e38), activations=("relu", "tanh"), seeds=2, epochs=3,
-        hidden=(8, 8), chunk=3, hosts=2, folder=tmp_path / "chunks", runs=tmp_path / "runs", progress=False,
+        hidden=(8, 8), chunk=3, hosts=2, chunks=tmp_path / "chunks", runs=tmp_path / "runs", progress=False,
     )  # fmt: skip
     assert sweep_learning_rate.main(config) is None
     assert "other hosts still work" in capsys.readouterr().out
-    table = sweep_learning_rate.main(dataclasses.replace(config, host=1))
-    assert table.summary().diverged.tolist() == [0, 0, 2] * 2
-    assert table.best() in (1, 4)
+    results = sweep_learning_rate.main(dataclasses.replace(config, host=1))
+    assert results.summary().diverged.tolist() == [0, 0, 2] * 2
+    assert results.best() in (1, 4)
     (run,) = (tmp_path / "runs" / "sweep_learning_rate").iterdir()
-    for name in ("heat_map", "curves"):
+    for name in ("sweep_learning_rate", "sweep_learning_rate_curves"):
         assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     assert "test accuracy" in capsys.readouterr().out
 
@@ -74,7 +74,7 @@ def test_learning_rates_on_two_hosts(tmp_path, capsys):
 @pytest.mark.slow
 def test_halving_keeps_the_better_half_and_is_train():
     """Every rung's survivors are its best, NaN never is, and the winner's losses are those of training it alone."""
-    points = sweep_halving.drawn(sweep_halving.Config(points=8))
+    points = sweep_halving.sampled(sweep_halving.Config(points=8))
     points = (points[0]._replace(configuration=with_rate(points[0].configuration, 1e30)), *points[1:])
     digits = fnnet.datasets.digits()
     train, validation = fnnet.Batch(digits.x[:200], digits.y[:200]), fnnet.Batch(digits.x[200:300], digits.y[200:300])

@@ -1,4 +1,4 @@
-"""The networks of tutorials give their authors' numbers, and the table says what the result files say."""
+"""The networks of tutorials give their authors' numbers, and the table agrees with the results files."""
 
 import dataclasses
 import importlib
@@ -15,7 +15,8 @@ import tyro
 
 import fnnet
 from experiments import kaggle_digits, results_file, table, toys, xor
-from experiments.results_file import Result, command_of, record
+from experiments.command_line import command_of
+from experiments.results_file import Result, record
 
 pytestmark = pytest.mark.usefixtures("optimized")
 
@@ -28,8 +29,8 @@ RESULTS = Path(table.__file__).parent / "results"
 
 def xor_in_numpy(epochs, every, rate=0.1):
     """The tutorial's network in plain NumPy, probabilities and all: losses every so many epochs, and predictions."""
-    draw = np.random.RandomState(42)
-    w1, w2 = draw.randn(2, 4), draw.randn(4, 1)
+    rng = np.random.RandomState(42)
+    w1, w2 = rng.randn(2, 4), rng.randn(4, 1)
     b1, b2 = np.zeros(4), np.zeros(1)
     x, y = np.array([[0, 0], [0, 1], [1, 0], [1, 1.0]]), np.array([[0], [1], [1], [0.0]])
     losses = []
@@ -51,14 +52,14 @@ def xor_in_numpy(epochs, every, rate=0.1):
 
 
 def test_xor_is_the_same_network_in_numpy(tmp_path, capsys):
-    config = xor.Config(reference_init=True, picture=False, runs=tmp_path / "runs", copy_to=tmp_path / "results")
+    config = xor.Config(reference_init=True, figure=False, runs=tmp_path / "runs", copy_to=tmp_path / "results")
     moments = xor.main(config)
     losses, predictions = xor_in_numpy(10_000, 1000)
     assert [m.epoch for m in moments] == list(range(0, 10_001, 1000))
     np.testing.assert_allclose([m.loss for m in moments], losses, rtol=0, atol=1e-9)
     kept = results_file.read(tmp_path / "results" / "xor.json")
-    np.testing.assert_allclose([r.values[0] for r in kept["ours"].values()], predictions, rtol=0, atol=1e-9)
-    assert kept["command"] == "python -m experiments.xor --reference-init --no-picture"
+    np.testing.assert_allclose([r.values[0] for r in kept["results"].values()], predictions, rtol=0, atol=1e-9)
+    assert kept["command"] == "python -m experiments.xor --reference-init --no-figure"
     text = capsys.readouterr().out
     for words in ("     0  0.7628\n", "  9000  0.0186\n", "0.0065", "0.9866", "0.9837", "0.0222"):
         assert words in text
@@ -75,25 +76,25 @@ def test_starts_that_learn_are_counted_one_by_one():
         state, _ = fnnet.train(xor.build(), optimizer, state, data, epochs=500, batch_size=4, shuffle=None)
         p = np.asarray(fnnet.predict(xor.build(), state.params, data.x))
         assert abs(p - data.y).max() == pytest.approx(together[seed], abs=1e-4)
-    assert xor.learnt(1.0, optimizer, range(4), 500) == (together < 0.05).sum()
+    assert xor.count_learned(1.0, optimizer, 500, range(4)) == (together < 0.05).sum()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("deviation", "rate"), [(1.0, 0.1), (0.5, 0.5)])
 def test_gradient_descent_learns_xor_from_20_of_20_starts(deviation, rate):
-    assert xor.learnt(deviation, fnnet.Sgd(rate), range(20), 10_000) == 20
+    assert xor.count_learned(deviation, fnnet.Sgd(rate), 10_000, range(20)) == 20
 
 
 @pytest.mark.slow
-def test_xor_is_drawn_while_it_learns(tmp_path):
+def test_the_figure_of_xor_is_drawn(tmp_path):
     xor.main(xor.Config(epochs=60, report_every=10, seeds=2, runs=tmp_path / "runs", copy_to=tmp_path))
-    (picture,) = (tmp_path / "runs").rglob("xor.png")
-    for path in (picture, tmp_path / "xor.png"):
+    (figure,) = (tmp_path / "runs").rglob("xor.png")
+    for path in (figure, tmp_path / "xor.png"):
         assert path.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("setting", [{"epochs": 0}, {"epochs": 1500}, {"report_every": 0}, {"seeds": -1}], ids=str)
-def test_settings_of_xor_that_make_no_sense_are_refused_in_a_line(setting, tmp_path):
+def test_settings_of_xor_that_make_no_sense_are_refused_in_one_line(setting, tmp_path):
     with pytest.raises(SystemExit, match="expected"):
         xor.main(xor.Config(**setting, runs=tmp_path))
     assert not list(tmp_path.iterdir())
@@ -118,12 +119,12 @@ def test_kaggle_digits_from_csv_to_submission(tmp_path, capsys):
         csv=files["train"], test_csv=files["test"], submission=files["answers"], iterations=30, dev_rows=50,
         losses=False, bugs=False, runs=tmp_path / "runs", copy_to=tmp_path / "results",
     )  # fmt: skip
-    lines = kaggle_digits.main(config)
-    assert [line.iteration for line in lines] == [0, 10, 20, 30]
+    rounds = kaggle_digits.main(config)
+    assert [done.iteration for done in rounds] == [0, 10, 20, 30]
     answers = np.loadtxt(files["answers"], int, delimiter=",", skiprows=1)
     np.testing.assert_array_equal(answers[:, 0], np.arange(1, 101))
     kept = results_file.read(tmp_path / "results" / "kaggle_digits.json")
-    assert kept["ours"]["dev accuracy, squared error"].values == [100 * lines[-1].accuracy["squared error"]]
+    assert kept["results"]["dev accuracy, squared error"].values == [100 * rounds[-1].accuracy["squared error"]]
     assert (tmp_path / "results" / "kaggle_digits.png").read_bytes().startswith(b"\x89PNG")
     assert "250 rows to learn from, 50 held out" in capsys.readouterr().out
 
@@ -194,7 +195,7 @@ def test_a_two_layer_backward_leaves_the_first_layer_as_it_is(passes):
     assert_same(wrong[1][2:], right[1][2:])
 
 
-def test_one_bias_gradient_is_one_number_a_layer(passes):
+def test_one_bias_gradient_is_one_number_per_layer(passes):
     _, _, found = passes
     right, wrong = found["squared error"], found["one bias gradient"]
     assert wrong[0] == right[0]
@@ -234,10 +235,10 @@ def test_kaggle_s_files_at_their_real_size_give_the_numbers_of_the_arrays(tmp_pa
     short = {"iterations": 2, "report_every": 2, "bugs": False, "runs": tmp_path / "runs"}
     kaggle_digits.main(kaggle_digits.Config(make_csv=tmp_path))
     direct = kaggle_digits.main(kaggle_digits.Config(**short, submission=tmp_path / "direct.csv"))
-    said = float(re.search(r"evaluate says (\S+) %", capsys.readouterr().out)[1])
+    said = float(re.search(r"fnnet.evaluate: (\S+) %", capsys.readouterr().out)[1])
     files = {"csv": tmp_path / "train.csv", "test_csv": tmp_path / "test.csv", "submission": tmp_path / "answers.csv"}
     read = kaggle_digits.main(kaggle_digits.Config(**short, **files))
-    assert [line.accuracy for line in read] == [line.accuracy for line in direct]
+    assert [done.accuracy for done in read] == [done.accuracy for done in direct]
     assert files["submission"].read_bytes() == (tmp_path / "direct.csv").read_bytes()
     answers, truth = (
         np.loadtxt(tmp_path / f, int, delimiter=",", skiprows=1) for f in ("answers.csv", "test_labels.csv")
@@ -251,7 +252,7 @@ CHECKED = {
     "right loss": (kaggle_digits.SquaredErrorOfClasses(), (6,), CLASSES, False),
     "A - one_hot": (kaggle_digits.ErrorOfAnotherLoss(), (6,), CLASSES, True),
     "softmax for ReLU": (kaggle_digits.SoftmaxForRelu(), (6,), {}, True),
-    "two-layer backward": (fnnet.Serial((fnnet.Dense(3), kaggle_digits.EndOfTheWayBack())), (6,), {}, True),
+    "two-layer backward": (fnnet.Serial((fnnet.Dense(3), kaggle_digits.StopsBackward())), (6,), {}, True),
     "one bias gradient": (kaggle_digits.OneBiasForAll(4), (6,), {}, True),
 }
 
@@ -273,14 +274,14 @@ def test_the_gradient_checker_finds_a_wrong_backward(subject, shape, more, is_wr
     ],
     ids=str,
 )
-def test_settings_of_kaggle_digits_that_make_no_sense_are_refused_in_a_line(setting, tmp_path):
+def test_settings_of_kaggle_digits_that_make_no_sense_are_refused_in_one_line(setting, tmp_path):
     with pytest.raises(SystemExit, match="expected"):
         kaggle_digits.main(kaggle_digits.Config(**setting, runs=tmp_path))
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
-def test_toys_are_learnt_and_drawn(tmp_path):
+def test_toy_problems_are_learned_and_drawn(tmp_path):
     right = toys.main(toys.Config(runs=tmp_path, copy_to=tmp_path))
     assert min(right.values()) > 0.95
     assert (tmp_path / "toys.png").read_bytes().startswith(b"\x89PNG")
@@ -289,7 +290,7 @@ def test_toys_are_learnt_and_drawn(tmp_path):
 # --- the table ---
 
 
-def test_the_table_says_what_the_result_files_say():
+def test_the_table_agrees_with_the_results_files():
     assert (RESULTS.parent / "README.md").read_text(encoding="utf-8") == table.render(RESULTS), (
         "experiments/README.md is not made of experiments/results: run python -m experiments.table"
     )
@@ -299,12 +300,12 @@ def kept():
     return {path.stem: found for path in sorted(RESULTS.glob("*.json")) if (found := results_file.read(path))}
 
 
-def test_every_result_has_its_pictures_and_a_command_that_its_script_takes():
+def test_every_result_has_its_figures_and_a_command_that_its_script_takes():
     assert {"xor", "kaggle_digits", "toys"} <= kept().keys()
     for name, result in kept().items():
         assert result["experiment"] == name
-        for picture in result["pictures"]:
-            assert (RESULTS / picture).is_file(), picture
+        for figure in result["figures"]:
+            assert (RESULTS / figure).is_file(), figure
         python, flag, module, *arguments = shlex.split(result["command"])
         assert (python, flag) == ("python", "-m")
         script = importlib.import_module(module)
@@ -314,16 +315,16 @@ def test_every_result_has_its_pictures_and_a_command_that_its_script_takes():
 
 ONE = {
     "command": "python -m experiments.one",
-    "tutorial": "a | b",
+    "network": "a | b",
     "author": "",
-    "ours": {
+    "results": {
         "accuracy": Result(np.array([97.0, 98.0, 99.0]), "%", range(3)),
         "loss": Result([0.5]),
         "said": "words",
         "one": Result([1], "%", [7], 1),
     },
     "seconds": np.float32(1234.56),
-    "pictures": {"one.png": "A picture"},
+    "figures": {"one.png": "A figure"},
 }
 
 
@@ -336,18 +337,18 @@ def test_a_row_is_made_of_what_was_recorded(tmp_path):
     assert cells[:5] == [
         "`python -m experiments.one`",
         r"a \| b",
-        "no figure",
+        "not given",
         "accuracy: 98.00 % ± 1.00 (3 seeds)<br>loss: 0.50<br>said: words<br>one: 1.0 % (1 seed)",
         "1,234.6 s",
     ]
     assert f"jax {jax.__version__}, numpy {np.__version__}" in cells[5]
-    assert "![A picture](results/one.png)" in text
+    assert "![A figure](results/one.png)" in text
 
 
 @pytest.mark.parametrize("result", [Result([]), Result([1.0], seeds=[0, 1])])
-def test_a_result_that_is_none_is_not_recorded(tmp_path, result):
-    with pytest.raises(ValueError, match="a value for each seed of 'accuracy'"):
-        record("one", **ONE | {"ours": {"accuracy": result}}, folder=tmp_path)
+def test_a_result_without_one_value_per_seed_is_refused(tmp_path, result):
+    with pytest.raises(ValueError, match="one value per seed of 'accuracy'"):
+        record("one", **ONE | {"results": {"accuracy": result}}, folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -357,7 +358,7 @@ class Settings:
     rate: float = 0.1
     big_flag: bool = False
     bar: bool = True
-    share: float | None = 0.5
+    fraction: float | None = 0.5
     runs: Path = Path("runs")
     progress: bool = True
 
@@ -368,7 +369,7 @@ class Settings:
         (Settings(), ""),
         (Settings(hidden=(4, 5, 6), rate=0.2), " --hidden 4 5 6 --rate 0.2"),
         (Settings(big_flag=True, bar=False), " --big-flag --no-bar"),
-        (Settings(share=None), " --share None"),
+        (Settings(fraction=None), " --fraction None"),
         (Settings(runs=Path("elsewhere"), progress=False), ""),
     ],
 )

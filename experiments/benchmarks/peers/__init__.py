@@ -1,4 +1,4 @@
-"""The same network in each system, a file each, written as the system's own documentation writes it.
+"""The same network in each system, one file per system, written as the system's own documentation writes it.
 
     mnist(task) -> Trainer     784-...-10, ReLU, softmax cross-entropy, Adam, shuffled batches
     xor(task)   -> Trainer     2-4-1, sigmoid, binary cross-entropy, full-batch gradient descent

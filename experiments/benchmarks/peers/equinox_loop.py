@@ -7,7 +7,7 @@ import numpy as np
 import optax
 
 from experiments.benchmarks.peers.jax_loop import adam
-from experiments.benchmarks.task import Task, Trainer
+from experiments.benchmarks.task import Task, Trainer, pixels, shuffled_batches
 
 
 class Network(eqx.Module):
@@ -45,7 +45,7 @@ def stepper(optimizer, loss_fn):
 
 
 def mnist(task: Task) -> Trainer:
-    x, y = task.x.astype(np.float32) / 255, task.y
+    x, y = pixels(task.x), task.y
     model, optimizer = Network(task, jax.nn.relu), adam(task)
     opt_state, rng = optimizer.init(eqx.filter(model, eqx.is_array)), np.random.default_rng(task.seed)
 
@@ -57,11 +57,8 @@ def mnist(task: Task) -> Trainer:
 
     def train(epochs: int) -> None:
         nonlocal model, opt_state
-        for _ in range(epochs):
-            order = rng.permutation(len(x))
-            for first in range(0, len(x), task.batch_size):
-                rows = order[first : first + task.batch_size]
-                model, opt_state, loss = make_step(model, opt_state, x[rows], y[rows])
+        for rows in shuffled_batches(task, epochs, rng):
+            model, opt_state, loss = make_step(model, opt_state, x[rows], y[rows])
         jax.block_until_ready(loss)
 
     return Trainer(train, lambda x: np.asarray(predict(model, x)))

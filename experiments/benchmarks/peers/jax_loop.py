@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from experiments.benchmarks.task import Task, Trainer
+from experiments.benchmarks.task import Task, Trainer, pixels, shuffled_batches
 
 
 def logits(params, x):
@@ -30,7 +30,7 @@ def classes(params, x):
 
 
 def mnist(task: Task) -> Trainer:
-    x, y = task.x.astype(np.float32) / 255, task.y
+    x, y = pixels(task.x), task.y
     params, optimizer = start(task), adam(task)
     opt_state, rng = optimizer.init(params), np.random.default_rng(task.seed)
 
@@ -45,11 +45,8 @@ def mnist(task: Task) -> Trainer:
 
     def train(epochs: int) -> None:
         nonlocal params, opt_state
-        for _ in range(epochs):
-            order = rng.permutation(len(x))
-            for first in range(0, len(x), task.batch_size):
-                rows = order[first : first + task.batch_size]
-                params, opt_state, _ = step(params, opt_state, x[rows], y[rows])
+        for rows in shuffled_batches(task, epochs, rng):
+            params, opt_state, _ = step(params, opt_state, x[rows], y[rows])
         jax.block_until_ready(params)
 
     return Trainer(train, lambda x: np.asarray(classes(params, x)))

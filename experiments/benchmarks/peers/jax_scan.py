@@ -12,10 +12,10 @@ from experiments.benchmarks.task import Task, Trainer
 
 
 def epochs_of(optimizer, batch_size: int):
-    """A jitted function of (params, opt_state, x, y, order, first) -> (params, opt_state, (loss, accuracy)), (epochs,).
+    """A jitted (params, opt_state, x, y, shuffle, first) -> (params, opt_state, (loss, accuracy)), these (epochs,).
 
-    Epoch e goes through the permutation that sorts random bits drawn from fold_in(order, e). The last batch is
-    filled up with rows of weight 0.
+    Epoch e goes through the permutation that sorts random bits drawn from fold_in(shuffle, e). The last batch is
+    padded with rows of weight 0.
     """
 
     def loss_fn(params, x, y, w):
@@ -24,7 +24,7 @@ def epochs_of(optimizer, batch_size: int):
         return (w * losses).sum() / w.sum(), (w * (z.argmax(-1) == y)).sum()
 
     @partial(jax.jit, static_argnames="epochs")
-    def run(params, opt_state, x, y, order, first, *, epochs: int = 1):
+    def run(params, opt_state, x, y, shuffle, first, *, epochs: int = 1):
         n = len(x)
         steps = -(-n // batch_size)
         w = (jnp.arange(steps * batch_size) < n).astype(jnp.float32).reshape(steps, batch_size)
@@ -36,7 +36,7 @@ def epochs_of(optimizer, batch_size: int):
             return (optax.apply_updates(params, updates), opt_state), (loss * w.sum(), correct)
 
         def epoch(carry, e):
-            rows = jnp.argsort(jax.random.bits(jax.random.fold_in(order, e), (n,)))
+            rows = jnp.argsort(jax.random.bits(jax.random.fold_in(shuffle, e), (n,)))
             rows = jnp.concatenate([rows, rows[: steps * batch_size - n]]).reshape(steps, batch_size)
             carry, (losses, correct) = jax.lax.scan(step, carry, (rows, w))
             return carry, (losses.sum() / n, correct.sum() / n)
@@ -49,13 +49,13 @@ def epochs_of(optimizer, batch_size: int):
 
 def mnist(task: Task) -> Trainer:
     params, optimizer, done = start(task), adam(task), 0
-    opt_state, order = optimizer.init(params), jax.random.key(task.seed)
+    opt_state, shuffle = optimizer.init(params), jax.random.key(task.seed)
     x, y = jax.device_put((task.x, task.y))
     run = epochs_of(optimizer, task.batch_size)
 
     def train(epochs: int) -> None:
         nonlocal params, opt_state, done
-        params, opt_state, metrics = run(params, opt_state, x, y, order, done, epochs=epochs)
+        params, opt_state, metrics = run(params, opt_state, x, y, shuffle, done, epochs=epochs)
         done += epochs
         jax.block_until_ready(metrics)
 

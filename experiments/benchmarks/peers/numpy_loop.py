@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from experiments.benchmarks.task import Task, Trainer
+from experiments.benchmarks.task import Task, Trainer, pixels, shuffled_batches
 
 
 def mnist(task: Task) -> Trainer:
-    x, y = task.x.astype(np.float32) / 255, task.y
+    x, y = pixels(task.x), task.y
     params = [p.copy() for pair in task.weights for p in pair]
     m, v = [np.zeros_like(p) for p in params], [np.zeros_like(p) for p in params]
     rng, step = np.random.default_rng(task.seed), 0
@@ -32,19 +32,16 @@ def mnist(task: Task) -> Trainer:
 
     def train(epochs: int) -> None:
         nonlocal step
-        for _ in range(epochs):
-            order = rng.permutation(len(x))
-            for start in range(0, len(x), task.batch_size):
-                rows = order[start : start + task.batch_size]
-                rate = task.learning_rate * (1 - step / task.decay_steps if task.decay_steps else 1)
-                step += 1
-                rate *= np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-                for i, g in enumerate(backward(x[rows], y[rows])):
-                    m[i] += 0.1 * (g - m[i])
-                    v[i] += 0.001 * (g * g - v[i])
-                    params[i] -= np.float32(rate) * m[i] / (np.sqrt(v[i]) + np.float32(1e-8))
+        for rows in shuffled_batches(task, epochs, rng):
+            rate = task.learning_rate * (1 - step / task.decay_steps if task.decay_steps else 1)
+            step += 1
+            rate *= np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+            for i, g in enumerate(backward(x[rows], y[rows])):
+                m[i] += 0.1 * (g - m[i])
+                v[i] += 0.001 * (g * g - v[i])
+                params[i] -= np.float32(rate) * m[i] / (np.sqrt(v[i]) + np.float32(1e-8))
 
-    return Trainer(train, lambda x: forward(x.astype(np.float32) / 255)[1].argmax(axis=1))
+    return Trainer(train, lambda x: forward(pixels(x))[1].argmax(axis=1))
 
 
 def xor(task: Task) -> Trainer:

@@ -1,13 +1,13 @@
-"""scikit-learn's MLPClassifier; `partial_fit` goes through the rows once. Its start is its own, its rate stays."""
+"""scikit-learn's MLPClassifier; `partial_fit` goes through the rows once. It has its own start and a constant rate."""
 
 import numpy as np
 from sklearn.neural_network import MLPClassifier
 
-from experiments.benchmarks.task import Task, Trainer
+from experiments.benchmarks.task import Task, Trainer, pixels
 
 
 def mnist(task: Task) -> Trainer:
-    x = task.x.astype(np.float32) / 255
+    x = pixels(task.x)
     hidden = tuple(len(b) for _, b in task.weights[:-1])
     network = MLPClassifier(
         hidden, alpha=0.0, batch_size=task.batch_size, learning_rate_init=task.learning_rate, random_state=task.seed
@@ -17,7 +17,7 @@ def mnist(task: Task) -> Trainer:
         for _ in range(epochs):
             network.partial_fit(x, task.y, classes=np.arange(10))
 
-    return Trainer(train, lambda x: network.predict(x.astype(np.float32) / 255))
+    return Trainer(train, lambda x: network.predict(pixels(x)))
 
 
 def xor(task: Task) -> Trainer:

@@ -19,7 +19,7 @@ def network(task: Task, activation=nn.ReLU) -> nn.Sequential:
 
 
 def decay(optimizer, task: Task):
-    """The line down to 0, or nothing to step."""
+    """The rate falling linearly to 0, or None."""
     steps = task.decay_steps
     return None if steps is None else torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, steps)
 

@@ -1,4 +1,4 @@
-"""The video's networks and the guided tour: they keep what they measured, chosen without the test images."""
+"""Five optimizers and the guided tour: they keep what they measured, chosen without the test images."""
 
 import json
 import os
@@ -8,31 +8,38 @@ import numpy as np
 import pytest
 
 import fnnet
-from experiments import activations, mnist, results_file, video, video_clothes, video_digits
-from experiments.classification import Task, Trained
-from experiments.video import Config, Recipe
+from experiments import activations, five_optimizers, mnist, results_file
+from experiments.classification import Task, Trained, train_seeds
+from experiments.five_optimizers import SUBJECTS, Config, Recipe
+from experiments.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("optimized")
 
 HAS_MNIST = "FNNET_DATA" in os.environ and (Path(os.environ["FNNET_DATA"]) / "mnist").is_dir()
-RESULTS = Path(video.__file__).parent / "results"
-VIDEOS = pytest.mark.parametrize("subject", [video_digits.DIGITS, video_clothes.CLOTHES], ids=lambda v: v.name)
+RESULTS = Path(five_optimizers.__file__).parent / "results"
+DATA = pytest.mark.parametrize("data", SUBJECTS)
 
 
 def stripes(rows, seed):
-    """Images whose class is where a bright stripe stands, in a little noise; the first is mislabelled."""
-    draw = np.random.default_rng(seed)
+    """Images whose class is the place of a bright stripe, with a little noise; the first is mislabeled."""
+    rng = np.random.default_rng(seed)
     y = np.arange(rows, dtype=np.int32) % 10
-    x = draw.integers(0, 20, (rows, 28, 28)).astype(np.uint8)
+    x = rng.integers(0, 20, (rows, 28, 28)).astype(np.uint8)
     x[np.arange(rows), 2 * y + 4] += 200
     y[:1] = 5
     return fnnet.Batch(x, y)
 
 
-def tiny(test_rows=60):
-    small = tuple(Recipe((16,), learning_rate=rate) for rate in (0.01, 0.02))
-    change = {"load": lambda: (stripes(400, 0), stripes(test_rows, 1)), "candidates": small, "best": small[0]}
-    return video_digits.DIGITS._replace(name="tiny", **change)
+SMALL = tuple(Recipe((16,), learning_rate=rate) for rate in (0.01, 0.02))
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """400 training and 60 test images in place of MNIST, and small candidates for the best network."""
+    monkeypatch.setattr(fnnet.datasets, "mnist", lambda: (stripes(400, 0), stripes(60, 1)))
+    subject = SUBJECTS["mnist"]._replace(candidates=SMALL, best=SMALL[0])
+    monkeypatch.setitem(SUBJECTS, "mnist", subject)
+    return subject
 
 
 def only(folder):
@@ -44,50 +51,56 @@ def records(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def run(tmp_path, subject, **settings):
+def run(tmp_path, **settings):
     """(records of the run, what it kept)."""
     config = Config(runs=tmp_path / "runs", copy_to=tmp_path / "kept", progress=False, batch_size=40, **settings)
-    video.main(config, subject)
+    five_optimizers.main(config)
     (kept,) = (tmp_path / "kept").glob("*.json")
-    for file in results_file.read(kept)["pictures"]:
+    for file in results_file.read(kept)["figures"]:
         assert (tmp_path / "kept" / file).read_bytes().startswith(b"\x89PNG")
-    return records(only(tmp_path / "runs" / subject.name)), results_file.read(kept)
+    return records(only(tmp_path / "runs" / "five_optimizers")), results_file.read(kept)
 
 
-def test_optimizers_are_compared_over_seeds(tmp_path, monkeypatch):
+def test_optimizers_are_compared_over_seeds(tiny, tmp_path, monkeypatch):
     """Here two that are one program."""
-    monkeypatch.setattr(video, "PLAIN", (16,))
-    monkeypatch.setattr(video, "optimizers", lambda *_: {"slow": fnnet.Adam(1e-4), "Adam": fnnet.Adam(0.02)})
-    rows, kept = run(tmp_path, tiny(), seeds=2, epochs=2)
-    assert list(kept["ours"]) == ["test accuracy, slow", "test accuracy, Adam"]
+    monkeypatch.setattr(five_optimizers, "PLAIN", (16,))
+    monkeypatch.setattr(five_optimizers, "optimizers", lambda *_: {"slow": fnnet.Adam(1e-4), "Adam": fnnet.Adam(0.02)})
+    rows, kept = run(tmp_path, seeds=2, epochs=2)
+    assert list(kept["results"]) == ["test accuracy, slow", "test accuracy, Adam"]
     for name in ("slow", "Adam"):
         tests = [100 * r["test_accuracy"] for r in rows if r["data"] == name and "test_accuracy" in r]
-        np.testing.assert_allclose(kept["ours"][f"test accuracy, {name}"].values, tests)
+        np.testing.assert_allclose(kept["results"][f"test accuracy, {name}"].values, tests)
         assert len(tests) == 2
     assert sum("validation_loss" in r for r in rows) == 2 * 2 * 2
-    assert kept["command"] == "python -m experiments.tiny --seeds 2 --epochs 2 --batch-size 40"
-    assert len(kept["pictures"]) == 4
+    assert kept["command"] == "python -m experiments.five_optimizers --seeds 2 --epochs 2 --batch-size 40"
+    assert len(kept["figures"]) == 4
 
 
-def test_the_search_never_opens_the_test_images(tmp_path):
+def test_the_search_never_opens_the_test_images(tiny, tmp_path, monkeypatch):
     """There are none: predicting no rows is an error."""
-    rows, kept = run(tmp_path, tiny(test_rows=0), search=True, search_epochs=2, seeds=2)
-    assert [100 * r["validation_accuracy"] for r in rows] == [v for r in kept["ours"].values() for v in r.values]
-    assert list(kept["ours"])[1] == f"validation accuracy, {tiny().candidates[1]}"
+    monkeypatch.setattr(fnnet.datasets, "mnist", lambda: (stripes(400, 0), stripes(0, 1)))
+    rows, kept = run(tmp_path, search=True, search_epochs=2, seeds=2)
+    assert [100 * r["validation_accuracy"] for r in rows if "recipe" in r] == [
+        v for r in kept["results"].values() for v in r.values
+    ]
+    assert list(kept["results"])[1] == f"validation accuracy, {SMALL[1]}"
 
 
-def test_the_best_network_learns_from_every_training_image(tmp_path):
-    rows, kept = run(tmp_path, tiny(), seeds=1, best=True, best_epochs=3)
+def test_the_best_network_learns_from_every_training_image(tiny, tmp_path):
+    rows, kept = run(tmp_path, seeds=1, best=True, best_epochs=3)
     assert "validation_loss" not in rows[0]
-    assert kept["ours"]["test accuracy"].values[0] > 90
-    assert "784-16-10, Adam at 0.01, 3 epochs" in kept["tutorial"]
-    assert len(video.load(Config(best=True), tiny()).train.y) == 400
+    assert kept["results"]["test accuracy"].values[0] > 90
+    assert "784-16-10, Adam at 0.01, 3 epochs" in kept["network"]
+    assert len(five_optimizers.load(Config(best=True), tiny).train.y) == 400
 
 
-def test_a_network_without_mistakes_has_no_picture_of_them():
+def test_a_network_without_mistakes_has_no_figure_of_them(tmp_path):
     test = stripes(20, 0)
-    perfect = Trained(None, None, np.eye(10)[test.y], 0.0)
-    assert list(video.mistakes(perfect, Task(test, None, test, tuple("0123456789")), "")) == ["confusion"]
+    perfect = Trained(None, None, np.eye(10)[test.y])
+    with RunFolder("perfect", Config(runs=tmp_path)) as folder:
+        task = Task(test, None, test, tuple("0123456789"))
+        assert list(five_optimizers.draw_mistakes("a", perfect, task, folder, "")) == ["a_confusion"]
+    assert [path.name for path in folder.path.glob("*.png")] == ["a_confusion.png"]
 
 
 def test_a_recipe_is_the_network_it_says():
@@ -104,7 +117,7 @@ def test_a_recipe_is_the_network_it_says():
 
 
 def test_steps_are_big_first_and_a_tenth_at_the_end():
-    five = video.optimizers((0.4, 0.1, 0.02, 2e-3, 3e-3), 50)
+    five = five_optimizers.optimizers((0.4, 0.1, 0.02, 2e-3, 3e-3), 50)
     assert list(five) == ["SGD", "SGD with momentum", "AdaGrad", "RMSProp", "Adam"]
     assert five["SGD"].momentum is None
     assert five["SGD with momentum"].momentum == 0.9
@@ -123,30 +136,30 @@ def test_steps_are_big_first_and_a_tenth_at_the_end():
     ],
     ids=str,
 )
-def test_settings_that_make_no_sense_are_refused_in_a_line(settings, text, tmp_path):
+def test_settings_that_make_no_sense_are_refused_in_one_line(settings, text, tmp_path):
     with pytest.raises(SystemExit, match=text):
-        video.main(Config(**settings, runs=tmp_path), tiny())
+        five_optimizers.main(Config(**settings, runs=tmp_path))
     assert not list(tmp_path.iterdir())
 
 
-def test_rows_are_the_first_ones():
-    task = video.load(Config(rows=100, search=True), tiny())
+def test_rows_are_the_first_ones(tiny):
+    task = five_optimizers.load(Config(rows=100, search=True), tiny)
     assert task.validation is not None
     assert len(task.train.y) + len(task.validation.y) == 100
 
 
-@VIDEOS
-def test_the_best_is_what_the_search_found_on_validation_images(subject):
-    found = results_file.read(RESULTS / f"{subject.name}_search.json")["ours"]
-    assert list(found) == [f"validation accuracy, {recipe}" for recipe in subject.candidates]
+@DATA
+def test_the_best_is_what_the_search_found_on_validation_images(data):
+    found = results_file.read(RESULTS / f"five_optimizers_{data}_search.json")["results"]
+    assert list(found) == [f"validation accuracy, {recipe}" for recipe in SUBJECTS[data].candidates]
     assert all(len(result.seeds) == 3 for result in found.values())
-    assert max(found, key=lambda name: np.mean(found[name].values)) == f"validation accuracy, {subject.best}"
+    assert max(found, key=lambda name: np.mean(found[name].values)) == f"validation accuracy, {SUBJECTS[data].best}"
 
 
-@VIDEOS
-def test_the_plain_network_reaches_what_the_video_shows(subject):
-    kept = results_file.read(RESULTS / f"{subject.name}.json")["ours"]
-    shown = {"video_digits": 97.42, "video_clothes": 87}[subject.name]
+@DATA
+def test_the_plain_network_reaches_what_the_video_reports(data):
+    kept = results_file.read(RESULTS / f"five_optimizers_{data}.json")["results"]
+    shown = {"mnist": 97.42, "fashion_mnist": 87}[data]
     assert all(len(result.seeds) == 5 for result in kept.values())
     assert max(np.mean(result.values) for result in kept.values()) >= shown
 
@@ -160,7 +173,7 @@ def test_activations_are_compared_over_seeds(tmp_path, monkeypatch):
     settings = {"seeds": 2, "epochs": 2, "batch_size": 40, "hidden": (16,), "progress": False}
     activations.main(activations.Config(**settings, runs=tmp_path / "runs", copy_to=tmp_path / "kept"))
     rows = records(only(tmp_path / "runs" / "activations"))
-    kept = results_file.read(tmp_path / "kept" / "activations.json")["ours"]
+    kept = results_file.read(tmp_path / "kept" / "activations.json")["results"]
     tests = [100 * r["test_accuracy"] for r in rows if r["data"] == "sigmoid" and "test_accuracy" in r]
     np.testing.assert_allclose(kept["test accuracy, sigmoid"].values, tests)
     assert (tmp_path / "kept" / "activations.png").read_bytes().startswith(b"\x89PNG")
@@ -180,15 +193,14 @@ def test_activations_learn_by_plain_descent_from_the_start_that_suits_them():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_MNIST, reason="needs MNIST in FNNET_DATA")
-@VIDEOS
-def test_a_kept_figure_comes_again(subject, tmp_path):
-    """Seed 0 under SGD gives the number that is in the result file."""
-    kept = results_file.read(RESULTS / f"{subject.name}.json")["ours"]["test accuracy, SGD"]
-    config = Config(seeds=1, progress=False, runs=tmp_path)
-    task = video.load(config, subject)
-    training = video.Training(config.epochs, config.batch_size, False)
-    model = fnnet.mlp((784, *video.PLAIN, 10), input_shape=(28, 28), scale=1 / 255)
-    sgd = video.optimizers(subject.rates, video.steps(task, training))["SGD"]
-    with video.RunFolder("again", config, tmp_path) as folder:
-        (network,) = video.train_seeds(model, sgd, task, training, 1, folder)
+@DATA
+def test_a_kept_number_is_reproduced(data, tmp_path):
+    """Seed 0 under SGD gives the number that is in the results file."""
+    kept = results_file.read(RESULTS / f"five_optimizers_{data}.json")["results"]["test accuracy, SGD"]
+    config = Config(data=data, seeds=1, progress=False, runs=tmp_path)
+    task = five_optimizers.load(config, SUBJECTS[data])
+    model = fnnet.mlp((784, *five_optimizers.PLAIN, 10), input_shape=(28, 28), scale=1 / 255)
+    sgd = five_optimizers.optimizers(SUBJECTS[data].rates, config.steps(len(task.train.y)))["SGD"]
+    with RunFolder("again", config) as folder:
+        (network,) = train_seeds(model, sgd, task, config, folder)
     assert 100 * (1 - network.errors(task.test) / len(task.test.y)) == pytest.approx(kept.values[0], abs=0.3)

@@ -1,0 +1,183 @@
+"""What each file of fnnet/_xla gains: the program as it is written there, and as it is written plainly, alternately.
+
+    threefry      seconds to compile the initialization of a first network
+    shuffling     seconds of a random permutation
+    in_place      seconds of an epoch, and the temporary memory of its program
+    compile_once  seconds of checking a network's gradients, nearly all of which the compiler takes
+
+    python -m experiments.benchmarks.tricks --tricks shuffling
+
+Where a program is compiled, that is timed apart from running it, from nothing (no cache); numbers are medians.
+"""
+
+import contextlib
+import dataclasses
+import gc
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+
+import fnnet
+from experiments import command_line
+from experiments.benchmarks import results
+from experiments.benchmarks.timing import alternate, medians, seconds
+from fnnet._xla.shuffling import shuffled
+
+Name = Literal["threefry", "shuffling", "in_place", "compile_once"]
+USERS = {
+    "threefry": ("fnnet.model.quick", "fnnet.training.state.quick", "fnnet.training.epochs.quick"),
+    "in_place": ("fnnet.training.steps.overwriting",),
+    "compile_once": ("fnnet.inspection.gradient_checker.jit_once", "fnnet.inspection.finite_differences.jit_once"),
+}
+"""Where a trick is used; what the plain version is put in place of."""
+PLAIN: dict[str, Callable[..., Any]] = {
+    "threefry": lambda key: key,
+    "in_place": lambda updates, grads: updates,
+    "compile_once": jax.jit,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Measure tricks beside their plain versions."""
+
+    tricks: tuple[Name, ...] = get_args(Name)
+    """Which ones."""
+    rounds: int = 9
+    """Measurements of each version, alternately."""
+    first_network: tuple[int, ...] = (64, 128, 10)
+    """Sizes of the network that is initialized, and of the one whose gradients are checked."""
+    permutation: int = 60_000
+    """Rows that are shuffled."""
+    sizes: tuple[int, ...] = (784, 1024, 1024, 10)
+    """Of the network that is trained in place."""
+    rows: int = 6_000
+    """Rows of its epoch."""
+    batch_size: int = 128
+    """Rows of one batch."""
+    results: Path = results.FOLDER
+    """Folder of the measurements."""
+
+
+Measured = dict[str, dict[str, float]]
+"""What is measured -> {"trick": median, "plain": median}."""
+
+
+def threefry(config: Config) -> Measured:
+    """Seconds to compile `fnnet.init` for a first network."""
+    model, key = fnnet.mlp(config.first_network), jax.random.key(0)
+    return {"seconds to compile": _from_nothing("threefry", lambda: _compiled(fnnet.init, model, key), config)}
+
+
+def shuffling(config: Config) -> Measured:
+    """Seconds to compile and to draw a permutation."""
+    versions = {
+        "trick": lambda key: shuffled(key, config.permutation),
+        "plain": lambda key: jnp.argsort(jax.random.bits(key, (config.permutation,))),
+    }
+    key, programs = jax.random.key(0), {name: jax.jit(f) for name, f in versions.items()}
+    compiling = _in_turn({name: lambda f=f: _compiled(f, key) for name, f in programs.items()}, config.rounds)
+    times = alternate({name: lambda f=f: f(key) for name, f in programs.items()}, config.rounds, rest=0)
+    return {"seconds to compile": compiling, "seconds": medians(times)}
+
+
+def in_place(config: Config) -> Measured:
+    """Seconds of an epoch, and bytes of its program's temporary memory."""
+    model, optimizer, key = fnnet.mlp(config.sizes), fnnet.Adam(1e-3), jax.random.key(0)
+    state = fnnet.init_state(model, optimizer, key)
+    x = jax.random.normal(key, (config.rows, config.sizes[0]))
+    data = fnnet.Batch(x, jnp.arange(config.rows, dtype=jnp.int32) % config.sizes[-1])
+
+    def epoch(state: fnnet.TrainState, data: fnnet.Batch, shuffle: Any) -> Any:
+        return fnnet.train(model, optimizer, state, data, epochs=1, batch_size=config.batch_size, shuffle=shuffle)
+
+    programs = {}
+    for name in ("trick", "plain"):
+        with _version("in_place", name):
+            jax.clear_caches()
+            programs[name] = jax.jit(epoch).lower(state, data, key).compile()
+    times = alternate({name: lambda f=f: f(state, data, key) for name, f in programs.items()}, config.rounds, rest=0)
+    memory = {name: float(f.memory_analysis().temp_size_in_bytes) for name, f in programs.items()}
+    return {"seconds": medians(times), "temporary bytes": memory}
+
+
+def compile_once(config: Config) -> Measured:
+    """Seconds of `check_gradients` on a network."""
+    model, key = fnnet.mlp(config.first_network), jax.random.key(0)
+    measured = _from_nothing("compile_once", lambda: seconds(lambda: _checked(model, key)), config)
+    return {"seconds to compile and run": measured}
+
+
+MEASURES: dict[Name, Callable[[Config], Measured]] = {
+    "threefry": threefry,
+    "shuffling": shuffling,
+    "in_place": in_place,
+    "compile_once": compile_once,
+}
+
+
+def measure(config: Config) -> dict[Name, Measured]:
+    """Every trick, written down and printed."""
+    print(f"{'':<14}{'':<28}{'as it is':>12}{'plain':>12}{'ratio':>8}")
+    found = {}
+    for name in config.tricks:
+        found[name] = MEASURES[name](config)
+        results.add(config.results, "tricks", name, {**found[name], "rounds": config.rounds})
+        for what, versions in found[name].items():
+            trick, plain = versions["trick"], versions["plain"]
+            print(f"{name:<14}{what:<28}{trick:>12.5g}{plain:>12.5g}{trick / plain:>8.3f}", flush=True)
+    return found
+
+
+def _from_nothing(name: str, f: Callable[[], float], config: Config) -> dict[str, float]:
+    """Medians of f() with the trick and without it."""
+
+    def version(which: str) -> float:
+        with _version(name, which):
+            jax.clear_caches()
+            gc.collect()  # else one version frees what the other left
+            return f()
+
+    return _in_turn({which: lambda w=which: version(w) for which in ("trick", "plain")}, config.rounds)
+
+
+def _in_turn(versions: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Medians of what the versions return, in turn and the order reversed each time, after one call each."""
+    found = [{name: versions[name]() for name in order} for order in _orders(list(versions), rounds + 1)]
+    return {name: statistics.median(each[name] for each in found[1:]) for name in versions}
+
+
+def _orders(names: list[str], count: int) -> Iterator[list[str]]:
+    return itertools.islice(itertools.cycle((names, names[::-1])), count)
+
+
+@contextlib.contextmanager
+def _version(name: str, which: str) -> Iterator[None]:
+    """With the plain version in place of the trick, or as it is."""
+    with contextlib.ExitStack() as stack:
+        for user in USERS[name] if which == "plain" else ():
+            stack.enter_context(mock.patch(user, PLAIN[name]))
+        yield
+
+
+def _compiled(f: Any, *args: Any) -> float:
+    """Seconds of tracing and compiling f."""
+    jax.clear_caches()
+    start = time.perf_counter()
+    jax.jit(f).lower(*args).compile()
+    return time.perf_counter() - start
+
+
+def _checked(model: fnnet.Model, key: Any) -> None:
+    fnnet.check_gradients(model, key=key).raise_if_failed()
+
+
+if __name__ == "__main__":
+    command_line.run(measure, Config, __doc__)

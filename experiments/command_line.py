@@ -1,0 +1,74 @@
+"""The command line of every script: the settings that many have, and how a run from the shell ends."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+import fnnet
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of the signal."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Of a script that leaves a run folder."""
+
+    runs: Path = Path("runs")
+    """Where the run's folder is made."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KeptSettings(RunSettings):
+    """Of a script whose results can be kept in the project."""
+
+    copy_to: Path | None = None
+    """A folder that also gets the results and the figures, such as experiments/results."""
+
+
+NOT_SETTINGS = ("runs", "copy_to", "progress")
+"""Fields that say where to write and what to show."""
+
+
+def run(main: Callable[[Any], Any], config: type, description: str | None) -> None:
+    """Call main with the settings of the command line; faulty data end in one line, Ctrl-C in exit code 130."""
+    try:
+        main(tyro.cli(config, description=description))
+    except fnnet.DataError as error:
+        raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        print("interrupted")
+        raise SystemExit(INTERRUPTED) from None
+
+
+def check_counts(config: Any, *names: str) -> None:
+    """Leave with one line that says what to write, unless each of these settings is 1 or more."""
+    for name in names:
+        if getattr(config, name) < 1:
+            raise SystemExit(f"--{name.replace('_', '-')}: expected a number of 1 or more, got {getattr(config, name)}")
+
+
+def check_multiple(config: Any, name: str) -> None:
+    """Leave with one line, unless this setting is a multiple of `report_every`, both 1 or more."""
+    check_counts(config, name, "report_every")
+    if getattr(config, name) % config.report_every:
+        raise SystemExit(
+            f"--{name}: expected a multiple of --report-every, got {getattr(config, name)} and {config.report_every}"
+        )
+
+
+def command_of(module: str, config: Any) -> str:
+    """`python -m experiments.xor --seeds 20`: the settings that are not the defaults, as a reader types them."""
+    words = ["python -m", f"experiments.{module}"]
+    for field in dataclasses.fields(config):
+        value, flag = getattr(config, field.name), field.name.replace("_", "-")
+        if field.name in NOT_SETTINGS or value == field.default:
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return " ".join(words)

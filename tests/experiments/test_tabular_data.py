@@ -1,0 +1,52 @@
+"""Tables beside scikit-learn: folds hide their test rows from everything, and both libraries learn the same tables."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn")
+
+from experiments import results_file, tabular_data
+from experiments.tabular_data import Config, Setting, Table
+
+pytestmark = pytest.mark.usefixtures("optimized")
+
+
+def test_both_libraries_predict_classes_and_numbers(tmp_path, capsys):
+    config = Config(tables=("wine", "diabetes"), hidden=(8,), epochs=(60,), folds=3, runs=tmp_path, copy_to=tmp_path)
+    results = tabular_data.main(config)
+    for library in tabular_data.LIBRARIES:
+        assert np.mean(results[f"accuracy, wine, {library}"].values) > 90
+        assert np.mean(results[f"R^2, diabetes, {library}"].values) > 0.3
+    assert "(3 folds)" in capsys.readouterr().out
+    kept = results_file.read(tmp_path / "tabular_data.json")
+    assert kept["results"]["R^2, diabetes, fnnet"].values == results["R^2, diabetes, fnnet"].values
+
+
+def test_rows_are_standardized_by_the_training_rows_alone():
+    x, y = np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([10.0, 30.0])
+    train, (test,) = tabular_data.standardized(Table(x, y, 0), np.array([[5.0, 6.0]]))
+    np.testing.assert_array_equal(train.x, [[-1, 0], [1, 0]])
+    np.testing.assert_array_equal(train.y, [-1, 1])
+    np.testing.assert_array_equal(test, [[3, 1]])
+    np.testing.assert_array_equal(tabular_data.unscaled(Table(x, y, 0), train.y), y)
+
+
+def test_the_setting_is_chosen_without_the_test_rows():
+    """A fold is fitted on training rows only, and asked about its test rows once, by the setting chosen before."""
+    rng, asked = np.random.default_rng(0), []
+    table = Table(np.arange(40.0)[:, None], rng.integers(0, 2, 40), 2)
+
+    def fit(train, rows, setting, config):
+        asked.append((set(train.x[:, 0]), set(rows[:, 0]), setting))
+        return np.zeros(len(rows), int)
+
+    config = Config(hidden=(2, 3), epochs=(1,))
+    tabular_data.cross_validated(table, fit, config)
+    per_fold = [asked[i : i + 3] for i in range(0, len(asked), 3)]
+    assert len(per_fold) == 5
+    for *inner, (train, test, setting) in per_fold:
+        assert not train & test
+        assert len(train | test) == 40
+        assert setting == Setting(2, 1)  # the first of equals
+        assert all(a | b == train and not a & b for a, b, _ in inner)
+    assert set.union(*(test for *_, (_, test, _) in per_fold)) == set(range(40))
