@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from fnnet.datasets.split import split_rows
 
 import fnnet
 from experiments import command_line
 from experiments.command_line import KeptSettings
 from experiments.results_file import Result
 from experiments.run_folder import RunFolder
+from fnnet.datasets._split import split_rows
 
 try:
     from sklearn import datasets, metrics, neural_network

@@ -85,7 +85,7 @@ class Pass(NamedTuple):
     outputs: Array
     residuals: Residuals
     grads: Params
-    dx: Array | None
+    dx: Array | Any  # None where x is integer
 
 
 def mlp(

@@ -491,17 +491,17 @@ def test_targets_of_another_shape_are_refused(name, outputs, targets, message, u
         (
             (2, 3),
             jnp.zeros((2,)),
-            r"integer targets of shape \(2,\) or probabilities of shape \(2, 3\), got float32 of shape \(2,\)$",
+            r"integer classes of shape \(2,\) or probabilities of shape \(2, 3\), got float32 of shape \(2,\)$",
         ),
-        ((2, 3), jnp.zeros((2, 3), jnp.int32), r"integer targets of shape \(2,\) .* got int32 of shape \(2, 3\)$"),
-        ((2, 3), jnp.zeros((2, 1), jnp.int32), r"integer targets of shape \(2,\) .* got int32 of shape \(2, 1\)$"),
-        ((2, 3), jnp.zeros((3,), jnp.uint8), r"integer targets of shape \(2,\) .* got uint8 of shape \(3,\)$"),
+        ((2, 3), jnp.zeros((2, 3), jnp.int32), r"integer classes of shape \(2,\) .* got int32 of shape \(2, 3\)$"),
+        ((2, 3), jnp.zeros((2, 1), jnp.int32), r"integer classes of shape \(2,\) .* got int32 of shape \(2, 1\)$"),
+        ((2, 3), jnp.zeros((3,), jnp.uint8), r"integer classes of shape \(2,\) .* got uint8 of shape \(3,\)$"),
         ((2, 3), jnp.zeros((2, 4)), r"probabilities of shape \(2, 3\), got float32 of shape \(2, 4\)$"),
-        ((2, 4, 3), jnp.zeros((2,), jnp.int32), r"integer targets of shape \(2, 4\) .* got int32 of shape \(2,\)$"),
+        ((2, 4, 3), jnp.zeros((2,), jnp.int32), r"integer classes of shape \(2, 4\) .* got int32 of shape \(2,\)$"),
     ],
 )
 def test_targets_that_are_neither_classes_nor_probabilities_are_refused(logits, targets, message, untyped):
-    with pytest.raises(ValueError, match=rf"^SoftmaxCrossEntropy: for logits of shape .* expected .*{message}"):
+    with pytest.raises(ValueError, match=rf"^SoftmaxCrossEntropy: for outputs of shape .* expected .*{message}"):
         CROSS_ENTROPY.forward(jnp.zeros(logits), targets)
 
 

@@ -377,7 +377,7 @@ def test_the_roc_curve_is_scikit_learns(weighted, float64):
         np.testing.assert_allclose(mine[first], want, rtol=1e-12, atol=1e-12)
         assert (mine[0], mine[-1]) == (0, 1)
     agree(area, sklearn.metrics.roc_auc_score(t.y[:, 0], t.logits[:, 0], sample_weight=w))
-    assert 0.6 < area < 0.95
+    assert 0.55 < area < 0.95, "neither chance nor certainty"
 
 
 def test_roc_by_hand():

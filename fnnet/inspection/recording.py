@@ -48,8 +48,8 @@ class LayerTrace(NamedTuple):
     params: Params
     x: Array
     y: Array
-    dy: Array | None
-    dx: Array | None
+    dy: Array | Any  # None where no gradient arrives; Any, so that those who know that one does need no check
+    dx: Array | Any
     residuals: Any
     grads: Params
     loss_grads: Params

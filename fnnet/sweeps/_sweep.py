@@ -233,7 +233,7 @@ def _held_out(
 ) -> tuple[Batch, Batch | None]:
     """(data to train on, data to validate on), on the device."""
     data = converted_batch("sweep", data, "data")
-    if validation is not None and not isinstance(validation, float):
+    if validation is not None and not isinstance(validation, int | float):
         validation = converted_batch("sweep", validation, "validation")
     rows, held_out = split_off(data, validation, shuffle, "sweep")
     return in_memory(rows).data, None if held_out is None else in_memory(held_out).data

@@ -419,8 +419,14 @@ def test_numbers_that_make_no_optimizer_are_refused(build, message):
             lambda: fnnet.Chain(fnnet.Adam()),
             r"Chain: expected a tuple of optimizers, got Adam\(\); write Chain\(\(Adam",
         ),
-        (lambda: fnnet.Chain((fnnet.Relu(),)), r"Chain: expected a tuple of optimizers, got \(Relu\(\),\); write"),
-        (lambda: fnnet.Chain((fnnet.Adam,)), "Chain: expected a tuple of optimizers, got .*; write"),
+        (
+            lambda: fnnet.Chain((fnnet.Relu(),)),
+            r"Chain: expected transformation 0 to be an optimizer .*, got Relu\(\), which has no update",
+        ),
+        (
+            lambda: fnnet.Chain((fnnet.Adam,)),
+            "Chain: expected transformation 0 to be an optimizer .*, got the class Adam; build it",
+        ),
     ],
 )
 def test_things_of_another_kind_are_refused(build, message, untyped):
@@ -428,7 +434,7 @@ def test_things_of_another_kind_are_refused(build, message, untyped):
         build()
 
 
-def test_a_list_of_links_is_a_chain_too():
+def test_a_list_is_a_chain_too():
     assert fnnet.Chain([fnnet.Sgd(0.1)]) == fnnet.Chain((fnnet.Sgd(0.1),))
 
 
