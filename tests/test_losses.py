@@ -491,10 +491,14 @@ def test_targets_of_another_shape_are_refused(name, outputs, targets, message, u
         (
             (2, 3),
             jnp.zeros((2,)),
-            r"integer classes of shape \(2,\) or probabilities of shape \(2, 3\), got float32 of shape \(2,\)$",
+            r"integer classes of shape \(2,\) or probabilities .*, got float32 of shape \(2,\); write y.astype\(int\)",
         ),
         ((2, 3), jnp.zeros((2, 3), jnp.int32), r"integer classes of shape \(2,\) .* got int32 of shape \(2, 3\)$"),
-        ((2, 3), jnp.zeros((2, 1), jnp.int32), r"integer classes of shape \(2,\) .* got int32 of shape \(2, 1\)$"),
+        (
+            (2, 3),
+            jnp.zeros((2, 1), jnp.int32),
+            r"integer classes of shape \(2,\) .* got int32 of shape \(2, 1\); write y\[:, 0\]",
+        ),
         ((2, 3), jnp.zeros((3,), jnp.uint8), r"integer classes of shape \(2,\) .* got uint8 of shape \(3,\)$"),
         ((2, 3), jnp.zeros((2, 4)), r"probabilities of shape \(2, 3\), got float32 of shape \(2, 4\)$"),
         ((2, 4, 3), jnp.zeros((2,), jnp.int32), r"integer classes of shape \(2, 4\) .* got int32 of shape \(2,\)$"),

@@ -727,8 +727,8 @@ def test_numbers_of_numpy_count():
         ({"seeds": 0}, "sweep: expected seeds"),
         ({"epochs": True}, "epochs"),
         ({"epochs": 2.0}, "epochs"),
-        ({"data": Batch(DATA.x[:0], DATA.y[:0])}, "sweep: expected at least one row of data"),
-        ({"validation": Batch(DATA.x[:0], DATA.y[:0])}, "sweep: expected at least one row of validation"),
+        ({"data": Batch(DATA.x[:0], DATA.y[:0])}, "sweep: expected rows in data, got none"),
+        ({"validation": Batch(DATA.x[:0], DATA.y[:0])}, "sweep: expected rows in validation, got none"),
         ({"data": Batch(DATA.x, DATA.y[:5])}, "as many targets"),
     ],
 )
