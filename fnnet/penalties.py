@@ -7,6 +7,8 @@ A *weight* is a parameter named `w`, a *bias* one named `b`: a NamedTuple's fiel
 unless asked. `fnnet.init_state` raises ValueError where a penalty finds nothing to act on.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -22,6 +24,8 @@ class _ByName:
 
     weights: Number | None
     biases: Number
+    _size: Callable[[Array], Array]  # of one parameter, and its derivative
+    _derivative: Callable[[Array], Array]
 
     def check(self) -> None:
         check_range(self, "weights", low=0)
@@ -47,12 +51,6 @@ class _ByName:
 
     def _strengths(self) -> dict[str, Number]:
         return {"w": self.weights, "b": self.biases}
-
-    def _size(self, p: Array) -> Array:
-        raise NotImplementedError
-
-    def _derivative(self, p: Array) -> Array:
-        raise NotImplementedError
 
 
 @spec

@@ -5,7 +5,7 @@
     plane = fnnet.landscape(model, params, data, directions)
     plots.landscape(plane).savefig("landscape.png")    # from fnnet import plots
 
-A network has millions of directions and a picture has two, so the picture depends on them, and on their scale: a ReLU
+A network has millions of directions and a figure has two, so the figure depends on them, and on their scale: a ReLU
 network stays the same function when one layer is doubled and the next one halved, but a step of length 1 is then
 another step. Filter normalization takes that freedom away. What a random plane shows is how wide the valley is on
 average; it shows no path and hardly ever the steepest way.

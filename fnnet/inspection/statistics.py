@@ -31,9 +31,9 @@ class LayerStatistics(NamedTuple):
     """One layer at one moment, () each; stacked over time, (T,) each. Rows of weight 0 do not count.
 
     mean, std      of all entries of the layer's output
-    zeros          share of these entries that are exactly 0
-    dead           share of units that are 0 in every row, for `Relu`; else None
-    saturated      share of entries that are saturated, for sigmoid-like activations (see `LayerTrace`); else None
+    zeros          fraction of these entries that are exactly 0
+    dead           fraction of units that are 0 in every row, for `Relu`; else None
+    saturated      fraction of entries that are saturated, for sigmoid-like activations (see `LayerTrace`); else None
     gradient_norm  Euclidean norm of the gradient of all the layer's parameters together; None without parameters
     update_ratio   norm of the optimizer's update of them / norm of them (about 1e-3 is usual, inf where all are 0);
                    None without parameters
@@ -54,7 +54,7 @@ def layer_statistics(
 ) -> OrderedDict[str, LayerStatistics]:
     """What the next `train_step` would see and do with this batch: name of the layer -> LayerStatistics. Pure.
 
-    key   a key means training: dropout is on. Without one it is off; links that draw noise need one.
+    key   a key means training: dropout is on. Without one it is off; transformations that draw noise need one.
 
     Names are those of `fnnet.trace`, whose pass this reads. Schedules stand at state.step.
     """
@@ -79,10 +79,10 @@ def over_time(records: Sequence[OrderedDict[str, LayerStatistics]]) -> OrderedDi
 def _statistics(layer: LayerTrace, counts: Array) -> LayerStatistics:
     wide = at_least_float32(layer.y.dtype)
     y = layer.y.astype(wide).reshape(layer.y.shape[0], -1)
-    shares = counts.astype(wide) / counts.sum(dtype=wide)
+    weights = counts.astype(wide) / counts.sum(dtype=wide)
 
     def mean(entries: Array) -> Array:
-        return (shares * entries.mean(1)).sum()
+        return (weights * entries.mean(1)).sum()
 
     center = mean(y)
     learns = bool(_floating(layer.params))

@@ -32,7 +32,8 @@ class Metrics(NamedTuple):
     """What was measured over some rows, each () or one entry an epoch, in float32 or better.
 
     loss      weighted mean loss plus penalty
-    accuracy  weighted share of rows that the loss calls correct; None for losses without `correct`
+    accuracy  weighted fraction of rows that the loss calls correct (of several labels: all of them right); None for
+              losses without `correct`
     weight    sum of the rows' weights (their number, without weights): what it takes to average further
     """
 
@@ -102,7 +103,7 @@ def check_kinds(caller: str, model: Model, optimizer: Optimizer) -> None:
 
 
 def all_finite(tree: Any) -> Bool[Array, ""]:
-    """Whether no number of a floating array is NaN or infinite, ()."""
+    """Whether every floating number in the tree is finite, ()."""
     finite = [jnp.isfinite(a).all() for a in floating_leaves(tree).values()]
     return jnp.stack(finite).all() if finite else jnp.bool_(True)
 

@@ -20,7 +20,7 @@ NUMBERS = 0.5  # what every option of an optimizer is switched on with
 SIZE = 200_000  # floats in a state that is saved in a loop
 
 
-def links():
+def transformations():
     """Every optimizer that fnnet exports, with all of its options on; found, not listed, so that none is forgotten."""
     exported = (getattr(optimizers, name) for name in getattr(optimizers, "__all__", vars(optimizers)))
     classes = (c for c in exported if inspect.isclass(c) and hasattr(c, "init") and hasattr(c, "update"))
@@ -42,14 +42,18 @@ def with_all_options(cls):
 
 
 def everything():
-    """Name -> optimizer: each link, one without state, and a chain."""
-    return {**{type(link).__name__: link for link in links()}, "plain": fnnet.Sgd(0.1), **some()}
+    """Name -> optimizer: each transformation, one without state, and a chain."""
+    return {
+        **{type(transformation).__name__: transformation for transformation in transformations()},
+        "plain": fnnet.Sgd(0.1),
+        **some(),
+    }
 
 
 def some():
-    """For processes that a person waits for: averages, a count, a schedule, and noise from a link's own key."""
-    links = (optimizers.GradientNoise(0.01), fnnet.Adam(fnnet.CosineDecay(0.01, 50)), fnnet.Sgd(-1.0, 0.9))
-    return {"Chain": optimizers.Chain(links)}
+    """For processes that a person waits for: averages, a count, a schedule, and noise."""
+    transformations = (optimizers.GradientNoise(0.01), fnnet.Adam(fnnet.CosineDecay(0.01, 50)), fnnet.Sgd(-1.0, 0.9))
+    return {"Chain": optimizers.Chain(transformations)}
 
 
 def sha(tree):

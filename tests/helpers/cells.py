@@ -1,4 +1,4 @@
-"""What gradient tests share: one compiled program a cell, both dtypes, and errors per tensor by name."""
+"""What gradient tests share: one compiled program per cell, both dtypes, and errors per tensor by name."""
 
 import jax
 import jax.numpy as jnp

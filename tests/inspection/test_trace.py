@@ -214,7 +214,7 @@ def test_a_unit_is_dead_when_no_row_wakes_it():
 
 
 @pytest.mark.parametrize(
-    ("layer", "x", "share"),
+    ("layer", "x", "fraction"),
     [
         (fnnet.Sigmoid(), [[-7, 0, 5.9, 6.1]], 0.5),
         (fnnet.Tanh(), [[-3.1, 0, 2.9, 3.1]], 0.5),
@@ -225,8 +225,8 @@ def test_a_unit_is_dead_when_no_row_wakes_it():
     ],
     ids=repr,
 )
-def test_saturation_is_a_slope_of_nearly_nothing(layer, x, share):
-    assert traced(layer, x).saturated == share
+def test_saturation_is_a_slope_of_nearly_nothing(layer, x, fraction):
+    assert traced(layer, x).saturated == fraction
 
 
 def test_rows_of_weight_zero_are_not_counted_as_saturated():
@@ -388,8 +388,8 @@ def test_per_example_gradients_make_the_gradient_of_the_batch(dtype):
     each = jax.jit(per_example_gradients)(model, params, x, Y)
     _, whole = jax.jit(fnnet.backward)(model, params, x, Y, weights=WEIGHTS)
     weights = WEIGHTS.astype(dtype)
-    shares = jnp.asarray(weights / weights.sum())
-    mean = jax.tree.map(lambda g: jnp.tensordot(shares, g, 1), each)
+    weights_of_rows = jnp.asarray(weights / weights.sum())
+    mean = jax.tree.map(lambda g: jnp.tensordot(weights_of_rows, g, 1), each)
     tolerance = {"rtol": 1e-4, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-11, "atol": 1e-14}
     assert_same(mean, whole, **tolerance)
     assert jax.tree.leaves(each)[0].shape == (6, *jax.tree.leaves(params)[0].shape)

@@ -95,7 +95,7 @@ TESTS = {
     ),
     "fnnet.optimizers.average:*": ("optimizers/test_transformations",),
     "fnnet.optimizers.transformations:*": ("optimizers/test_transformations",),
-    "fnnet.optimizers.chain:*": ("optimizers/test_optimizers chain|Chain|link",),
+    "fnnet.optimizers.chain:*": ("optimizers/test_optimizers chain|Chain|transformation",),
     "fnnet.optimizers:*": ("optimizers/test_optimizers {cls}", "optimizers/test_references {cls}"),
     "fnnet._xla.one_row:*": ("test_initializers one_row",),
     "fnnet.initializers:_DrawNormal.*": ("test_initializers HeNormal|GlorotNormal",),

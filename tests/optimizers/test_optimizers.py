@@ -1,4 +1,4 @@
-"""Optimizers against plain NumPy recurrences, two steps by hand, and what every link has to keep to."""
+"""Optimizers against plain NumPy recurrences, two steps by hand, and what every transformation has to keep to."""
 
 import math
 import re
@@ -139,13 +139,13 @@ def test_200_steps_down_a_badly_scaled_bowl_are_those_of_the_recurrence(optimize
     np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
 
 
-# ------------------------------------------------------------------ what every link keeps to
+# ------------------------------------------------------------------ what every transformation keeps to
 PARAMS = (
     DenseParams(np.array([[1.0, -2], [0.5, 3]]), np.array([0.25, 0])),
     (),
     DenseParams(np.array([[4.0], [-1]]), None),
 )
-LINKS = [
+TRANSFORMATIONS = [
     fnnet.Sgd(0.1),
     fnnet.Sgd(0.1, momentum=0.9),
     fnnet.Sgd(0.1, momentum=0.9, nesterov=True),
@@ -175,21 +175,21 @@ def described(tree):
 
 @pytest.mark.parametrize("resolved", [False, True], ids=["as written", "at a step"])
 @pytest.mark.parametrize("params_dtype", ["float32", "float64", "bfloat16"])
-@pytest.mark.parametrize("link", LINKS, ids=str)
-def test_updates_are_like_the_parameters_and_the_state_keeps_its_form(link, params_dtype, resolved):
+@pytest.mark.parametrize("transformation", TRANSFORMATIONS, ids=str)
+def test_updates_are_like_the_parameters_and_the_state_keeps_its_form(transformation, params_dtype, resolved):
     with jax.enable_x64(params_dtype == "float64"):
         params = jax.tree.map(lambda p: jnp.asarray(p, params_dtype), PARAMS)
-        link = fnnet.at_step(link, 0, params_dtype) if resolved else link
-        state = jax.eval_shape(link.init, params)
-        updates, new_state = jax.eval_shape(link.update, params, state, params)
+        transformation = fnnet.at_step(transformation, 0, params_dtype) if resolved else transformation
+        state = jax.eval_shape(transformation.init, params)
+        updates, new_state = jax.eval_shape(transformation.update, params, state, params)
     assert described(updates) == described(params)
     assert described(new_state) == described(state)
     assert not any(leaf.weak_type for leaf in jax.tree.leaves(state))
 
 
-@pytest.mark.parametrize("link", LINKS, ids=str)
-def test_states_start_at_zero(link):
-    assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(link.init(PARAMS)))
+@pytest.mark.parametrize("transformation", TRANSFORMATIONS, ids=str)
+def test_states_start_at_zero(transformation):
+    assert all(np.all(np.asarray(leaf) == 0) for leaf in jax.tree.leaves(transformation.init(PARAMS)))
 
 
 def test_plain_descent_keeps_no_velocity():
@@ -203,22 +203,22 @@ def test_options_that_are_none_leave_no_state():
     assert optimizers.RmsProp(centered=True).init(PARAMS).u is None
 
 
-@pytest.mark.parametrize("link", LINKS, ids=str)
-def test_a_gradient_that_is_nan_is_not_hidden(link):
+@pytest.mark.parametrize("transformation", TRANSFORMATIONS, ids=str)
+def test_a_gradient_that_is_nan_is_not_hidden(transformation):
     params = (jnp.ones(2),)
-    (update,), _ = link.update((jnp.asarray([jnp.nan, 1]),), link.init(params), params)
+    (update,), _ = transformation.update((jnp.asarray([jnp.nan, 1]),), transformation.init(params), params)
     assert np.isnan(update).tolist() == [True, False]
 
 
-@pytest.mark.parametrize("link", [fnnet.Sgd(0.1, momentum=0.9, nesterov=True), fnnet.Adam(0.1)], ids=str)
-def test_learning_rates_can_be_swept(link):
-    def update(link):
-        params, link = (jnp.ones(2),), fnnet.at_step(link, 0, "float32")
-        return link.update((jnp.asarray([1.0, -3]),), link.init(params), params)[0][0]
+@pytest.mark.parametrize("transformation", [fnnet.Sgd(0.1, momentum=0.9, nesterov=True), fnnet.Adam(0.1)], ids=str)
+def test_learning_rates_can_be_swept(transformation):
+    def update(transformation):
+        params, transformation = (jnp.ones(2),), fnnet.at_step(transformation, 0, "float32")
+        return transformation.update((jnp.asarray([1.0, -3]),), transformation.init(params), params)[0][0]
 
-    stacked = jax.tree.map(lambda number: jnp.asarray([number, number]), link)
+    stacked = jax.tree.map(lambda number: jnp.asarray([number, number]), transformation)
     stacked = jax.tree.unflatten(jax.tree.structure(stacked), [jnp.asarray([0.1, 0.3]), *jax.tree.leaves(stacked)[1:]])
-    np.testing.assert_allclose(jax.vmap(update)(stacked), np.outer([1, 3], update(link)), rtol=1e-6)
+    np.testing.assert_allclose(jax.vmap(update)(stacked), np.outer([1, 3], update(transformation)), rtol=1e-6)
 
 
 # ------------------------------------------------------------------ learning rates that change
@@ -238,15 +238,15 @@ def test_a_learning_rate_may_be_any_schedule(optimizer, schedule, rates, dtype):
     params = (jnp.ones(2, dtype),)
     grads = (jnp.asarray([1, -1], dtype),)
     for step, rate in zip((0, 1, 2, 4), rates, strict=True):
-        link = fnnet.at_step(optimizer(schedule), step, dtype)
-        (update,), _ = link.update(grads, link.init(params), params)
+        transformation = fnnet.at_step(optimizer(schedule), step, dtype)
+        (update,), _ = transformation.update(grads, transformation.init(params), params)
         np.testing.assert_allclose(update, [-rate, rate], rtol=1e-6, atol=1e-6)
 
 
 # ------------------------------------------------------------------ chains
 @spec
 class Times:
-    """A link that multiplies, and remembers what it saw."""
+    """A transformation that multiplies, and remembers what it saw."""
 
     factor: Number
 
@@ -259,7 +259,7 @@ class Times:
 
 @spec
 class Draw:
-    """A link that puts noise in the place of the update, and keeps nothing."""
+    """A transformation that puts noise in place of the update, and keeps nothing."""
 
     def init(self, params: Any) -> None:
         return None
@@ -285,8 +285,8 @@ def test_a_chain_passes_updates_on_and_keeps_a_state_for_each_link():
 def test_every_link_draws_from_its_own_key():
     params, key = (jnp.ones(3),), jax.random.key(5)
 
-    def drawn(links):
-        chain = fnnet.Chain(links)
+    def drawn(transformations):
+        chain = fnnet.Chain(transformations)
         return np.asarray(chain.update(params, chain.init(params), params, key=key)[0][0])
 
     keys = [jax.random.fold_in(key, i) for i in range(2)]

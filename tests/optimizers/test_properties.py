@@ -1,4 +1,4 @@
-"""Every optimizer and link x what all of them keep to. Add a row and inherit the tests."""
+"""Every optimizer and transformation x what all of them keep to. Add a row and inherit the tests."""
 
 import dataclasses
 

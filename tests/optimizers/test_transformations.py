@@ -32,11 +32,11 @@ def dense(w, b):
     return DenseParams(jnp.asarray(w, "float32"), jnp.asarray(b, "float32"))
 
 
-def passed(link, updates, params=None, key=None):
+def passed(transformation, updates, params=None, key=None):
     """What comes out of a transformation that keeps no state."""
     params = jax.tree.map(jnp.zeros_like, updates) if params is None else params
-    assert link.init(params) is None
-    out, state = link.update(updates, None, params, key=key)
+    assert transformation.init(params) is None
+    out, state = transformation.update(updates, None, params, key=key)
     assert state is None
     return out
 
@@ -51,7 +51,7 @@ UPDATES = dense([[3.0, 0], [0, 4]], [0, -12.0])  # norms 5 and 12, together 13
 
 
 @pytest.mark.parametrize(
-    ("link", "want"),
+    ("transformation", "want"),
     [
         (ClipByValue(3.5), dense([[3.0, 0], [0, 3.5]], [0, -3.5])),
         (ClipByNorm(6), dense([[3.0, 0], [0, 4]], [0, -6.0])),
@@ -62,22 +62,22 @@ UPDATES = dense([[3.0, 0], [0, 4]], [0, -12.0])  # norms 5 and 12, together 13
     ],
     ids=str,
 )
-def test_clipped(link, want):
-    assert_is(passed(link, UPDATES), want)
+def test_clipped(transformation, want):
+    assert_is(passed(transformation, UPDATES), want)
 
 
-@pytest.mark.parametrize("link", [ClipByValue(1), ClipByNorm(1), ClipByGlobalNorm(1)], ids=str)
+@pytest.mark.parametrize("transformation", [ClipByValue(1), ClipByNorm(1), ClipByGlobalNorm(1)], ids=str)
 @pytest.mark.parametrize("size", [0, 1e-37, 1e-20, 1e4, 1e30, 1e37])
-def test_clipping_neither_over_nor_underflows(link, size):
+def test_clipping_neither_over_nor_underflows(transformation, size):
     for sign in (1, -1):
-        (got,) = passed(link, (jnp.asarray([sign * size, 0], "float32"),))
+        (got,) = passed(transformation, (jnp.asarray([sign * size, 0], "float32"),))
         np.testing.assert_allclose(got, [sign * min(size, 1), 0], rtol=1e-6)
 
 
 def test_the_largest_numbers_are_clipped_too():
     """The factor is too small for float32, so what is left of them is nothing."""
-    for link in (ClipByNorm(1), ClipByGlobalNorm(1)):
-        (got,) = passed(link, (jnp.full(3, 3e38, "float32"),))
+    for transformation in (ClipByNorm(1), ClipByGlobalNorm(1)):
+        (got,) = passed(transformation, (jnp.full(3, 3e38, "float32"),))
         assert np.all(np.abs(got) <= 1)
 
 
@@ -140,9 +140,9 @@ def test_adamw_is_adam_with_decay_of_eta_lambda(eta):
     scaled = 0.05 if isinstance(eta, float) else fnnet.LinearSchedule(0.1, 0, 4)
     both = AdamW(eta, weight_decay=0.2), Chain((Adam(eta), WeightDecay(scaled)))
     updates = []
-    for link in both:
-        link = fnnet.at_step(link, 1, "float32")
-        updates.append(link.update(UPDATES, link.init(PARAMS), PARAMS)[0])
+    for transformation in both:
+        transformation = fnnet.at_step(transformation, 1, "float32")
+        updates.append(transformation.update(UPDATES, transformation.init(PARAMS), PARAMS)[0])
     assert_is(*updates)
 
 
@@ -210,12 +210,12 @@ def test_a_penalty_is_content_with_either_of_its_names():
 
 
 # ------------------------------------------------------------------ the running average
-def walk(link, steps):
+def walk(transformation, steps):
     """Parameters and their averages after every update by -1."""
     params, places = (jnp.asarray([10.0]),), []
-    state = link.init(params)
+    state = transformation.init(params)
     for _ in range(steps):
-        (update,), state = link.update((jnp.ones(1),), state, params)
+        (update,), state = transformation.update((jnp.ones(1),), state, params)
         params = (params[0] + update,)
         places.append((float(params[0][0]), float(averaged(state, params)[0][0])))
     return places

@@ -320,24 +320,24 @@ def draw(drawing: Drawing, seed: int) -> Image.Image:
         return Image.fromarray((np.clip(page.mean(-1), 0, 255) * 257).round().astype(np.uint16))
     if drawing.paper in ("photo", "shadow", "turned"):
         page += 1.5 * rng.normal(size=page.shape)
-    picture = Image.fromarray(np.clip(page, 0, 255).round().astype(np.uint8))
+    image = Image.fromarray(np.clip(page, 0, 255).round().astype(np.uint8))
     if drawing.paper in ("photo", "shadow", "turned"):
-        picture = picture.filter(ImageFilter.GaussianBlur(0.7))
-    return picture
+        image = image.filter(ImageFilter.GaussianBlur(0.7))
+    return image
 
 
-def keep(drawing: Drawing, picture: Image.Image, stem: Path) -> Path:
+def keep(drawing: Drawing, image: Image.Image, stem: Path) -> Path:
     """Write the image as its kind says; a `turned` one lies on its side, and its EXIF says so."""
     if not drawing.kind.startswith("jpg"):
         path = stem.with_suffix(".png")
-        (picture.convert("L") if drawing.kind == "grey" else picture).save(path, optimize=True)
+        (image.convert("L") if drawing.kind == "grey" else image).save(path, optimize=True)
         return path
     options: dict = {"quality": int(drawing.kind[3:])}
     if drawing.paper == "turned":
-        picture, options["exif"] = picture.transpose(Image.Transpose.ROTATE_90), Image.Exif()
+        image, options["exif"] = image.transpose(Image.Transpose.ROTATE_90), Image.Exif()
         options["exif"][0x0112] = 6  # to be shown turned clockwise by 90 degrees
     path = stem.with_suffix(".jpg")
-    picture.save(path, **options)
+    image.save(path, **options)
     return path
 
 
