@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import numbers
 from types import NoneType
-from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_origin
+from typing import Any, Literal, NoReturn, TypeVar, dataclass_transform, get_args, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -73,6 +73,8 @@ def spec(cls: _Class) -> _Class:
         return [*zip(map(jax.tree_util.GetAttrKey, leaf_names), leaves, strict=True)], static_values
 
     methods = {"__post_init__": post_init, "__eq__": _equal, "__hash__": _hash, "__repr__": _repr}
+    if hasattr(cls, "value_at"):
+        methods |= dict.fromkeys(_ARITHMETIC, _needs_a_step)
     for name, method in methods.items():
         if name not in vars(cls):
             setattr(cls, name, method)
@@ -84,6 +86,18 @@ def spec(cls: _Class) -> _Class:
     static_names = tuple(f.name for f in fields if f.metadata.get("static"))
     jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
     return cls
+
+
+_OPERATORS = ("add", "sub", "mul", "truediv", "pow")
+_ARITHMETIC = (*(f"__{name}__" for name in _OPERATORS), *(f"__r{name}__" for name in _OPERATORS), "__neg__")
+
+
+def _needs_a_step(self: Any, *other: Any) -> NoReturn:
+    """In place of arithmetic with a schedule, which is no number before somebody says at which step."""
+    raise TypeError(
+        f"{type(self).__name__} is a schedule, a number only at a step: "
+        f"write fnnet.at_step(spec, step, dtype) of the spec that it stands in, as train_step does"
+    )
 
 
 def _check_annotation(owner: str, field: dataclasses.Field) -> None:

@@ -200,3 +200,10 @@ def test_two_equal_specs_share_one_program():
     assert len(traces) == 1
     f(Knob(1, 4))
     assert len(traces) == 2
+
+
+def test_arithmetic_with_a_schedule_asks_for_a_step():
+    params = (jnp.ones(2),)
+    for optimizer in (fnnet.Sgd(fnnet.CosineDecay(0.1, 9)), fnnet.Adam(fnnet.CosineDecay(0.1, 9))):
+        with pytest.raises(TypeError, match=r"CosineDecay is a schedule, .*fnnet.at_step\(spec, step, dtype\)"):
+            optimizer.update(params, optimizer.init(params), params)

@@ -28,10 +28,11 @@ def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: 
     if data.weights is not None:
         _check_weights(caller, f"{name}.weights", np.asarray(data.weights))
     check_targets = getattr(model.loss, "check_targets", None)
+    shape = _outputs(model, params, data.x).shape[1:]
     if check_targets is not None:
         counting = slice(None) if data.weights is None else np.asarray(data.weights) != 0
         try:
-            check_targets(np.asarray(data.y)[counting], _outputs(model, params, data.x).shape[1:])
+            check_targets(np.asarray(data.y)[counting], shape)
         except ValueError as error:
             raise ValueError(f"{caller}: in {name}, {error}") from None
     return data
