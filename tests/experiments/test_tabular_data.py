@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("sklearn")
 
 from experiments import results_file, tabular_data
-from experiments.tabular_data import Config, Setting, Table
+from experiments.tabular_data import Config, Library, Setting, Table
 
 pytestmark = pytest.mark.usefixtures("optimized")
 
@@ -22,13 +22,12 @@ def test_both_libraries_predict_classes_and_numbers(tmp_path, capsys):
     assert kept["results"]["R^2, diabetes, fnnet"].values == results["R^2, diabetes, fnnet"].values
 
 
-def test_rows_are_standardized_by_the_training_rows_alone():
-    x, y = np.array([[1.0, 5.0], [3.0, 5.0]]), np.array([10.0, 30.0])
-    train, (test,) = tabular_data.standardized(Table(x, y, 0), np.array([[5.0, 6.0]]))
-    np.testing.assert_array_equal(train.x, [[-1, 0], [1, 0]])
-    np.testing.assert_array_equal(train.y, [-1, 1])
-    np.testing.assert_array_equal(test, [[3, 1]])
-    np.testing.assert_array_equal(tabular_data.unscaled(Table(x, y, 0), train.y), y)
+def test_targets_are_scaled_by_the_training_rows_alone():
+    table = Table(np.array([[1.0], [3.0]]), np.array([10.0, 30.0]), 0)
+    np.testing.assert_array_equal(tabular_data.scaled(table, np.array([10.0, 30.0, 50.0])), [-1, 1, 3])
+    np.testing.assert_array_equal(tabular_data.unscaled(table, np.array([-1.0, 3.0])), [10, 50])
+    model, _, _ = tabular_data.trained(table, Setting(2, 1), Config())
+    np.testing.assert_array_equal(model.network.layers[0].mean, [2])
 
 
 def test_the_setting_is_chosen_without_the_test_rows():
@@ -36,12 +35,15 @@ def test_the_setting_is_chosen_without_the_test_rows():
     rng, asked = np.random.default_rng(0), []
     table = Table(np.arange(40.0)[:, None], rng.integers(0, 2, 40), 2)
 
-    def fit(train, rows, setting, config):
+    def predict(train, rows, setting, config):
         asked.append((set(train.x[:, 0]), set(rows[:, 0]), setting))
         return np.zeros(len(rows), int)
 
+    def score(train, validation, config):
+        return {Setting(n, 1): 0.0 * predict(train, validation.x, Setting(n, 1), config).sum() for n in config.hidden}
+
     config = Config(hidden=(2, 3), epochs=(1,))
-    tabular_data.cross_validated(table, fit, config)
+    tabular_data.cross_validated(table, Library(score, predict), config)
     per_fold = [asked[i : i + 3] for i in range(0, len(asked), 3)]
     assert len(per_fold) == 5
     for *inner, (train, test, setting) in per_fold:
