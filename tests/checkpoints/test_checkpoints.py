@@ -573,10 +573,12 @@ def fields(node):
 
 def test_sealing_is_what_saving_does(small):
     """Or the tests below would test nothing."""
-    assert with_document(small[1], lambda document: None) != small[1]  # safetensors pads the header
     _, payload = header_of(small[1])
     length = int.from_bytes(small[1][:8], "little")
-    assert sealed(small[1][8 : 8 + length].decode(), payload) == small[1]
+    header = small[1][8 : 8 + length].decode()
+    assert sealed(header, payload) == small[1]
+    unpadded = header.rstrip()  # safetensors pads the header to a multiple of 8 bytes
+    assert with_document(small[1], lambda document: None) == sealed(unpadded, payload)
 
 
 def random_size(content, rng):
