@@ -54,7 +54,6 @@ class Gated:
 
 
 def test_a_layer_of_ones_own_prints_both_formulas_with_its_numbers():
-    fnnet.check_gradients(Gated(), in_shape=(3,), key=jax.random.key(0)).raise_if_failed()
     text = page(Gated())
     assert "0 Gated: s0 = 1 / (1 + exp(-(x v0 + c0))); y0 = gain * (x w0) * s0" in text
     assert "dx = da0 w0^T + dg0\n        v0^T" in text
@@ -146,8 +145,8 @@ LAYERS = [s.spec for s in gradient_report.layers() if not isinstance(s.spec, fnn
 def test_the_formulas_of_every_layer_are_what_it_computes(layer):
     text = page(layer, x=np.hstack([X, X[:, :2] + 1]), key=jax.random.key(1))
     assert OTHERS_FORMULA not in text
-    entries = [line for line in joined(text) if re.match(r"  (h0|dx)\[", line)]
-    assert len(entries) > 5
+    entries = [line for line in joined(text) if re.match(r"  ([hay]0|dx)\[", line)]
+    assert len(entries) >= 9
     assert not [line for line in entries if line.count(" = ") < 2]  # symbols, or numbers, are missing
     assert check_equations(text) >= 5
 
