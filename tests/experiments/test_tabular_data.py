@@ -12,12 +12,12 @@ pytestmark = pytest.mark.usefixtures("optimized")
 
 
 def test_both_libraries_predict_classes_and_numbers(tmp_path, capsys):
-    config = Config(tables=("wine", "diabetes"), hidden=(8,), epochs=(60,), folds=2, runs=tmp_path, copy_to=tmp_path)
+    config = Config(tables=("wine", "diabetes"), hidden=(8,), epochs=(60,), folds=3, runs=tmp_path, copy_to=tmp_path)
     results = tabular_data.main(config)
     for library in tabular_data.LIBRARIES:
         assert np.mean(results[f"accuracy, wine, {library}"].values) > 90
         assert np.mean(results[f"R^2, diabetes, {library}"].values) > 0.3
-    assert "(2 folds)" in capsys.readouterr().out
+    assert "(3 folds)" in capsys.readouterr().out
     kept = results_file.read(tmp_path / "tabular_data.json")
     assert kept["results"]["R^2, diabetes, fnnet"].values == results["R^2, diabetes, fnnet"].values
 
