@@ -70,7 +70,14 @@ def layers() -> list[Subject]:
         fnnet.Serial((fnnet.Dense(4), fnnet.Tanh(), fnnet.Dense(2))),
         fnnet.Residual(fnnet.Serial((fnnet.Dense(5), fnnet.Sigmoid()))),
     )
-    plain = (fnnet.Dense(4), fnnet.Dense(4, biases=None), fnnet.Dropout(0.3), fnnet.Rescale(0.5), fnnet.Flatten())
+    plain = (
+        fnnet.Dense(4),
+        fnnet.Dense(4, biases=None),
+        fnnet.Dropout(0.3),
+        fnnet.Rescale(0.5),
+        fnnet.Standardize(0.5, 2.0),
+        fnnet.Flatten(),
+    )
     return [Subject(repr(layer), layer, (5,)) for layer in (*ACTIVATIONS, *plain, *composites)]
 
 

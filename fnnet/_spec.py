@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import DTypeLike
-from jaxtyping import Array
+from jaxtyping import Array, ArrayLike
 
 from fnnet.protocols import Initializer, Layer, Loss, Number, Optimizer, Params, Penalty, Schedule
 
@@ -231,7 +231,7 @@ def check_range(
 _Specs = TypeVar("_Specs")
 
 
-def at_step(specs: _Specs, step: Array | int, dtype: DTypeLike) -> _Specs:
+def at_step(specs: _Specs, step: ArrayLike, dtype: DTypeLike) -> _Specs:
     """The specs as they are at one step: every schedule its number, every number in `dtype`.
 
     step is an integer (0 at the first update), dtype that of the parameters. Schedules are evaluated in

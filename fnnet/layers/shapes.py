@@ -68,6 +68,8 @@ class Standardize:
     mean: Number
     deviation: Number
 
+    formulas = ("y = (x - mean) / deviation", "dx = dy / deviation")
+
     def check(self) -> None:
         check_range(self, "deviation", low=0, low_open=True)
 

@@ -24,6 +24,7 @@ def shown(cell, namespace):
     return None if last is None else eval(compile(ast.Expression(last.value), "cell", "eval"), namespace)
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_shows_what_it_announces(capsys):
     namespace = {}
     figures = [value for cell in CELLS if isinstance(value := shown(cell, namespace), Figure)]

@@ -70,7 +70,7 @@ def test_what_cannot_be_read_is_named_and_the_others_are_answered(checkpoint, tm
         predict.main(predict.Config(checkpoint, files, runs=tmp_path))
     first, second = str(end.value.code).splitlines()  # a text as code is printed, and the status is 1
     assert first.startswith("refused: ")
-    assert "letter.txt: is no image" in first
+    assert "letter.txt: is not an image that can be read: save it as PNG or JPEG" in first
     assert "no.png: no such file" in second
     assert "05.png" in capsys.readouterr().out
 

@@ -259,12 +259,16 @@ def test_the_trace_is_pure_and_jits():
     assert str(jitted)
 
 
+def joined(text):
+    """Lines as they were before folding."""
+    return re.sub(r"\n {6,}", " ", text).splitlines()
+
+
 def check_equations(text):
     """Every line fits, and on every line the numbers make what stands at its end. Counts what was checked."""
     assert all(len(line) <= WIDTH for line in text.splitlines())
-    equations = re.sub(r"\n {6,}", " ", text).splitlines()
     checked = 0
-    for line in equations:
+    for line in joined(text):
         sides = line.strip().split(" = ")
         if not line.startswith("  ") or len(sides) != 4 or "..." in sides[2]:
             continue

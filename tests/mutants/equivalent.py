@@ -123,8 +123,8 @@ _BY_FUNCTION = {
     },
     "training.steps:mean_of": {("constant", "1 -> 0"): "a mean over no weight is set to NaN below, whatever is here"},
     "training.epochs:plan": {("name", "size -> batch_size #3"): "they differ only where the one batch is full"},
-    "training.state:init_state": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
-    "penalties:_total": {
+    "training.state:_init_state": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
+    "penalties:_ByName.value": {
         ("sign", "jnp.zeros((), parameter_dtype(params)) -> -jnp.zeros((), parameter_dtype(params))"): _ZERO,
         ("factor", "jnp.zeros((), parameter_dtype(params)) -> 1.001 * jnp.zeros((), parameter_dtype(params))"): _ZERO,
     },
@@ -137,7 +137,6 @@ _BY_FUNCTION = {
             "(step - n * self.steps) / self.steps -> -((step - n * self.steps) / self.steps)",
         ): "the cosine of -x is that of x",
     },
-    "schedules:_with_keys": {("constant", "True -> False"): "the names are made from the numbers, so both are as long"},
     "schedules:CosineRestarts._growing": {("name", "n -> log #5"): _DTYPE},
     "optimizers.transformations:_norm": {
         ("sign", f"{_NO_NORM} -> -{_NO_NORM}"): _ZERO,

@@ -32,6 +32,8 @@ LEFT_OUT = {
     "*:_check": "argument checks",
     "*.__repr__": "text for people",
     "fnnet.model:mlp": "builds a spec, computes nothing",
+    "fnnet.training.state:init_state": "passes its arguments to _init_state",
+    "*:check_*": "argument checks",
     "fnnet.training.steps:train_step": "passes its arguments to step",
     "fnnet.training.epochs:train_epoch": "passes its arguments to _epoch",
     "fnnet.training.epochs:evaluate": "passes its arguments to _evaluate",
@@ -67,11 +69,13 @@ TESTS = {
         f"{CELL} Rescale",
         "training/test_train every_dtype",
     ),
+    "fnnet.layers.shapes:Standardize.*|standardize|_rows": ("layers/test_standardize", f"{CELL} Standardize"),
     "fnnet.layers.shapes:Flatten.*": ("test_model images", f"{CELL} Flatten"),
     "fnnet.layers.composition:Serial.absorb|absorb|Residual.absorb": (
         "training/test_train absorbed",
         "training/test_train pure",
     ),
+    "fnnet.layers.composition:_noting": ("test_model named_with_its_number",),
     "fnnet.layers.composition:Residual.*": (f"{CELL} Residual", "layers/test_gradients six"),
     "fnnet.layers.composition:_keys": ("test_model own|training_is", f"{CELL} Dropout|Residual"),
     "fnnet.layers.composition:Serial.*": (
@@ -125,7 +129,7 @@ TESTS = {
         "optimizers/test_optimizers bfloat16",
     ),
     "fnnet._xla.in_place:*": ("training/test_train without", "_xla/test_in_place"),
-    "fnnet.training.state:init_state|trainable": (
+    "fnnet.training.state:_init_state|trainable": (
         "training/test_train half|start",
         "training/test_train pure Sgd",
         "training/test_train dtype",
