@@ -58,7 +58,19 @@ def _numbers(where: str, array: np.ndarray) -> np.ndarray:
         )
     if array.dtype.kind == "c" or (array.dtype.kind == "f" and array.dtype.itemsize > 8):
         raise TypeError(f"{where}: expected real numbers of at most 64 bits, got {array.dtype}; convert with .astype")
+    if array.dtype == np.float64 and canonicalize_dtype(np.float64) == np.float32 and not isinstance(array, np.memmap):
+        _check_float32(where, array)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _check_float32(where: str, array: np.ndarray) -> None:
+    """Raise ValueError for a finite number that float32 cannot hold: it would become infinite without a word."""
+    wrong = np.argwhere(np.isfinite(array) & (np.abs(array) > np.finfo(np.float32).max))
+    if wrong.size:
+        place = tuple(map(int, wrong[0]))
+        raise ValueError(
+            f"{where}: expected numbers that float32 can hold, got {array[place]:g} at {place}; rescale them"
+        )
 
 
 def _from_frame(where: str, frame: Any) -> np.ndarray:

@@ -59,6 +59,7 @@ class SoftmaxCrossEntropy:
             _check_within(targets, 0, last, f"classes 0 to {last} for the network's {shape[-1]} outputs")
         else:
             _check_within(targets, 0, 1, "probabilities from 0 to 1")
+            _check_sums(targets)
 
     def forward(
         self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]
@@ -307,3 +308,13 @@ def _check_within(targets: np.ndarray, low: float | int, high: float | int, expe
     """NaN passes: the run that it spoils names its row."""
     if ((targets < low) | (targets > high)).any():
         raise ValueError(f"expected {expected}, got {np.nanmin(targets)} to {np.nanmax(targets)}")
+
+
+def _check_sums(targets: np.ndarray) -> None:
+    """Rows of probabilities sum to 1, within a thousandth; NaN passes here, too."""
+    totals = targets.sum(-1, dtype=np.float64)
+    if (np.abs(totals - 1) > 1e-3).any():
+        raise ValueError(
+            f"expected probabilities that sum to 1 in every row, got sums from {np.nanmin(totals):g} to "
+            f"{np.nanmax(totals):g}; where several labels may be true at once, use SigmoidBinaryCrossEntropy"
+        )

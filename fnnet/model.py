@@ -23,8 +23,8 @@ from fnnet._spec import as_numbers, at_step, parameter_dtype, spec, static
 from fnnet._values import as_array
 from fnnet._xla.threefry import quick
 from fnnet.initializers import HeNormal, Zeros
-from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial
-from fnnet.losses import SoftmaxCrossEntropy
+from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial, Sigmoid, Softmax
+from fnnet.losses import SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
 from fnnet.protocols import (
     Batch,
     Initializer,
@@ -135,6 +135,8 @@ def mlp(
     for size, f in zip(sizes[1:-1], activations, strict=True):
         layers += [Dense(size, weights, biases), f, *([] if dropout is None else [Dropout(dropout)])]
     layers += [Dense(sizes[-1], weights, biases), *([] if output is None else _layers("output", output))]
+    if (type(loss), type(output)) in ((SoftmaxCrossEntropy, Softmax), (SigmoidBinaryCrossEntropy, Sigmoid)):
+        raise ValueError(f"mlp: {loss!r} takes logits and has a {output!r} of its own; leave output out")
     return Model(Serial(tuple(layers)), loss, input_shape, penalty)
 
 

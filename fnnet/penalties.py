@@ -57,7 +57,7 @@ class _ByName:
 class L1(_ByName):
     """weights sum |w| + biases sum |b|: pushes small parameters to exactly 0. None leaves a part out.
 
-    The derivative of s |w| is s sign(w), at the kink 0.
+    The derivative of s |w| is s sign(w), at the kink 0. Acts only on parameters named `w` and `b`.
     """
 
     weights: Number | None
@@ -74,7 +74,8 @@ class L1(_ByName):
 class L2(_ByName):
     """weights sum w^2 + biases sum b^2, without a half: pulls every parameter towards 0 in proportion to its size.
 
-    The derivative of s w^2 is 2 s w. None leaves a part out.
+    The derivative of s w^2 is 2 s w. None leaves a part out. Acts only on parameters named `w` and `b`, as the module
+    says.
     """
 
     weights: Number | None

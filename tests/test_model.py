@@ -464,6 +464,11 @@ ERRORS = {
     "no decorator": (lambda: fnnet.Serial((NoSpec(),)), TypeError, "write @fnnet.spec above class NoSpec"),
     "a name in a Chain": (lambda: fnnet.Chain(("adam",)), TypeError, "transformation 0 to be an optimizer .*'adam'"),
     "parameters for a model": (lambda: fnnet.predict(PARAMS, MODEL, X), TypeError, "predict: expected a Model first"),
+    "two sigmoids": (
+        lambda: fnnet.mlp((2, 1), output=fnnet.Sigmoid(), loss=fnnet.SigmoidBinaryCrossEntropy()),
+        ValueError,
+        r"takes logits and has a Sigmoid\(\) of its own; leave output out",
+    ),
     "words": (lambda: fnnet.predict(MODEL, PARAMS, X.astype(str)), TypeError, "predict: x: expected numbers"),
     "another width": (
         lambda: fnnet.predict(fnnet.mlp((3, 5, 2)), PARAMS, X),

@@ -99,7 +99,7 @@ def fit(
     data that are no Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not
     finite; Interrupted (a KeyboardInterrupt) on Ctrl-C, which carries what the last whole epoch left.
     """
-    _check_state(model, optimizer, state)
+    _check_state(model, optimizer, state, history)
     _check_settings(model, epochs, validation, early_stopping, plateau, measure_training, mesh)
     data = checked_batch("fit", model, state.params, data)
     if validation is not None and not isinstance(validation, int | float):
@@ -249,8 +249,10 @@ def _never_finite(run: _Run) -> NonFiniteError:
     )
 
 
-def _check_state(model: Model, optimizer: Optimizer, state: TrainState) -> None:
+def _check_state(model: Model, optimizer: Optimizer, state: TrainState, history: History | None) -> None:
     check_kinds("fit", model, optimizer)
+    if history is not None and not isinstance(history, History):
+        raise TypeError(f"fit: expected history to be that of an earlier fit, got {history!r:.80}")
     if not isinstance(state, TrainState):
         raise TypeError(
             f"fit: expected state to be a TrainState, got {type(state).__name__}; start with "
@@ -275,7 +277,9 @@ def _check_settings(
 ) -> None:
     if not isinstance(epochs, int | np.integer) or epochs < 1:
         raise ValueError(f"fit: expected epochs to be an int of 1 or more, got {epochs!r}")
-    for rule in (early_stopping, plateau):
+    for rule, kind in ((early_stopping, EarlyStopping), (plateau, ReduceOnPlateau)):
+        if rule is not None and not isinstance(rule, kind):
+            raise TypeError(f"fit: expected a rule such as {kind.__name__}(), got {rule!r}")
         if rule is not None and validation is None:
             raise ValueError(
                 f"fit: {type(rule).__name__} looks at validation data; pass validation, a Batch or a fraction"
@@ -284,6 +288,8 @@ def _check_settings(
             check_monitor("fit", rule, model.loss)
     if measure_training is not None and (type(measure_training) is not int or measure_training < 1):
         raise ValueError(f"fit: expected measure_training to be a number of rows, 1 or more, got {measure_training!r}")
+    if mesh is not None and not isinstance(mesh, Mesh):
+        raise TypeError(f"fit: expected a mesh such as fnnet.data_mesh(), got {mesh!r}")
     if mesh is not None and (mesh.devices.ndim != 1 or mesh.axis_types != (AxisType.Auto,)):
         raise ValueError(f"fit: expected a mesh of one automatic axis, such as fnnet.data_mesh(), got {mesh}")
 

@@ -92,6 +92,7 @@ REFUSED = {
     "masked": (np.ma.array([1.0, 2.0], mask=[False, True]), ValueError, "expected no masked entries, got 1"),
     "ragged": ([[1.0], [1.0, 2.0]], ValueError, "expected rows of one shape"),
     "large": (np.array([2**40]), ValueError, "expected integers from -2147483648 to 2147483647, got 1099511627776"),
+    "beyond float32": (np.array([[1.0], [1e39]]), ValueError, r"numbers that float32 can hold, got 1e\+39 at \(1, 0\)"),
     "unsigned": (np.array([2**32], np.uint64), ValueError, "expected integers from 0 to 4294967295"),
     "a missing value": (
         Frame(age=Series([1.0, np.nan], "age", [1])),
@@ -111,6 +112,13 @@ def test_what_is_no_number_is_refused_by_name(name, untyped):
 
 def test_large_integers_are_computed_with_where_64_bits_are_on(float64):
     assert as_array("fit", "x", np.array([2**40])).dtype == np.int64
+
+
+def test_rows_of_several_labels_are_no_probabilities():
+    labels = np.stack([CLASSES, 1 - CLASSES], 1).astype(np.float32)
+    fitted(Batch(X, labels))
+    with pytest.raises(ValueError, match="sum to 1 in every row, got sums from 1 to 2; where several labels"):
+        fitted(Batch(X, np.maximum(labels, (np.arange(24) == 3)[:, None].astype(np.float32))))
 
 
 TARGETS = {
@@ -176,6 +184,10 @@ def test_a_row_that_is_not_finite_is_named_as_it_stands_in_the_data():
         (lambda: fitted(Batch(X, CLASSES), batch_size=8.0), ValueError, "an int above 0 as batch_size, .* 8.0"),
         (lambda: fitted(Batch(X[:0], CLASSES[:0])), ValueError, "expected rows in data, got none"),
         (lambda: fitted(Batch(X, CLASSES), validation=(X, CLASSES)), TypeError, "expected validation to be a Batch"),
+        (lambda: fitted(Batch(X, CLASSES), validation=0.2, early_stopping=5), TypeError, r"such as EarlyStopping\(\)"),
+        (lambda: fitted(Batch(X, CLASSES), validation=0.2, plateau=3), TypeError, r"such as ReduceOnPlateau\(\)"),
+        (lambda: fitted(Batch(X, CLASSES), history=[1]), TypeError, "expected history to be that of an earlier fit"),
+        (lambda: fitted(Batch(X, CLASSES), mesh=3), TypeError, "expected a mesh such as"),
         (lambda: fitted((X, CLASSES)), TypeError, r"expected data to be a Batch, got tuple; write fnnet.Batch\(x, y\)"),
     ],
 )
