@@ -69,7 +69,7 @@ class Adam(_Moments):
 
 @spec
 class AdamW(_Moments):
-    """Adam, and every update takes the fraction eta lambda off every weight. Biases are left alone.
+    """Adam, and every update takes the fraction eta lambda off every weight (a parameter named `w`).
 
     learning_rate  eta
     beta1, beta2   b1, b2: how slowly the two averages forget

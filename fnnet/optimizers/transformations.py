@@ -112,7 +112,7 @@ class GradientNoise(_Stateless):
 
 @spec
 class WeightDecay(_Stateless):
-    """u <- u - rate w: every update takes the fraction `rate` off every weight. Biases are left alone.
+    """u <- u - rate w: every update takes the fraction `rate` off every weight (a parameter named `w`).
 
     Decoupled: put it after the optimizer. rate is the whole fraction, *not* multiplied by the learning rate:
 
