@@ -15,10 +15,10 @@ middle, light on dark. A network has seen nothing else, so an image must be prep
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
 """
 
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
-import scipy  # its ndimage is loaded at first use, and takes longer to load than the rest of this package
 from jaxtyping import Bool, Float32, Int, UInt8
 
 from fnnet.datasets.data_error import DataError
@@ -114,6 +114,13 @@ def find_ink(
     return np.clip(ink / peak, 0, 1).astype(np.float32), mask
 
 
+def _ndimage() -> ModuleType:
+    """`scipy.ndimage`, imported at first use: it takes longer to import than the rest of this package."""
+    import scipy.ndimage
+
+    return scipy.ndimage
+
+
 def _standing_out(flat: np.ndarray, window: int, noise: float, name: str) -> tuple[np.ndarray, np.floating]:
     """(what is brighter than its surroundings and narrower than the window, its peak)."""
     raised = flat - opened(flat, window)
@@ -149,12 +156,12 @@ def lighting(page: Float32[np.ndarray, "H W"]) -> Float32[np.ndarray, "H W"]:
 
 def opened(a: np.ndarray, window: int) -> np.ndarray:
     """Return, for each pixel, the largest of the minima of the window x window squares around it that lie in `a`."""
-    return scipy.ndimage.grey_opening(a, (window, window), mode="constant", cval=-np.inf)
+    return _ndimage().grey_opening(a, (window, window), mode="constant", cval=-np.inf)
 
 
 def connected(mask: Bool[np.ndarray, "H W"]) -> Int[np.ndarray, "H W"]:
     """Return labels of a mask's connected components, 1 and up, 0 outside; pixels touch sideways and cornerwise."""
-    return scipy.ndimage.label(mask, np.ones((3, 3)))[0]
+    return _ndimage().label(mask, np.ones((3, 3)))[0]
 
 
 def _bridged(mask: np.ndarray) -> np.ndarray:
@@ -166,7 +173,7 @@ def grown(a: np.ndarray, radius: float) -> np.ndarray:
     """Return the largest value within a disc around each pixel, at most `radius` away; 0 outside `a`."""
     reach = int(radius)
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
-    return scipy.ndimage.maximum_filter(a, footprint=y * y + x * x <= radius * radius, mode="constant", cval=0)
+    return _ndimage().maximum_filter(a, footprint=y * y + x * x <= radius * radius, mode="constant", cval=0)
 
 
 def _kept(pieces: np.ndarray, ink: np.ndarray) -> np.ndarray:
@@ -221,7 +228,7 @@ def _one_digit(boxes: np.ndarray) -> tuple[int, int] | None:
 
 def _boxes(pieces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(the labels of the pieces, (N, 4) their boxes: left, top, right, bottom)."""
-    found = {label: place for label, place in enumerate(scipy.ndimage.find_objects(pieces.astype(int)), 1) if place}
+    found = {label: place for label, place in enumerate(_ndimage().find_objects(pieces.astype(int)), 1) if place}
     return np.array([*found]), np.array([[x.start, y.start, x.stop, y.stop] for y, x in found.values()])
 
 

@@ -12,21 +12,27 @@ from jaxtyping import ArrayLike, Num, PRNGKeyArray
 
 from fnnet.inspection._html import html_table
 from fnnet.inspection.recording import Recording, record
-from fnnet.inspection.trace_text import COLUMNS, explain, is_small, summary, table, table_rows
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer, Params
 
 
 class Trace(Recording):
-    """A `Recording` that prints itself: the chain rule with the numbers of a small network, a table of a larger one."""
+    """A `Recording` that prints itself: the chain rule with the numbers of a small network, a table of a larger one.
+
+    The text is imported when it is asked for: most programs never print a trace.
+    """
 
     def __str__(self) -> str:
+        from fnnet.inspection.trace_text import explain, is_small, table
+
         return explain(self) if is_small(self) else table(self)
 
     def __repr__(self) -> str:
         return f"Trace({len(self.batch.x)} rows through {', '.join(self.layers) or 'no layers'})"
 
     def _repr_html_(self) -> str:
+        from fnnet.inspection.trace_text import COLUMNS, summary, table_rows
+
         return html_table(summary(self), COLUMNS, table_rows(self))
 
 
