@@ -10,26 +10,31 @@ be as the loss has them, (B, 1) of 0 and 1. Several labels per row, (B, L): `lab
 `exact_match`. How well scores rank, whatever the threshold: `roc_curve` and `roc_auc`.
 
 Everything is jittable (`k`, `count` and `bins` being static) and computed in float32 or better: in float64 where the
-probabilities are. `weights` (B,) make every mean a weighted one. Rows of weight 0 are masked: a NaN there changes
-nothing. A NaN in a row that counts is a mistake to the accuracies and NaN to every other measure. Where no row weighs
-anything, a mean is NaN.
+probabilities are, once 64 bits are switched on. Lists, Series and DataFrames do as well. `weights` (B,), finite
+and of 0 or more, make every mean a weighted one. Rows of weight 0 are masked: a NaN there changes nothing. A NaN in a
+row that counts is a mistake to the accuracies and NaN to every other measure. Where no row weighs anything, a mean is
+NaN. What shapes and dtypes show is refused anywhere; what only values show, outside of `jit`.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Integer, Num
+from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Num
 
 from fnnet._spec import at_least_float32
+from fnnet._values import as_array
 
-Probabilities = Float[Array, "B C"]
-Classes = Integer[Array, "B"]
-Truth = Num[Array, "B *one"] | Bool[Array, "B *one"]  # (B,) classes; for two classes also (B, 1), as the loss has them
-Labels = Num[Array, "B L"] | Bool[Array, "B L"]
-Weights = Num[Array, "B"] | None
+Probabilities = Float[ArrayLike, "B C"]
+Scores = Float[ArrayLike, "B *one"]
+Classes = Integer[ArrayLike, "B"]
+# (B,) classes; for two classes also (B, 1), as the loss has them
+Truth = Num[ArrayLike, "B *one"] | Bool[ArrayLike, "B *one"]
+LabelProbabilities = Float[ArrayLike, "B L"]
+Labels = Num[ArrayLike, "B L"] | Bool[ArrayLike, "B L"]
+Weights = Num[ArrayLike, "B"] | None
 
 
 class ClassScores(NamedTuple):
@@ -94,7 +99,7 @@ def accuracy(probabilities: Probabilities, classes: Truth, weights: Weights = No
     Logits (B, C) do as well; of two classes the probability (B, 1) is needed, and 1/2 is class 0. Several labels per
     row are refused: there are two accuracies of them, `label_accuracy` and `exact_match`.
     """
-    probabilities, classes = _check_classes("accuracy", probabilities, classes, weights)
+    probabilities, classes, weights = _check_classes("accuracy", probabilities, classes, weights)
     right = _is_right(probabilities, classes)
     return _mean(right.astype(at_least_float32(probabilities.dtype)), weights)
 
@@ -106,7 +111,7 @@ def top_k_accuracy(probabilities: Probabilities, classes: Truth, k: int, weights
 
     Raises ValueError unless 1 <= k <= C.
     """
-    probabilities, classes = _check_classes("top_k_accuracy", probabilities, classes, weights)
+    probabilities, classes, weights = _check_classes("top_k_accuracy", probabilities, classes, weights)
     count = probabilities.shape[1]
     if not isinstance(k, int) or not 1 <= k <= count:
         raise ValueError(f"top_k_accuracy: expected k from 1 to {count}, the number of classes, got {k!r}")
@@ -120,10 +125,13 @@ def top_k_accuracy(probabilities: Probabilities, classes: Truth, k: int, weights
 def confusion_matrix(predicted: Classes, classes: Classes, count: int, weights: Weights = None) -> Num[Array, "C C"]:
     """Rows the true class, columns the predicted one: how many (or what weight of) rows fell there.
 
-    count is the number of classes. Counts are int32; with weights, sums in their dtype. Rows with a class
-    outside 0 .. count - 1 raise no error under jit and are left out.
+    count is the number of classes. Counts are int32; with weights, sums in their dtype. A class outside 0 .. count - 1
+    raises ValueError; under jit, where nothing can be raised, its row is left out.
     """
-    _check_predicted("confusion_matrix", predicted, classes, weights)
+    return _confusion(*_check_predicted("confusion_matrix", predicted, classes, count, weights), count)
+
+
+def _confusion(predicted: Array, classes: Array, weights: Array | None, count: int) -> Array:
     predicted, classes = _int32(predicted), _int32(classes)
     ones = jnp.ones(classes.shape, jnp.int32) if weights is None else weights
     inside = (predicted >= 0) & (predicted < count) & (classes >= 0) & (classes < count)
@@ -139,17 +147,17 @@ def class_scores(
     undefined   what 0 / 0 is: the precision of a class that was never predicted, the recall of one that has no row,
                 the F1 of one that has neither (scikit-learn's zero_division). With NaN the averages leave it out.
 
-    Rows with a class outside 0 .. count - 1 are left out, as in `confusion_matrix`.
+    A class outside 0 .. count - 1 raises ValueError; under jit its row is left out, as in `confusion_matrix`.
     """
-    _check_predicted("class_scores", predicted, classes, weights)
+    predicted, classes, weights = _check_predicted("class_scores", predicted, classes, count, weights)
     wide = jnp.result_type(float) if weights is None else at_least_float32(weights.dtype)
-    matrix = confusion_matrix(predicted, classes, count, None if weights is None else weights.astype(wide))
+    matrix = _confusion(predicted, classes, None if weights is None else weights.astype(wide), count)
     right, called, support = (a.astype(wide) for a in (jnp.diagonal(matrix), matrix.sum(0), matrix.sum(1)))
     return _scores(right, called, support, undefined)
 
 
 def label_scores(
-    probabilities: Float[Array, "B L"], targets: Labels, weights: Weights = None, undefined: float | int = 0.0
+    probabilities: LabelProbabilities, targets: Labels, weights: Weights = None, undefined: float | int = 0.0
 ) -> ClassScores:
     """Precision, recall and F1 of every label of a multi-label problem, (L,) each; support counts rows that have it.
 
@@ -161,13 +169,13 @@ def label_scores(
     return _scores(right, predicted, support, undefined)
 
 
-def label_accuracy(probabilities: Float[Array, "B L"], targets: Labels, weights: Weights = None) -> Float[Array, ""]:
+def label_accuracy(probabilities: LabelProbabilities, targets: Labels, weights: Weights = None) -> Float[Array, ""]:
     """Fraction of single labels that are right, each on its side of 1/2, (): the mean over labels, not over rows."""
     called, truth, w = _check_labels("label_accuracy", probabilities, targets, weights)
     return jnp.where(called == truth, w, 0).sum() / (w.sum() * truth.shape[1])
 
 
-def exact_match(probabilities: Float[Array, "B L"], targets: Labels, weights: Weights = None) -> Float[Array, ""]:
+def exact_match(probabilities: LabelProbabilities, targets: Labels, weights: Weights = None) -> Float[Array, ""]:
     """Fraction of rows whose labels are all right at once, (); also called subset accuracy.
 
     This is the accuracy that training with `SigmoidBinaryCrossEntropy` reports; it falls with the number of labels.
@@ -176,7 +184,7 @@ def exact_match(probabilities: Float[Array, "B L"], targets: Labels, weights: We
     return jnp.where((called == truth).all(1), w[:, 0], 0).sum() / w.sum()
 
 
-def roc_curve(scores: Float[Array, "B *one"], classes: Truth, weights: Weights = None) -> RocCurve:
+def roc_curve(scores: Scores, classes: Truth, weights: Weights = None) -> RocCurve:
     """Receiver operating characteristic of two classes: the rates of right and false alarms at every threshold.
 
     scores   (B,), or (B, 1) as `fnnet.predict` gives them; only their order matters, so logits do as well
@@ -185,7 +193,12 @@ def roc_curve(scores: Float[Array, "B *one"], classes: Truth, weights: Weights =
     One of several classes or labels against the rest: `roc_curve(p[:, c], y == c)`. NaN where a class has no row.
     The points are scikit-learn's with `drop_intermediate=False`.
     """
-    scores, classes = _check_binary("roc_curve", scores, classes, weights)
+    return _roc("roc_curve", scores, classes, weights)
+
+
+def _roc(caller: str, scores: Any, classes: Any, weights: Any) -> RocCurve:
+    scores, classes, weights = _arrays(caller, weights, scores=scores, classes=classes)
+    scores, classes = _check_binary(caller, _floating(scores), classes, weights)
     wide = at_least_float32(scores.dtype)
     w = _weights(weights, scores.shape[0], wide)
     lowest = jnp.where(w == 0, jnp.inf, scores).min()  # rows of weight 0 join the last point
@@ -198,9 +211,9 @@ def roc_curve(scores: Float[Array, "B *one"], classes: Truth, weights: Weights =
     return RocCurve(jnp.where(unknown, jnp.nan, false_rate), jnp.where(unknown, jnp.nan, true_rate), threshold)
 
 
-def roc_auc(scores: Float[Array, "B *one"], classes: Truth, weights: Weights = None) -> Float[Array, ""]:
+def roc_auc(scores: Scores, classes: Truth, weights: Weights = None) -> Float[Array, ""]:
     """Area under the `roc_curve`, (): how often a row of class 1 scores above a row of class 0, ties counting half."""
-    x, y, _ = roc_curve(scores, classes, weights)
+    x, y, _ = _roc("roc_auc", scores, classes, weights)
     return ((x[1:] - x[:-1]) * (y[1:] + y[:-1])).sum() / 2
 
 
@@ -210,8 +223,11 @@ def log_loss(probabilities: Probabilities, classes: Truth, weights: Weights = No
     The same quantity as the loss of training with `SoftmaxCrossEntropy`, but not the same number: that one comes from
     the logits, so it is finite where a probability has rounded to 0 (here: inf; scikit-learn cuts p at the dtype's
     eps), and it includes label smoothing and the penalty. Rows are taken to sum to 1. A class outside 0 .. C - 1: NaN.
+
+    Raises ValueError for probabilities outside [0, 1], unless under jit.
     """
-    probabilities, classes = _check_classes("log_loss", probabilities, classes, weights)
+    probabilities, classes, weights = _check_classes("log_loss", probabilities, classes, weights)
+    _check_probabilities("log_loss", probabilities, weights)
     own, exists = _at_class(probabilities.astype(at_least_float32(probabilities.dtype)), classes)
     return _mean(jnp.where(exists, -jnp.log(own), jnp.nan), weights)
 
@@ -223,7 +239,7 @@ def reliability(probabilities: Probabilities, classes: Truth, bins: int = 15, we
     classes with the probability p of class 1 that is max(p, 1 - p).
     `fnnet.plots.reliability` draws the table. Source: Guo, Pleiss, Sun, Weinberger 2017, arXiv 1706.04599.
     """
-    probabilities, classes = _check_classes("reliability", probabilities, classes, weights)
+    probabilities, classes, weights = _check_classes("reliability", probabilities, classes, weights)
     _check_bins("reliability", bins)
     confidence, right, w, place = _binned(probabilities, classes, bins, weights)
     sums = jnp.zeros((bins, 3), w.dtype).at[place].add(jnp.stack([w * confidence, w * right, w], 1))
@@ -241,28 +257,29 @@ def expected_calibration_error(
 
     It depends on the bins: one bin sees only the difference of the overall means, many bins see noise. Same source.
     """
-    probabilities, classes = _check_classes("expected_calibration_error", probabilities, classes, weights)
+    probabilities, classes, weights = _check_classes("expected_calibration_error", probabilities, classes, weights)
     _check_bins("expected_calibration_error", bins)
     confidence, right, w, place = _binned(probabilities, classes, bins, weights)
     return jnp.abs(jnp.zeros(bins, w.dtype).at[place].add(w * (right - confidence))).sum() / w.sum()
 
 
 def r_squared(
-    predicted: Float[Array, "B *outputs"], targets: Num[Array, "B *outputs"], weights: Weights = None
+    predicted: Float[ArrayLike, "B *outputs"], targets: Num[ArrayLike, "B *outputs"], weights: Weights = None
 ) -> Float[Array, ""]:
     """1 - sum_b w_b (y_b - p_b)^2 / sum_b w_b (y_b - mean)^2, (): the fraction of variance explained.
 
     1 is perfect, 0 no better than the targets' (weighted) mean, below 0 worse. With several outputs: the plain mean
     of their values. An output whose targets are all equal has 1 where it is predicted exactly, else 0.
     """
-    if targets.shape != predicted.shape or not predicted.shape:
-        expected = predicted.shape or "(B, ...)"
-        raise ValueError(f"r_squared: expected targets of shape {expected} like predicted, got {targets.shape}")
-    _check_weights("r_squared", predicted, weights)
-    wide = at_least_float32(predicted.dtype)
-    w = _weights(weights, predicted.shape[0], wide)
+    p, y, w = _arrays("r_squared", weights, predicted=predicted, targets=targets)
+    p = _floating(p)
+    if y.shape != p.shape or not p.shape:
+        raise ValueError(f"r_squared: expected targets of shape {p.shape or '(B, ...)'} like predicted, got {y.shape}")
+    _check_weights("r_squared", p, w)
+    wide = at_least_float32(p.dtype)
+    w = _weights(w, p.shape[0], wide)
     counts = (w != 0)[:, None]
-    p, y = (a.astype(wide).reshape(a.shape[0], -1) for a in (predicted, targets))
+    p, y = (a.astype(wide).reshape(a.shape[0], -1) for a in (p, y))
     p, y = jnp.where(counts, p, 0), jnp.where(counts, y, y[jnp.argmax(w != 0)][None])
     mean = (w[:, None] * y).sum(0) / w.sum()
     unexplained, total = (w[:, None] * (y - p) ** 2).sum(0), (w[:, None] * (y - mean[None]) ** 2).sum(0)
@@ -322,8 +339,21 @@ def _binned(
     return confidence, right, w, jnp.searchsorted(edges, confidence, side="left")
 
 
-def _check_classes(caller: str, probabilities: Array, classes: Array, weights: Array | None) -> tuple[Array, Array]:
-    """(probabilities (B, C) of two classes or more, int32 classes (B,)); ValueError where shapes do not fit."""
+def _arrays(caller: str, weights: Any, **values: Any) -> list[Any]:
+    """The values and then the weights as JAX's arrays; None stays. TypeError, ValueError for what holds no numbers."""
+    given = {**values, "weights": weights}.items()
+    *arrays, w = (None if value is None else jnp.asarray(as_array(caller, name, value)) for name, value in given)
+    return [*arrays, None if w is None else _number(w)]
+
+
+def _floating(values: Array) -> Array:
+    return values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
+
+
+def _check_classes(caller: str, probabilities: Any, classes: Any, weights: Any) -> tuple[Array, Array, Array | None]:
+    """(probabilities (B, C) of two classes or more, int32 classes (B,), weights); ValueError where they do not fit."""
+    probabilities, classes, weights = _arrays(caller, weights, probabilities=probabilities, classes=classes)
+    probabilities = _floating(probabilities)
     if probabilities.ndim != 2 or 0 in probabilities.shape:
         raise ValueError(
             f"{caller}: expected probabilities of shape (B, C), or (B, 1) for two classes, with rows, "
@@ -332,7 +362,7 @@ def _check_classes(caller: str, probabilities: Array, classes: Array, weights: A
     if probabilities.shape[1] == 1:
         p, classes = _check_binary(caller, probabilities, classes, weights)
         p = jnp.where((p >= 0) & (p <= 1), p, jnp.nan)
-        return jnp.stack([1 - p, p], 1), classes
+        return jnp.stack([1 - p, p], 1), classes, weights
     if classes.shape == probabilities.shape:
         raise ValueError(
             f"{caller}: expected classes of shape {probabilities.shape[:1]}, got {classes.shape}; write "
@@ -344,7 +374,7 @@ def _check_classes(caller: str, probabilities: Array, classes: Array, weights: A
             f"got {classes.dtype} of shape {classes.shape}"
         )
     _check_weights(caller, probabilities, weights)
-    return probabilities, _int32(classes)
+    return probabilities, _int32(classes), weights
 
 
 def _check_binary(caller: str, scores: Array, classes: Array, weights: Array | None) -> tuple[Array, Array]:
@@ -367,7 +397,7 @@ def _check_values(caller: str, scores: Array, classes: Array, weights: Array | N
     """Raise ValueError for binary classes other than 0 and 1, and for probabilities outside [0, 1], where known."""
     if any(isinstance(a, Tracer) for a in (scores, classes, weights)):
         return
-    counts = np.ones(len(scores), bool) if weights is None else np.asarray(weights) != 0
+    counts = _counting(weights, len(scores))
     y, p = np.asarray(classes)[counts], np.asarray(scores, np.float64)[counts]
     if not np.isin(y, (0, 1)).all():
         raise ValueError(f"{caller}: expected classes of 0 and 1 for one output, got {y[~np.isin(y, (0, 1))][0]:g}")
@@ -378,10 +408,29 @@ def _check_values(caller: str, scores: Array, classes: Array, weights: Array | N
         )
 
 
-def _check_labels(
-    caller: str, probabilities: Array, targets: Array, weights: Array | None
-) -> tuple[Array, Array, Array]:
+def _check_probabilities(caller: str, probabilities: Array, weights: Array | None) -> None:
+    """Raise ValueError for numbers outside [0, 1] in rows that count, where known; 1 may be missed by rounding."""
+    if any(isinstance(a, Tracer) for a in (probabilities, weights)):
+        return
+    p, most = np.asarray(probabilities, np.float64), 1 + 4 * float(jnp.finfo(probabilities.dtype).eps)
+    wrong = ((p < 0) | (p > most)) & _counting(weights, len(p))[:, None]
+    if wrong.any():
+        row = np.flatnonzero(wrong.any(1))[0]
+        raise ValueError(
+            f"{caller}: expected probabilities from 0 to 1, got {p[row][wrong[row]][0]:g} in row {row}; "
+            f"pass what fnnet.predict gives, not logits"
+        )
+
+
+def _counting(weights: Array | None, rows: int) -> np.ndarray:
+    """(rows,) bool: which rows weigh something."""
+    return np.ones(rows, bool) if weights is None else np.asarray(weights) != 0
+
+
+def _check_labels(caller: str, probabilities: Any, targets: Any, weights: Any) -> tuple[Array, Array, Array]:
     """(labels predicted, labels there, weights (B, 1)); a NaN is predicted where it is not there, and the reverse."""
+    probabilities, targets, weights = _arrays(caller, weights, probabilities=probabilities, targets=targets)
+    probabilities = _floating(probabilities)
     if probabilities.ndim != 2 or 0 in probabilities.shape:
         raise ValueError(f"{caller}: expected probabilities of shape (B, L) with rows, got {probabilities.shape}")
     if targets.shape != probabilities.shape:
@@ -401,19 +450,44 @@ def _per_label(weights: Array | None, probabilities: Array) -> Array | None:
     return None if weights is None else jnp.repeat(weights, probabilities.shape[1])
 
 
-def _check_predicted(caller: str, predicted: Array, classes: Array, weights: Array | None) -> None:
-    """Raise ValueError unless both are (B,): classes, not probabilities."""
+def _check_predicted(
+    caller: str, predicted: Any, classes: Any, count: int, weights: Any
+) -> tuple[Array, Array, Array | None]:
+    """(predicted, classes, weights), once both are (B,), classes and not probabilities, and known ones 0 .. count - 1.
+
+    Raises ValueError otherwise.
+    """
+    predicted, classes, weights = _arrays(caller, weights, predicted=predicted, classes=classes)
     if predicted.ndim != 1:
         hint = "; write p.argmax(1), or (p[:, 0] > 0.5).astype(int) for two classes" if predicted.ndim == 2 else ""
         raise ValueError(f"{caller}: expected predicted classes of shape (B,), got {predicted.shape}{hint}")
     if classes.shape != predicted.shape:
         raise ValueError(f"{caller}: expected classes of shape {predicted.shape} like predicted, got {classes.shape}")
     _check_weights(caller, predicted, weights)
+    for name, numbers in (("predicted classes", predicted), ("classes", classes)):
+        if any(isinstance(a, Tracer) for a in (numbers, weights)):
+            continue
+        y = np.asarray(numbers)
+        wrong = np.flatnonzero(~((y >= 0) & (y < count) & (y % 1 == 0)) & _counting(weights, len(y)))
+        if wrong.size:
+            raise ValueError(
+                f"{caller}: expected {name} to be integers from 0 to {count - 1}, got {y[wrong[0]]} in row {wrong[0]}"
+            )
+    return predicted, classes, weights
 
 
 def _check_weights(caller: str, rows: Array, weights: Array | None) -> None:
+    """Raise ValueError unless there is one weight per row and, where known, each is finite and of 0 or more."""
     if weights is not None and weights.shape != rows.shape[:1]:
         raise ValueError(f"{caller}: expected weights of shape {rows.shape[:1]}, one per row, got {weights.shape}")
+    if weights is None or isinstance(weights, Tracer):
+        return
+    w = np.asarray(weights)
+    wrong = np.flatnonzero(~(np.isfinite(w) & (w >= 0)))
+    if wrong.size:
+        raise ValueError(
+            f"{caller}: expected weights to be finite numbers of 0 or more, got {w[wrong[0]]} in row {wrong[0]}"
+        )
 
 
 def _int32(classes: Array) -> Array:

@@ -81,9 +81,12 @@ def test_rows_of_the_confusion_matrix_are_the_truth_and_columns_the_prediction()
 
 
 @pytest.mark.parametrize("dtype", ["int32", "int8"])
-def test_classes_that_do_not_exist_are_left_out(dtype):
+def test_classes_that_do_not_exist_are_left_out_while_compiled(dtype):
     predicted, classes = jnp.asarray([0, 1, -1, 2, 0, 1], dtype), jnp.asarray([0, -1, 1, 0, 2, 1], dtype)
-    np.testing.assert_array_equal(confusion_matrix(predicted, classes, 2), [[1, 0], [0, 1]])
+    matrix = jax.jit(confusion_matrix, static_argnames="count")
+    np.testing.assert_array_equal(matrix(predicted, classes, count=2), [[1, 0], [0, 1]])
+    counted = confusion_matrix(predicted, classes, 2, jnp.asarray([2, 0, 0, 0, 0, 3]))  # rows of weight 0 are masked
+    np.testing.assert_array_equal(counted, [[2, 0], [0, 3]])
 
 
 @pytest.mark.parametrize("count", [256, 300])
@@ -420,7 +423,7 @@ def test_a_nan_is_a_label_that_is_wrong():
 def test_classes_of_64_bits_do_not_wrap_around(shift, float64):
     y = jnp.asarray(Y, jnp.int64) + shift
     assert accuracy(jnp.asarray(P), y) == 0
-    assert confusion_matrix(y, y, 3).sum() == 0
+    assert jax.jit(confusion_matrix, static_argnames="count")(y, y, count=3).sum() == 0
 
 
 WRONG = {
@@ -444,6 +447,23 @@ WRONG = {
     "binary classes": (accuracy, (P[:, :1], Y), "accuracy: expected classes of 0 and 1 for one output, got 2"),
     "minus one": (metrics.roc_auc, (P[:, 0], 2 * (Y > 1) - 1), "classes of 0 and 1 for one output, got -1"),
     "logits": (metrics.log_loss, (P[:, :1] * 9, Y > 1), "probabilities from 0 to 1, got 6.3; pass what fnnet.predict"),
+    "logits of several": (
+        metrics.log_loss,
+        (P * 2, Y),
+        "log_loss: expected probabilities from 0 to 1, got 1.4 in row 0; pass what fnnet.predict",
+    ),
+    "below 0": (metrics.log_loss, (P - 0.15, Y), "from 0 to 1, got -0.05 in row 0"),
+    "signs": (
+        metrics.class_scores,
+        (np.array([1, 1, 0]), np.array([1, -1, 0]), 2),
+        "class_scores: expected classes to be integers from 0 to 1, got -1 in row 1",
+    ),
+    "beyond": (
+        confusion_matrix,
+        (np.array([0, 1, 2]), np.array([1, 1, 0]), 2),
+        "confusion_matrix: expected predicted classes to be integers from 0 to 1, got 2 in row 2",
+    ),
+    "fractions": (confusion_matrix, (Y, Y / np.float32(2), 3), "expected classes to be integers .* got 0.5 in row 1"),
     "two scores": (
         metrics.roc_curve,
         (P[:, :2], Y > 1),
@@ -454,6 +474,112 @@ WRONG = {
     "labels": (metrics.exact_match, (P, P.round(1)), "exact_match: expected classes of 0 and 1 .*, got 0.7"),
     "a scalar": (metrics.r_squared, (P.sum(), P.sum()), r"expected targets of shape \(B, ...\)"),
 }
+
+
+BINARY, LABELS = [[0.9], [0.2], [0.6], [0.3]], [[0, 1, 0], [1, 1, 0], [0, 0, 1], [1, 0, 1]]
+PUBLIC = {  # (function, its arguments but the weights, their names)
+    "accuracy": (accuracy, (P.tolist(), Y.tolist()), ("probabilities", "classes")),
+    "accuracy, binary": (accuracy, (BINARY, [1, 0, 0, 1]), ("probabilities", "classes")),
+    "top_k_accuracy": (
+        lambda p, y, w: metrics.top_k_accuracy(p, y, 2, w),
+        (P.tolist(), Y.tolist()),
+        ("probabilities",),
+    ),
+    "confusion_matrix": (lambda p, y, w: confusion_matrix(p, y, 3, w), ([0, 1, 1, 2], Y.tolist()), ("predicted",)),
+    "class_scores": (lambda p, y, w: metrics.class_scores(p, y, 3, w), ([0, 1, 1, 2], Y.tolist()), ("predicted",)),
+    "label_scores": (metrics.label_scores, (P.tolist(), LABELS), ("probabilities", "targets")),
+    "label_accuracy": (metrics.label_accuracy, (P.tolist(), LABELS), ("probabilities", "targets")),
+    "exact_match": (metrics.exact_match, (P.tolist(), LABELS), ("probabilities", "targets")),
+    "roc_curve": (metrics.roc_curve, (P[:, 0].tolist(), [1, 0, 0, 1]), ("scores", "classes")),
+    "roc_auc": (metrics.roc_auc, (P[:, 0].tolist(), [1, 0, 0, 1]), ("scores", "classes")),
+    "log_loss": (metrics.log_loss, (P.tolist(), Y.tolist()), ("probabilities", "classes")),
+    "reliability": (lambda p, y, w: metrics.reliability(p, y, 5, w), (P.tolist(), Y.tolist()), ("probabilities",)),
+    "expected_calibration_error": (
+        lambda p, y, w: metrics.expected_calibration_error(p, y, 5, w),
+        (P.tolist(), Y.tolist()),
+        ("probabilities",),
+    ),
+    "r_squared": (metrics.r_squared, (P.tolist(), LABELS), ("predicted", "targets")),
+}
+
+
+class Column:
+    """As much of a pandas Series as is asked of one."""
+
+    name = "a"
+
+    def __init__(self, values):
+        self.values = np.asarray(values)
+
+    def isna(self):
+        return np.isnan(self.values)
+
+    def to_numpy(self):
+        return self.values
+
+
+class Frame(Column):
+    """As much of a pandas DataFrame."""
+
+    columns = property(lambda self: range(self.values.shape[1]))
+    iloc = property(lambda self: self)
+
+    def __getitem__(self, key):
+        return Column(self.values[key])
+
+
+def frame(a):
+    return Column(a) if np.ndim(a) == 1 else Frame(a)
+
+
+def test_every_metric_is_held_to_what_a_person_hands_over():
+    names = {n for n, f in vars(metrics).items() if getattr(f, "__module__", "") == metrics.__name__ and n.islower()}
+    assert {n.split(",")[0] for n in PUBLIC} == {n for n in names if not n.startswith("_")}
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("case", PUBLIC)
+def test_what_a_person_hands_over_is_converted_and_checked(case):
+    f, arguments, names = PUBLIC[case]
+    caller, weights = case.split(",")[0], [1.0, 2.0, 0.0, 0.5]
+    jitted = jax.jit(f)
+    want = jax.tree.leaves(jitted(*map(jnp.asarray, arguments), jnp.asarray(weights)))
+    for convert in (list, np.asarray, frame, np.ma.asarray, jnp.asarray):
+        got = jax.tree.leaves(f(*map(convert, arguments), convert(weights)))
+        for a, b in zip(got, want, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+    for i, name in enumerate((*names, "weights")):
+        spoilt = [*arguments, weights]
+        spoilt[i if name != "weights" else 2] = np.ma.masked_equal(np.ones(4), 1)
+        with pytest.raises(ValueError, match=f"^{caller}: {name}: expected no masked entries, got 4"):
+            f(*spoilt)
+    for bad in (-1.0, np.nan, np.inf):
+        wrong = [1.0, 2.0, bad, 0.5]
+        with pytest.raises(ValueError, match=rf"^{caller}: expected weights to be finite .* got {bad} in row 2$"):
+            f(*arguments, wrong)
+        jitted(*map(jnp.asarray, arguments), jnp.asarray(wrong))
+    for shape in ((3,), (4, 1)):
+        with pytest.raises(ValueError, match=rf"^{caller}: expected weights of shape \(4,\), one per row"):
+            f(*arguments, np.ones(shape))
+    rows = jax.vmap(f, (None, None, 0))(*map(jnp.asarray, arguments), jnp.asarray([weights, weights]))
+    for a, b in zip(jax.tree.leaves(rows), want, strict=True):
+        np.testing.assert_allclose(a[1], b, rtol=1e-6)
+
+
+@pytest.mark.usefixtures("untyped")
+def test_a_mask_of_rows_is_weights():
+    mask = np.array([True, False, True, True])
+    np.testing.assert_array_equal(confusion_matrix(Y, Y, 3, mask), confusion_matrix(Y[mask], Y[mask], 3))
+
+
+def test_probabilities_of_log_loss_may_miss_one_by_rounding():
+    p = np.float32([[1.0000001, 0], [0, 1]])
+    np.testing.assert_allclose(metrics.log_loss(p, np.array([0, 1])), 0, atol=1e-6)
+    logits, y = np.float32([[0.5, 0.5], [3, -2]]), np.array([0, 1])
+    assert np.isfinite(metrics.log_loss(logits, y, np.float32([1, 0])))
+    assert np.isnan(jax.jit(metrics.log_loss)(logits, y))
+    assert np.isnan(metrics.log_loss(np.float32([[np.nan, 0.5]]), np.array([0])))
 
 
 @pytest.mark.usefixtures("untyped")
