@@ -19,7 +19,9 @@ def test_shuffled_is_a_permutation_that_depends_on_its_key(n):
 @pytest.mark.parametrize("n", [1, 2, 3, 5, 23, 2**16, 2**16 + 1])
 def test_shuffled_is_the_plain_sort_of_random_bits(n):
     expected = jnp.argsort(jax.random.bits(jax.random.key(7), (n,), jnp.uint32))
-    np.testing.assert_array_equal(shuffled(jax.random.key(7), n), expected)
+    rows = shuffled(jax.random.key(7), n)
+    np.testing.assert_array_equal(rows, expected)
+    assert rows.dtype == jnp.int32
 
 
 def test_shuffled_is_uniform():

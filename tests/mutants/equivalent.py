@@ -16,6 +16,7 @@ _LAST_AXIS = "the array has two axes, so the last one is axis 1"
 _ROWS = "only the number of rows is read, which the two have in common"
 _TRUTH = "only its truth value is read, and -1 and 1.001 are truthy, like True"
 _DTYPE = "only the dtype is read, which the two have in common"
+_MORE_BITS = "more bits for the place leave smaller digits and more passes to the same order"
 _CANONICAL = "parameter_dtype gives a dtype that JAX has switched on already"
 _NO_NORM = "jnp.zeros((), parameter_dtype(tree))"
 _NO_AVERAGE = "jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))"
@@ -106,7 +107,17 @@ _BY_FUNCTION = {
         ): "every caller is compiled, so its data are arrays already",
     },
     "training.steps:step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
+    "_xla.shuffling:shuffled": {
+        ("unwrap", "max(1, (n - 1).bit_length()) -> (n - 1).bit_length()"): "one row has one order",
+        ("constant", "1 -> 0"): "one row has one order",
+        ("constant", "1 -> 2"): _MORE_BITS,
+        ("arithmetic", "n - 1 -> n + 1"): _MORE_BITS,
+        ("drop", "n - 1 -> n"): _MORE_BITS,
+        ("constant", "1 -> 0 #2"): _MORE_BITS,
+        ("constant", "32 -> 33"): "another pass over digits that are all 0 keeps the order",
+    },
     "_xla.in_place:overwriting": {
+        ("name", "grads -> updates"): "the first layer's update is ready no earlier than its gradient",
         ("name", "updates -> grads"): "where no gradient has an entry, no update has one",
         ("sign", "first_layer.ravel()[0] -> -first_layer.ravel()[0]"): "no number is below and above 0",
         ("constant", "0 -> 1"): "every entry of the first gradient is ready equally late",
