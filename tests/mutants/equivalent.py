@@ -117,6 +117,9 @@ _BY_FUNCTION = {
         ("constant", "32 -> 33"): "another pass over digits that are all 0 keeps the order",
     },
     "_xla.in_place:overwriting": {
+        ("factor", "first_layer.ravel()[0] -> 1.001 * first_layer.ravel()[0]"): "a factor keeps its sign",
+        ("constant", "0 -> 1 #3"): "no number is below 0 and above 1",
+        ("constant", "0 -> 1 #4"): "what stands where the condition never holds is never taken",
         ("name", "grads -> updates"): "the first layer's update is ready no earlier than its gradient",
         ("name", "updates -> grads"): "where no gradient has an entry, no update has one",
         ("sign", "first_layer.ravel()[0] -> -first_layer.ravel()[0]"): "no number is below and above 0",
