@@ -93,7 +93,7 @@ _ARITHMETIC = (*(f"__{name}__" for name in _OPERATORS), *(f"__r{name}__" for nam
 
 
 def _needs_a_step(self: Any, *other: Any) -> NoReturn:
-    """In place of arithmetic with a schedule, which is no number before somebody says at which step."""
+    """Instead of arithmetic with a schedule, which has a value only at a step."""
     raise TypeError(
         f"{type(self).__name__} is a schedule, a number only at a step: "
         f"write fnnet.at_step(spec, step, dtype) of the spec that it stands in, as train_step does"

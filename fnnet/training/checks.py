@@ -17,9 +17,9 @@ from fnnet.protocols import Batch, Params
 
 
 def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: str = "data") -> Batch:
-    """The data as arrays (see `converted_batch`), once targets and weights are known to mean something.
+    """The data as arrays (see `converted_batch`), its targets and weights checked.
 
-    Raises ValueError for targets that the loss cannot mean, for weights that are none, and where no row is. Tracers
+    Raises ValueError for targets that the loss cannot take and for weights that are not finite or below 0. Tracers
     pass.
     """
     data = converted_batch(caller, data, name)
