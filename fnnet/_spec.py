@@ -24,7 +24,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike
 
-from fnnet.protocols import Initializer, Layer, Loss, Number, Optimizer, Params, Penalty, Schedule
+from fnnet.protocols import Initializer, Layer, Loss, Number, Optimizer, Params, Penalty, Schedule, is_statistics
 
 
 def static(default: Any = dataclasses.MISSING) -> Any:
@@ -269,11 +269,12 @@ def at_least_float32(dtype: DTypeLike) -> DTypeLike:
 
 
 def parameter_dtype(params: Params, x: Any = None) -> jnp.dtype:
-    """The dtype that a step works in: that of the first floating parameter.
+    """The dtype that a step works in: that of the first floating parameter, running statistics aside.
 
     Where there is none, that of the input x; where that is integer, JAX's default.
     """
-    dtypes = (jnp.result_type(a) for a in (*jax.tree.leaves(params), *jax.tree.leaves(x)))
+    learned = (p for p in jax.tree.leaves(params, is_leaf=is_statistics) if not is_statistics(p))
+    dtypes = (jnp.result_type(a) for a in (*learned, *jax.tree.leaves(x)))
     return next((dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)), jnp.result_type(float))
 
 

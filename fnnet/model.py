@@ -19,11 +19,23 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Num
 
 from fnnet._jit import jit
-from fnnet._spec import as_numbers, at_step, parameter_dtype, spec, static
+from fnnet._spec import as_numbers, at_least_float32, at_step, parameter_dtype, spec, static
 from fnnet._values import as_array
 from fnnet._xla.threefry import quick
 from fnnet.initializers import HeNormal, Zeros
-from fnnet.layers import Dense, Dropout, Flatten, Relu, Rescale, Serial, Sigmoid, Softmax
+from fnnet.layers import (
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool,
+    Relu,
+    Rescale,
+    Reshape,
+    Serial,
+    Sigmoid,
+    Softmax,
+)
 from fnnet.losses import SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
 from fnnet.protocols import (
     Batch,
@@ -37,10 +49,11 @@ from fnnet.protocols import (
     Residuals,
     Shape,
     is_spec_of,
+    is_statistics,
     why_not,
 )
 
-__all__ = ["Model", "Pass", "backprop", "backward", "forward", "init", "loss", "mlp", "predict"]
+__all__ = ["Model", "Pass", "backprop", "backward", "cnn", "forward", "init", "loss", "mlp", "predict"]
 
 
 @spec
@@ -140,20 +153,75 @@ def mlp(
     return Model(Serial(tuple(layers)), loss, input_shape, penalty)
 
 
-def _counts(name: str, values: Sequence[int], example: str) -> Shape:
+def cnn(
+    input_shape: Sequence[int],
+    channels: Sequence[int | Sequence[int]],
+    sizes: Sequence[int],
+    *,
+    kernel: Sequence[int] = (3, 3),
+    padding: str = "same",
+    pool: Layer | None = MaxPool((2, 2)),  # noqa: B008  specs are immutable
+    normalization: Layer | None = None,
+    activation: Layer = Relu(),  # noqa: B008
+    loss: Loss = SoftmaxCrossEntropy(),  # noqa: B008
+    penalty: Penalty | None = None,
+    dropout: Number = None,
+    weights: Initializer = HeNormal(),  # noqa: B008
+    biases: Initializer | None = Zeros(),  # noqa: B008
+    scale: Number = None,
+    preprocessing: Layer | Sequence[Layer] | None = None,
+) -> Model:
+    """A convolutional network as a Model: `cnn((28, 28), (16, 32), (128, 10), kernel=(5, 5))` is LeNet-like.
+
+    input_shape   of one row: (H, W) for gray images, (H, W, C) for others
+    channels      one entry per block, which ends in a pool: the features of its convolution, or of several: with
+                  ((32, 32), 64) two convolutions of 32 features come before the first pool
+    sizes         of the dense layers after the last block, the outputs last
+    kernel, padding   of every `Conv`
+    pool          after every block (None: none)
+    normalization after every convolution, before the activation: `BatchNorm()`, say; the convolutions have no biases
+                  then, since the shift does what they would
+    activation    after every convolution and every hidden dense layer
+    dropout       rate, after every hidden dense layer
+    weights, biases   initializers of every Conv and Dense
+    scale         puts a Rescale in front: 1 / 255 for pixels
+    preprocessing a layer or a tuple of layers, put before everything else; it sees rows of input_shape
+
+    Raises ValueError for settings that do not fit together, TypeError for what is no layer.
+    """
+    shape, sizes = _counts("input_shape", input_shape, "(28, 28)", "cnn"), _counts("sizes", sizes, "(128, 10)", "cnn")
+    if len(shape) not in (2, 3):
+        raise ValueError(f"cnn: expected input_shape (H, W) or (H, W, C), got {shape}")
+    (f,) = _layers("activation", activation, "cnn")
+    layers = [] if preprocessing is None else [*_layers("preprocessing", preprocessing, "cnn")]
+    layers += [] if scale is None else [Rescale(scale)]
+    layers += [Reshape((*shape, 1))] if len(shape) == 2 else []
+    after = [f] if normalization is None else [*_layers("normalization", normalization, "cnn"), f]
+    conv_biases = biases if normalization is None else None
+    for block in channels:
+        for features in _counts("channels", (block,) if isinstance(block, int) else block, "(16, 32)", "cnn"):
+            layers += [Conv(features, tuple(kernel), padding=padding, weights=weights, biases=conv_biases), *after]
+        layers += [] if pool is None else _layers("pool", pool, "cnn")
+    layers += [Flatten()]
+    for size in sizes[:-1]:
+        layers += [Dense(size, weights, biases), f, *([] if dropout is None else [Dropout(dropout)])]
+    return Model(Serial((*layers, Dense(sizes[-1], weights, biases))), loss, shape, penalty)
+
+
+def _counts(name: str, values: Sequence[int], example: str, caller: str = "mlp") -> Shape:
     """Sizes as a tuple of ints above 0, or ValueError."""
     counts = tuple(values) if isinstance(values, Sequence | np.ndarray) else ()
     if not counts or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in counts):
-        raise ValueError(f"mlp: expected {name} to be ints above 0 such as {example}, got {values!r}")
+        raise ValueError(f"{caller}: expected {name} to be ints above 0 such as {example}, got {values!r}")
     return tuple(map(int, counts))
 
 
-def _layers(name: str, value: Layer | Sequence[Layer]) -> tuple[Layer, ...]:
+def _layers(name: str, value: Layer | Sequence[Layer], caller: str = "mlp") -> tuple[Layer, ...]:
     """One layer or several, as a tuple, or TypeError."""
     layers: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value,)
     for layer in layers:
         if not is_spec_of(layer, Layer):
-            raise TypeError(f"mlp: expected {name} to be a layer such as Relu(), {why_not(layer, Layer)}")
+            raise TypeError(f"{caller}: expected {name} to be a layer such as Relu(), {why_not(layer, Layer)}")
     return layers
 
 
@@ -169,10 +237,12 @@ def init(model: Model, key: Key, dtype: DTypeLike = jnp.float32) -> Params:
         raise ValueError(f"init: {dtype} is switched off; call jax.config.update('jax_enable_x64', True) first")
     params, _ = at_step(model.network, 0, jnp.result_type(float)).init(quick(key), model.input_shape)
 
-    def strongly_typed(p: Array) -> Array:
+    def strongly_typed(p: Any) -> Any:
+        if is_statistics(p):
+            return jax.tree.map(lambda a: jnp.asarray(a, at_least_float32(dtype)), p)
         return jnp.asarray(p, dtype if jnp.issubdtype(p.dtype, jnp.floating) else p.dtype)
 
-    return jax.tree.map(strongly_typed, params)
+    return jax.tree.map(strongly_typed, params, is_leaf=is_statistics)
 
 
 def forward(model: Model, params: Params, x: Num[ArrayLike, "B ..."], *, key: Key | None = None) -> Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
-__all__ = ["Batch", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule"]
+__all__ = ["Batch", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule", "Statistics"]
 
 Params: TypeAlias = Any
 """A pytree of arrays: NamedTuples in tuples in fnnet's own layers, anything in a user's. See `parameter_name`."""
@@ -46,12 +46,27 @@ class Batch(NamedTuple):
     weights: Any = None
 
 
+class Statistics(NamedTuple):
+    """Running statistics among a layer's parameters: numbers that follow the data by `absorb` and are never learned.
+
+    Their gradients are zeros, no optimizer sees them, and they stay float32 or better whatever `init`'s dtype.
+    """
+
+    mean: Any
+    variance: Any
+
+
+def is_statistics(node: object) -> bool:
+    """For `is_leaf`."""
+    return isinstance(node, Statistics)
+
+
 @runtime_checkable
 class Layer(Protocol):
     """Three pure functions on a spec. Shapes are those of one row, without the batch axis.
 
-    A layer with state that no gradient moves (running statistics) also has `absorb(params, residuals) -> params`,
-    called after the update.
+    A layer with state that no gradient moves keeps it in `Statistics` among its parameters, and also has
+    `absorb(params, residuals) -> params`, called after the update.
 
     A layer may say what it computes in two formulas, forward and backward, which `print(fnnet.trace(...))` fills with
     numbers; a class attribute, or a property where they depend on the spec:

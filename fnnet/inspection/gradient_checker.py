@@ -33,7 +33,7 @@ from fnnet.inspection import finite_differences
 from fnnet.inspection.report import Check, Report
 from fnnet.inspection.subjects import Case, Drawn, case_of, cast, draw, is_float, kind_of_subject, modes_of
 from fnnet.model import Model
-from fnnet.protocols import Layer, Loss, Params, Penalty
+from fnnet.protocols import Layer, Loss, Params, Penalty, is_statistics
 
 LIMITS = {"float64": 1e-12, "float32": 5e-6}
 DIFFERENCE_LIMIT = 1e-7
@@ -179,9 +179,9 @@ def _row_by_row(row: Callable[[int], Case], params: Any, x: Any, dy: Array) -> t
 
 
 def _vjp(forward: Callable[[Any, Any], Array], params: Any, x: Any, dy: Array) -> tuple[Any, Any]:
-    """(dparams, dx) by automatic differentiation; None in place of what is integer or absent."""
+    """(dparams, dx) by automatic differentiation; None for what is integer or absent, zeros for running statistics."""
     leaves, tree = jax.tree.flatten((params, x))
-    floating = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
+    floating = _learned(params, x)
 
     def of_floating(*values: Array) -> Array:
         full = list(leaves)
@@ -190,7 +190,7 @@ def _vjp(forward: Callable[[Any, Any], Array], params: Any, x: Any, dy: Array) -
         return forward(*tree.unflatten(full))
 
     _, pullback = jax.vjp(of_floating, *(leaves[i] for i in floating))
-    grads: list[Any] = [None] * len(leaves)
+    grads: list[Any] = [jnp.zeros_like(leaf) if is_float(leaf) else None for leaf in leaves]
     for i, grad in zip(floating, pullback(dy), strict=True):
         grads[i] = grad
     return tree.unflatten(grads)
@@ -221,6 +221,13 @@ def _structure(mode: str, hand: Any, params: Any, x: Any) -> list[Check]:
                 note += "; sum over the batch: .sum(0)"
             found.append(failure(name, value.shape, note))
     return found
+
+
+def _learned(params: Any, x: Any) -> list[int]:
+    """Numbers of the leaves of (params, x) that have a gradient: what is floating and no running statistic."""
+    nodes = jax.tree.leaves((params, x), is_leaf=is_statistics)
+    leaves = [(leaf, is_statistics(node)) for node in nodes for leaf in jax.tree.leaves(node)]
+    return [i for i, (leaf, runs) in enumerate(leaves) if is_float(leaf) and not runs]
 
 
 def _named(hand: tuple[Any, Any], other: tuple[Any, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -284,7 +291,7 @@ def _differences(
 ) -> list[Check]:
     """Central differences of L = <dy, forward> along every entry, or 32 directions, of every tensor."""
     leaves, tree = jax.tree.flatten((params, x))
-    moved = [i for i, leaf in enumerate(leaves) if is_float(leaf)]
+    moved = _learned(params, x)
 
     def terms(tensors: list[Array]) -> Array:
         full = list(leaves)
@@ -292,7 +299,10 @@ def _differences(
             full[i] = tensor
         return dy * case.forward(*tree.unflatten(full))
 
-    named = list(_named(hand, (params, x)))
+    without = jax.tree.map(
+        lambda g: jax.tree.map(lambda _: None, g) if is_statistics(g) else g, hand, is_leaf=is_statistics
+    )
+    named = list(_named(without, (params, x)))
     measured = finite_differences.slopes(terms, [leaves[i] for i in moved], [g for _, g, _ in named], key)
     checks = []
     for (name, _, value), found in zip(named, measured, strict=True):

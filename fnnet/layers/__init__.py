@@ -24,13 +24,17 @@ from fnnet.layers.activations import (
     Softplus,
     Tanh,
 )
-from fnnet.layers.composition import Residual, Serial
+from fnnet.layers.composition import Parallel, Residual, Serial
+from fnnet.layers.convolution import Conv, ConvParams, ConvTranspose
 from fnnet.layers.dense import Dense, DenseParams
 from fnnet.layers.dropout import Dropout
-from fnnet.layers.shapes import Flatten, Rescale, Standardize, standardize
+from fnnet.layers.normalization import BatchNorm, BatchNormParams, GroupNorm, LayerNorm, NormParams, RmsNorm
+from fnnet.layers.pooling import GlobalMaxPool, GlobalMeanPool, MaxPool, MeanPool
+from fnnet.layers.shapes import Flatten, Rescale, Reshape, Standardize, standardize
 
 __all__ = [
-    "Dense", "DenseParams", "Dropout", "Elu", "Exp", "Flatten", "Gelu", "HardSigmoid", "Identity",
-    "LeakyRelu", "Relu", "Rescale", "Residual", "Selu", "Serial", "Sigmoid", "Silu", "Softmax",
-    "Softplus", "Standardize", "Tanh", "standardize",
+    "BatchNorm", "BatchNormParams", "Conv", "ConvParams", "ConvTranspose", "Dense", "DenseParams", "Dropout", "Elu",
+    "Exp", "Flatten", "Gelu", "GlobalMaxPool", "GlobalMeanPool", "GroupNorm", "HardSigmoid", "Identity", "LayerNorm",
+    "LeakyRelu", "MaxPool", "MeanPool", "NormParams", "Parallel", "Relu", "Rescale", "Reshape", "Residual", "RmsNorm",
+    "Selu", "Serial", "Sigmoid", "Silu", "Softmax", "Softplus", "Standardize", "Tanh", "standardize",
 ]  # fmt: skip

@@ -1,14 +1,16 @@
 """Layers made of layers: networks nest, and every rule for a layer is a rule for a network."""
 
 import contextlib
+import functools
+import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from fnnet._spec import spec
+from fnnet._spec import Static, spec, static
 from fnnet.protocols import Key, Layer, Params, Residuals, Shape, is_spec_of, why_not
 
 
@@ -100,39 +102,161 @@ class Serial:
         return tuple(map(absorb, self.layers, params, residuals))
 
 
+class ResidualParams(NamedTuple):
+    """Parameters of f and of the shortcut, of a `Residual` that has one."""
+
+    inner: Params
+    shortcut: Params
+
+
 @spec
 class Residual:
-    """y = x + f(x): the inner layer learns a correction. Source: He, Zhang, Ren, Sun 2015, arXiv 1512.03385."""
+    """y = x + f(x): the inner layer learns a correction. Source: He, Zhang, Ren, Sun 2015, arXiv 1512.03385.
+
+    inner     f
+    shortcut  a layer g in place of x, where f changes the shape: y = g(x) + f(x), such as `Conv(64, (1, 1), stride=2)`.
+              Parameters are `ResidualParams` then, and those of f without
+    """
 
     inner: Layer
+    shortcut: Layer | None = None
 
-    formulas = ("y = x + f", "df = dy; dx = dy + dx_f")
+    @property
+    def formulas(self) -> tuple[str, str]:
+        if self.shortcut is None:
+            return "y = x + f", "df = dy; dx = dy + dx_f"
+        return "y = f(x) + g(x)", "df = dy; dg = dy; dx = dx of f + dx of g"
 
     def check(self) -> None:
-        if not is_spec_of(self.inner, Layer):
-            raise TypeError(f"Residual: expected a layer such as Dense(3), {why_not(self.inner, Layer)}")
+        for layer in (self.inner,) if self.shortcut is None else (self.inner, self.shortcut):
+            if not is_spec_of(layer, Layer):
+                raise TypeError(f"Residual: expected a layer such as Dense(3), {why_not(layer, Layer)}")
 
     def init(self, key: Key, in_shape: Shape) -> tuple[Params, Shape]:
-        """The inner layer's parameters. Raises ValueError if it changes the shape: x + f(x) has no meaning then."""
-        params, out_shape = self.inner.init(key, in_shape)
-        if tuple(out_shape) != tuple(in_shape):
+        """The inner layer's parameters. Raises ValueError where f(x) and what is added to it differ in shape."""
+        if self.shortcut is None:
+            params, out_shape = self.inner.init(key, in_shape)
+            shortcut_shape = tuple(in_shape)
+        else:
+            inner_key, shortcut_key = _keys(key, 2)
+            inner, out_shape = self.inner.init(inner_key, in_shape)
+            shortcut, shortcut_shape = self.shortcut.init(shortcut_key, in_shape)
+            params = ResidualParams(inner, shortcut)
+        if tuple(out_shape) != tuple(shortcut_shape):
             raise ValueError(
-                f"Residual.init: expected the inner layer to keep the shape {in_shape}, got {out_shape}; "
-                f"end it with a layer of {in_shape[-1]} features"
+                f"Residual.init: expected the inner layer to give the shape {shortcut_shape} of what is added to it, got "
+                f"{out_shape}; end it with a layer of {shortcut_shape[-1]} features, or pass a shortcut that gives "
+                f"{out_shape}"
             )
         return params, out_shape
 
     def forward(self, params: Params, x: Array, *, key: Key | None = None) -> tuple[Array, Residuals]:
-        """y = x + f(x). Keeps what f keeps."""
-        y, residuals = self.inner.forward(params, x, key=key)
-        if y.dtype != x.dtype:
-            raise TypeError(f"Residual.forward: expected f(x) to be {x.dtype} like x, got {y.dtype}; rescale before it")
-        return x + y, residuals
+        """y = x + f(x), or g(x) + f(x). Keeps what they keep."""
+        if self.shortcut is None:
+            y, residuals = self.inner.forward(params, x, key=key)
+            return _sum("Residual", y, x), residuals
+        inner_key, shortcut_key = _keys(key, 2)
+        y, residuals = self.inner.forward(params.inner, x, key=inner_key)
+        z, shortcut_residuals = self.shortcut.forward(params.shortcut, x, key=shortcut_key)
+        return _sum("Residual", y, z), (residuals, shortcut_residuals)
 
     def backward(self, params: Params, residuals: Residuals, dy: Array) -> tuple[Params, Array | None]:
-        """dx = dy + dy f'(x): x reaches y along two paths, and the gradients of paths add up."""
-        grads, dx = self.inner.backward(params, residuals, dy)
-        return grads, None if dx is None else dy + dx
+        """dx = dy + dy f'(x), or dy g'(x) + dy f'(x): x reaches y along two paths, and their gradients add up."""
+        if self.shortcut is None:
+            grads, dx = self.inner.backward(params, residuals, dy)
+            return grads, None if dx is None else dy + dx
+        inner, dx = self.inner.backward(params.inner, residuals[0], dy)
+        shortcut, other_dx = self.shortcut.backward(params.shortcut, residuals[1], dy)
+        return ResidualParams(inner, shortcut), _both(dx, other_dx)
 
     def absorb(self, params: Params, residuals: Residuals) -> Params:
-        return absorb(self.inner, params, residuals)
+        if self.shortcut is None:
+            return absorb(self.inner, params, residuals)
+        parts = zip((self.inner, self.shortcut), params, residuals, strict=True)
+        return ResidualParams(*(absorb(*part) for part in parts))
+
+
+@spec
+class Parallel:
+    """Several layers of the same input, side by side: y = [f_1(x), f_2(x), ...]. Parameters: a tuple, as in `Serial`.
+
+    join  "concatenate" along the last axis (channels), or "add". Source: Szegedy and others 2015, arXiv 1409.4842
+    """
+
+    layers: Sequence[Layer]
+    join: str = static("concatenate")
+
+    @property
+    def formulas(self) -> tuple[str, str]:
+        if self.join == "add":
+            return "y = f_1(x) + f_2(x) + ...", "df_i = dy; dx = sum of the dx of all f_i"
+        return "y = f_1(x), f_2(x), ... side by side", "df_i = its part of dy; dx = sum of the dx of all f_i"
+
+    def check(self) -> None:
+        if not isinstance(self.layers, tuple) or not self.layers:
+            raise TypeError(f"Parallel: expected a tuple of layers, got {self.layers!r}; write Parallel((Dense(2),))")
+        for i, layer in enumerate(self.layers):
+            if not is_spec_of(layer, Layer):
+                raise TypeError(f"Parallel: expected layer {i} to be a layer such as Relu(), {why_not(layer, Layer)}")
+        if self.join not in ("concatenate", "add"):
+            raise ValueError(f'Parallel: expected join to be "concatenate" or "add", got {self.join!r}')
+
+    def init(self, key: Key, in_shape: Shape) -> tuple[tuple[Params, ...], Shape]:
+        """(one entry of parameters per layer, out_shape); layer i draws from fold_in(key, i).
+
+        Raises ValueError for outputs that cannot be joined.
+        """
+        keys = _keys(key, len(self.layers))
+        drawn = [layer.init(k, in_shape) for layer, k in zip(self.layers, keys, strict=True)]
+        params, shapes = tuple(p for p, _ in drawn), [tuple(shape) for _, shape in drawn]
+        compared = shapes if self.join == "add" else [shape[:-1] for shape in shapes]
+        if len(set(compared)) > 1 or not all(shapes):
+            alike = "" if self.join == "add" else " but in their last axis"
+            raise ValueError(f"Parallel.init: expected outputs of one shape{alike} to {self.join}, got {shapes}")
+        last = shapes[0][-1] if self.join == "add" else sum(shape[-1] for shape in shapes)
+        return params, (*shapes[0][:-1], last)
+
+    def forward(
+        self, params: tuple[Params, ...], x: Array, *, key: Key | None = None
+    ) -> tuple[Array, tuple[tuple[Residuals, ...], Static]]:
+        """y = [f_1(x), f_2(x), ...] or their sum. Keeps what they keep, and where one output ends."""
+        keys = _keys(key, len(self.layers))
+        parts = [f.forward(p, x, key=k) for f, p, k in zip(self.layers, params, keys, strict=True)]
+        ys, residuals = [y for y, _ in parts], tuple(r for _, r in parts)
+        ends = Static(tuple(itertools.accumulate(y.shape[-1] for y in ys))[:-1])
+        if self.join == "add":
+            return functools.reduce(functools.partial(_sum, "Parallel"), ys), (residuals, ends)
+        return jnp.concatenate(ys, -1), (residuals, ends)
+
+    def backward(
+        self, params: tuple[Params, ...], residuals: tuple[tuple[Residuals, ...], Static], dy: Array
+    ) -> tuple[tuple[Params, ...], Array | None]:
+        """Every layer gets its part of dy (all of it where outputs are added), and dx is the sum of theirs.
+
+        x reaches y along every branch, and the gradients of paths add up.
+        """
+        of_layers, ends = residuals
+        dys = [dy] * len(self.layers) if self.join == "add" else jnp.split(dy, ends.value, -1)
+        grads, dxs = zip(*map(_backward, self.layers, params, of_layers, dys), strict=True)
+        return tuple(grads), functools.reduce(_both, dxs)
+
+    def absorb(self, params: tuple[Params, ...], residuals: tuple[tuple[Residuals, ...], Static]) -> tuple[Params, ...]:
+        return tuple(map(absorb, self.layers, params, residuals[0]))
+
+
+def _backward(layer: Layer, params: Params, residuals: Residuals, dy: Array) -> tuple[Params, Array | None]:
+    return layer.backward(params, residuals, dy)
+
+
+def _sum(owner: str, a: Array, b: Array) -> Array:
+    """a + b. Raises TypeError for outputs of two dtypes, ValueError for two shapes."""
+    if a.dtype != b.dtype:
+        raise TypeError(f"{owner}.forward: expected f(x) to be {b.dtype} like x, got {a.dtype}; rescale before it")
+    if a.shape != b.shape:
+        raise ValueError(f"{owner}.forward: expected outputs of one shape to add, got {a.shape} and {b.shape}")
+    return a + b
+
+
+def _both(dx: Array | None, other: Array | None) -> Array | None:
+    """The sum of the gradients of two paths; None where one path found x to be integer."""
+    return None if dx is None or other is None else dx + other

@@ -1,6 +1,6 @@
 """The linear part of a neuron, for a whole layer and a whole batch at once."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,17 +34,7 @@ class Dense:
     def check(self) -> None:
         if isinstance(self.features, bool) or not isinstance(self.features, int) or self.features < 1:
             raise ValueError(f"Dense: expected features to be an int above 0, got {self.features!r}")
-        for name in ("weights", "biases"):
-            start = getattr(self, name)
-            if isinstance(start, float):
-                raise TypeError(
-                    f"Dense: expected {name} to be an initializer such as HeNormal(), got {start!r}; "
-                    f"a layer is told its outputs only: Dense({self.features})"
-                )
-            if not is_spec_of(start, Initializer) and not (name == "biases" and start is None):
-                raise TypeError(
-                    f"Dense: expected {name} to be an initializer such as HeNormal(), {why_not(start, Initializer)}"
-                )
+        check_initializers(self)
 
     @property
     def formulas(self) -> tuple[str, str]:
@@ -105,3 +95,19 @@ class Dense:
         rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
         db = None if params.b is None else drows.sum(0)
         return DenseParams(rows.T @ drows, db), dy @ params.w.T
+
+
+def check_initializers(layer: Any) -> None:
+    """Raise TypeError unless `weights` and `biases` of a layer of so many `features` are initializers."""
+    owner = type(layer).__name__
+    for name in ("weights", "biases"):
+        start = getattr(layer, name)
+        if isinstance(start, float):
+            raise TypeError(
+                f"{owner}: expected {name} to be an initializer such as HeNormal(), got {start!r}; "
+                f"a layer is told its outputs only: {owner}({layer.features})"
+            )
+        if not is_spec_of(start, Initializer) and not (name == "biases" and start is None):
+            raise TypeError(
+                f"{owner}: expected {name} to be an initializer such as HeNormal(), {why_not(start, Initializer)}"
+            )

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Num
 
-from fnnet._spec import Static, check_range, spec
+from fnnet._spec import Static, check_range, spec, static
 from fnnet.protocols import Key, Number, Shape
 
 
@@ -53,6 +53,39 @@ class Flatten:
 
     def backward(
         self, params: tuple[()], shape: Static, dy: Float[Array, "B I"]
+    ) -> tuple[tuple[()], Float[Array, "B ..."]]:
+        """dx = dy in the shape that x had: entry for entry the same number."""
+        return (), dy.reshape(shape.value)
+
+
+@spec
+class Reshape:
+    """Every row in another shape, in C order: `Reshape((28, 28, 1))` gives gray images their channel."""
+
+    shape: tuple[int, ...] = static()
+
+    formulas = ("y = reshape(x)", "dx = reshape(dy)")
+
+    def check(self) -> None:
+        if not isinstance(self.shape, tuple) or not all(type(n) is int and n > 0 for n in self.shape):
+            raise ValueError(f"Reshape: expected shape to be a tuple of ints above 0, got {self.shape!r}")
+
+    def init(self, key: Key, in_shape: Shape) -> tuple[tuple[()], Shape]:
+        """Raises ValueError where the shapes do not hold as many numbers as each other."""
+        if math.prod(in_shape) != math.prod(self.shape):
+            raise ValueError(
+                f"Reshape.init: expected rows of {math.prod(self.shape)} numbers for {self.shape}, got {in_shape}"
+            )
+        return (), self.shape
+
+    def forward(
+        self, params: tuple[()], x: Num[Array, "B ..."], *, key: Key | None = None
+    ) -> tuple[Num[Array, "B ..."], Static]:
+        """The same numbers as (B, *shape). Keeps the shape of x."""
+        return x.reshape(x.shape[0], *self.shape), Static(x.shape)
+
+    def backward(
+        self, params: tuple[()], shape: Static, dy: Float[Array, "B ..."]
     ) -> tuple[tuple[()], Float[Array, "B ..."]]:
         """dx = dy in the shape that x had: entry for entry the same number."""
         return (), dy.reshape(shape.value)

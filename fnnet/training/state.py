@@ -10,7 +10,7 @@ from fnnet._jit import jit
 from fnnet._spec import at_least_float32
 from fnnet._xla.threefry import quick
 from fnnet.model import Model, init
-from fnnet.protocols import Optimizer, check_names, is_spec_of
+from fnnet.protocols import Optimizer, check_names, is_spec_of, is_statistics
 
 
 class TrainState(NamedTuple):
@@ -80,15 +80,17 @@ def _init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: An
 
 
 def trainable(tree: Any) -> Any:
-    """What an optimizer sees: floating leaves, in float32 or better; None in place of integers.
+    """What an optimizer sees: floating leaves, in float32 or better; None for integers and running statistics.
 
     In bfloat16, beta2 = 0.999 would be 1 and small updates would not add up.
     """
 
-    def wide(a: Array) -> Array | None:
+    def wide(a: Any) -> Any:
+        if is_statistics(a):
+            return jax.tree.map(lambda _: None, a)
         return a.astype(at_least_float32(a.dtype)) if jnp.issubdtype(a.dtype, jnp.floating) else None
 
-    return jax.tree.map(wide, tree)
+    return jax.tree.map(wide, tree, is_leaf=is_statistics)
 
 
 def check_kinds(caller: str, model: Model, optimizer: Optimizer) -> None:

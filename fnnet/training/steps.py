@@ -51,15 +51,16 @@ def step(model: Model, optimizer: Optimizer, state: TrainState, batch: Batch) ->
     batch   prepared; padding rows of a ragged last batch are rows of the data like any other and need no mask
     """
     dtype = parameter_dtype(state.params, batch.x)
+    wide = at_least_float32(dtype)
+    network, optimizer = at_step((model.network, optimizer), state.step, wide)
     model = at_step(model, state.step, dtype)
-    optimizer = at_step(optimizer, state.step, at_least_float32(dtype))
     pass_key, update_key = jax.random.split(jax.random.fold_in(quick(state.key), state.step))
     p = one_pass(model, state.params, batch, pass_key)
-    grads, wide = trainable((p.grads, state.params))
-    updates, opt_state = optimizer.update(grads, state.opt_state, wide, key=update_key)
+    grads, learned = trainable((p.grads, state.params))
+    updates, opt_state = optimizer.update(grads, state.opt_state, learned, key=update_key)
     updates = overwriting(updates, grads)
     params = jax.tree.map(_added, state.params, updates, is_leaf=lambda p: p is None)
-    params = absorb(model.network, params, p.residuals)
+    params = absorb(network, params, p.residuals)
     return TrainState(params, opt_state, state.step + 1, state.key), metrics_of(model, p.value, p.outputs, batch)
 
 

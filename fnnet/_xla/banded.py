@@ -1,0 +1,108 @@
+"""Convolutions of few channels as matrix products, with the kernel spread out along a band.
+
+Works around: with few channels on one side, the vector units of a CPU compute a convolution at a fraction of their
+              speed. Several outputs of a row as one product with a banded matrix do more multiplications, some of them
+              by 0, and take less time.
+Gains:        measured by `python -m experiments.benchmarks.convolutions --forms`, which also says where BANDS and
+              NARROW come from.
+Can go:       when canonical convolutions are as fast at few channels. The plain version is `canonical`, beside this.
+
+    T[i, p, c, s, o] = w[i, j, c, o]  where p = s stride + j dilation - offset, else 0
+
+is the matrix of a kernel: s counts outputs of a row, p the columns of the image that they see. The gradient of w is
+what a gradient of T adds up to along the band.
+"""
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Float
+
+from fnnet._windows import Pair, Window
+
+BANDS = {1: 4, 2: 4, 3: 2}
+"""Channels of the images -> how many outputs of a row are one product; with more channels, none are."""
+
+NARROW = 30
+"""With C channels, a product takes C / NARROW of the time of the canonical dx, multiplication by multiplication."""
+
+
+def outputs_at_once(w: Float[Array, "k l C O"], window: Window) -> int | None:
+    """How many outputs of a row to compute as one product, or None where the canonical form is as fast."""
+    is_plain = window.stride == window.dilation == (1, 1)
+    return BANDS.get(w.shape[2]) if is_plain else None
+
+
+def convolved(
+    x: Float[Array, "B H W C"], w: Float[Array, "k l C O"], window: Window, t: int
+) -> Float[Array, "B h w O"]:
+    """`canonical.convolved` at stride and dilation 1, t outputs of a row in one product."""
+    k, l, c, o = w.shape  # noqa: E741
+    rows, (h, v, n) = _patches(x, window, t)
+    y = rows @ _band(w, t + l - 1, t).reshape(-1, t * o)
+    return y.reshape(x.shape[0], h, n * t, o)[:, :, :v]
+
+
+def kernel_gradient(
+    x: Float[Array, "B H W C"], dy: Float[Array, "B h w O"], window: Window, t: int
+) -> Float[Array, "k l C O"]:
+    """`canonical.kernel_gradient` at stride and dilation 1: dT = rows^T dy, summed along the band."""
+    (k, l), c, o = window.size, x.shape[3], dy.shape[3]  # noqa: E741
+    rows, (_, v, n) = _patches(x, window, t)
+    dy = jnp.pad(dy, ((0, 0), (0, 0), (0, n * t - v), (0, 0))).reshape(-1, t * o)
+    band = (rows.T @ dy).reshape(k, t + l - 1, c, t, o)
+    return jnp.einsum("jps,ipcso->ijco", _places(l, t + l - 1, t, x.dtype), band)
+
+
+def is_narrow(dy: Float[Array, "B h w O"], w: Float[Array, "k l C O"], image: Pair) -> bool:
+    """Whether whole rows as products, with the zeros of their bands, are faster than the canonical dx."""
+    (_, h, v, _), (_, l, c, _) = dy.shape, w.shape  # noqa: E741
+    return h * v <= image[0] * l * min(4, NARROW / c)
+
+
+def input_gradient(
+    dy: Float[Array, "B h w O"], w: Float[Array, "k l C O"], image: Pair, window: Window
+) -> Float[Array, "B H W C"]:
+    """`canonical.input_gradient`: a row of dy times the band is what it adds to k rows of dx."""
+    (b, h, v, o), (k, _, c, _) = dy.shape, w.shape
+    band = _band(w, image[1], v, window.stride[1], window.dilation[1], window.padding[1][0])
+    parts = dy.reshape(b * h, v * o) @ band.transpose(3, 4, 0, 1, 2).reshape(v * o, -1)
+    parts = parts.reshape(b, h, k, 1, image[1] * c)
+    rows = Window((k, 1), (window.stride[0], 1), (window.dilation[0], 1), (window.padding[0], (0, 0)))
+    dx = sum((rows.placed(parts[:, :, i], (i, 0), (image[0], 1)) for i in range(k)), jnp.zeros((), dy.dtype))
+    return dx.reshape(b, *image, c)
+
+
+def _patches(x: Array, window: Window, t: int) -> tuple[Array, tuple[int, int, int]]:
+    """((B h n, k (t + l - 1) C) what t outputs see, (h, v, n)): h rows of v outputs, in n products each."""
+    (k, l), (b, _, width, c) = window.size, x.shape  # noqa: E741
+    h, v = window.outputs(x.shape[1:3])
+    n, more = -(-v // t), -(-(l - 1) // t)
+    (top, bottom), (left, _) = window.padding
+    end = (n + more) * t - left - width
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), (top, bottom, 0), (left, end, 0), (0, 0, 0)))
+    blocks = [x[:, :, m * t : (m + n) * t].reshape(b, -1, n, t * c) for m in range(more + 1)]
+    columns = jnp.concatenate(blocks, -1)[..., : (t + l - 1) * c]
+    rows = jnp.concatenate([columns[:, i : i + h] for i in range(k)], -1)
+    return rows.reshape(b * h * n, -1), (h, v, n)
+
+
+def _band(
+    w: Array, columns: int, outputs: int, stride: int = 1, dilation: int = 1, offset: int = 0
+) -> Float[Array, "k P C S O"]:
+    """T, the matrix of a kernel (see above)."""
+    return jnp.einsum("jps,ijco->ipcso", _places(w.shape[1], columns, outputs, w.dtype, stride, dilation, offset), w)
+
+
+def _places(
+    l: int,  # noqa: E741
+    columns: int,
+    outputs: int,
+    dtype: jnp.dtype,
+    stride: int = 1,
+    dilation: int = 1,
+    offset: int = 0,
+) -> Float[Array, "l P S"]:
+    """1 where column p of the image is entry j of the kernel for output s."""
+    j, p, s = np.ogrid[:l, :columns, :outputs]
+    return jnp.asarray(p == s * stride + j * dilation - offset, dtype)
