@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Num
 
 Pair: TypeAlias = tuple[int, int]
+Size: TypeAlias = tuple[int, ...]
 
 
 class Window(NamedTuple):
@@ -26,7 +27,7 @@ class Window(NamedTuple):
     dilation: Pair
     padding: tuple[Pair, Pair]
 
-    def outputs(self, image: Pair) -> Pair:
+    def outputs(self, image: Size) -> Pair:
         """(h, w): how often the window fits into an image of (H, W)."""
         h, w = (
             (n + sum(ends) - (k - 1) * d - 1) // s + 1
@@ -46,7 +47,7 @@ class Window(NamedTuple):
         edges = ((0, 0, 0), (*top_and_bottom, 0), (*left_and_right, 0), (0, 0, 0))
         return lax.pad(x, jnp.asarray(value, x.dtype), edges)
 
-    def seen(self, padded: Num[Array, "B P Q C"], position: Pair, outputs: Pair) -> Num[Array, "B h w C"]:
+    def seen(self, padded: Num[Array, "B P Q C"], position: Pair, outputs: Size) -> Num[Array, "B h w C"]:
         """What every output sees at one position of its window, of an image with its padding."""
         rows, columns = (
             slice(i * d, i * d + (m - 1) * s + 1, s)
@@ -54,7 +55,7 @@ class Window(NamedTuple):
         )
         return padded[:, rows, columns]
 
-    def placed(self, y: Num[Array, "B h w C"], position: Pair, image: Pair) -> Num[Array, "B H W C"]:
+    def placed(self, y: Num[Array, "B h w C"], position: Pair, image: Size) -> Num[Array, "B H W C"]:
         """The reverse of `seen`: zeros of the image's size with y where the outputs see them at this position."""
         edges = [(0, 0, 0)]
         for n, m, i, s, d, (low, _) in zip(
@@ -65,14 +66,12 @@ class Window(NamedTuple):
         return lax.pad(y, jnp.zeros((), y.dtype), [*edges, (0, 0, 0)])
 
 
-def pair_of(owner: str, name: str, value: Any, low: int, length: int) -> tuple[int, ...]:
+def pair_of(owner: str, name: str, value: Any, low: int, length: int) -> Any:
     """A setting for every spatial axis: one int for all, or a tuple of `length`. Raises ValueError for others."""
     values = (value,) * length if isinstance(value, int) else value
     is_ints = isinstance(values, tuple) and all(isinstance(n, int) and not isinstance(n, bool) for n in values)
     if not is_ints or len(values) != length or min(values) < low:
-        raise ValueError(
-            f"{owner}: expected {name} to be an int of at least {low}, or {length} of them, got {value!r}"
-        )
+        raise ValueError(f"{owner}: expected {name} to be an int of at least {low}, or {length} of them, got {value!r}")
     return values
 
 
@@ -93,9 +92,7 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, tuple) and len(value) == 2 and all(type(n) is int and n >= 0 for n in value)
 
 
-def window_over(
-    owner: str, image: tuple[int, ...], size: tuple[int, ...], stride: Any, dilation: Any, padding: Any
-) -> Window:
+def window_over(owner: str, image: Size, size: Any, stride: Any, dilation: Any, padding: Any) -> Window:
     """The window as it moves over images of a size; one axis is a height of 1 and a width.
 
     "same" keeps a size at stride 1, and gives ceil(size / stride) outputs at any; what cannot be divided into two equal
@@ -117,7 +114,6 @@ def window_over(
         padding = ((0, 0),) * length
     if any(n + sum(ends) < e for n, ends, e in zip(image, padding, spans, strict=True)):
         raise ValueError(f"{owner}: a window of {tuple(spans)} does not fit into {image} with padding {padding}")
-    lift = length == 1
-    return Window(
-        (1,) * lift + tuple(size), (1,) * lift + strides, (1,) * lift + dilations, ((0, 0),) * lift + padding
-    )
+    if length == 1:
+        return Window((1, *size), (1, *strides), (1, *dilations), ((0, 0), *padding))
+    return Window(size, strides, dilations, padding)

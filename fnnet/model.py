@@ -28,13 +28,17 @@ from fnnet.layers import (
     Dense,
     Dropout,
     Flatten,
+    Identity,
     MaxPool,
     Relu,
     Rescale,
     Reshape,
+    Selu,
     Serial,
     Sigmoid,
     Softmax,
+    Softplus,
+    Tanh,
 )
 from fnnet.losses import SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
 from fnnet.protocols import (
@@ -153,6 +157,10 @@ def mlp(
     return Model(Serial(tuple(layers)), loss, input_shape, penalty)
 
 
+_INCREASING = (Identity, Relu, Selu, Sigmoid, Softplus, Tanh)
+"""Activations of which max(f(a), f(b)) = f(max(a, b))."""
+
+
 def cnn(
     input_shape: Sequence[int],
     channels: Sequence[int | Sequence[int]],
@@ -181,7 +189,8 @@ def cnn(
     pool          after every block (None: none)
     normalization after every convolution, before the activation: `BatchNorm()`, say; the convolutions have no biases
                   then, since the shift does what they would
-    activation    after every convolution and every hidden dense layer
+    activation    after every convolution and every hidden dense layer; after the pool where that is a MaxPool and the
+                  activation increasing, which gives the same numbers from a quarter of the work
     dropout       rate, after every hidden dense layer
     weights, biases   initializers of every Conv and Dense
     scale         puts a Rescale in front: 1 / 255 for pixels
@@ -196,12 +205,15 @@ def cnn(
     layers = [] if preprocessing is None else [*_layers("preprocessing", preprocessing, "cnn")]
     layers += [] if scale is None else [Rescale(scale)]
     layers += [Reshape((*shape, 1))] if len(shape) == 2 else []
-    after = [f] if normalization is None else [*_layers("normalization", normalization, "cnn"), f]
+    normalized = [] if normalization is None else [*_layers("normalization", normalization, "cnn")]
+    pools = [] if pool is None else [*_layers("pool", pool, "cnn")]
     conv_biases = biases if normalization is None else None
     for block in channels:
         for features in _counts("channels", (block,) if isinstance(block, int) else block, "(16, 32)", "cnn"):
-            layers += [Conv(features, tuple(kernel), padding=padding, weights=weights, biases=conv_biases), *after]
-        layers += [] if pool is None else _layers("pool", pool, "cnn")
+            layers += [Conv(features, tuple(kernel), padding=padding, weights=weights, biases=conv_biases)]
+            layers += [*normalized, f]
+        is_increasing = isinstance(pool, MaxPool) and type(f) in _INCREASING
+        layers = [*layers[:-1], *pools, f] if is_increasing else [*layers, *pools]
     layers += [Flatten()]
     for size in sizes[:-1]:
         layers += [Dense(size, weights, biases), f, *([] if dropout is None else [Dropout(dropout)])]

@@ -37,7 +37,7 @@ def convolved(
     x: Float[Array, "B H W C"], w: Float[Array, "k l C O"], window: Window, t: int
 ) -> Float[Array, "B h w O"]:
     """`canonical.convolved` at stride and dilation 1, t outputs of a row in one product."""
-    k, l, c, o = w.shape  # noqa: E741
+    _, l, _, o = w.shape  # noqa: E741
     rows, (h, v, n) = _patches(x, window, t)
     y = rows @ _band(w, t + l - 1, t).reshape(-1, t * o)
     return y.reshape(x.shape[0], h, n * t, o)[:, :, :v]
@@ -65,11 +65,10 @@ def input_gradient(
 ) -> Float[Array, "B H W C"]:
     """`canonical.input_gradient`: a row of dy times the band is what it adds to k rows of dx."""
     (b, h, v, o), (k, _, c, _) = dy.shape, w.shape
-    band = _band(w, image[1], v, window.stride[1], window.dilation[1], window.padding[1][0])
-    parts = dy.reshape(b * h, v * o) @ band.transpose(3, 4, 0, 1, 2).reshape(v * o, -1)
-    parts = parts.reshape(b, h, k, 1, image[1] * c)
-    rows = Window((k, 1), (window.stride[0], 1), (window.dilation[0], 1), (window.padding[0], (0, 0)))
-    dx = sum((rows.placed(parts[:, :, i], (i, 0), (image[0], 1)) for i in range(k)), jnp.zeros((), dy.dtype))
+    (s, stride), (d, dilation), ((top, _), (left, _)) = window.stride, window.dilation, window.padding
+    band = _band(w, image[1], v, stride, dilation, left).transpose(3, 4, 0, 1, 2).reshape(v * o, -1)
+    parts = (dy.reshape(b * h, v * o) @ band).reshape(b, h, k, -1)
+    dx = jnp.einsum("imh,bhin->bmn", _places(k, image[0], h, dy.dtype, s, d, top), parts)
     return dx.reshape(b, *image, c)
 
 

@@ -17,14 +17,13 @@ from jaxtyping import Array, Float
 
 from fnnet._windows import Pair, Window
 
+
 def convolved(x: Float[Array, "B H W C"], w: Float[Array, "k l C O"], window: Window) -> Float[Array, "B h w O"]:
     """y_bhwo = sum_ijc x_b,hs+id-p,ws+jd-p,c w_ijco, with stride s, dilation d, padding p; x is 0 outside."""
     return _convolution(x, w, window.stride, window.padding, (1, 1), window.dilation)
 
 
-def kernel_gradient(
-    x: Float[Array, "B H W C"], dy: Float[Array, "B h w O"], window: Window
-) -> Float[Array, "k l C O"]:
+def kernel_gradient(x: Float[Array, "B H W C"], dy: Float[Array, "B h w O"], window: Window) -> Float[Array, "k l C O"]:
     """dw_ijco = sum_bhw x_b,hs+id-p,ws+jd-p,c dy_bhwo.
 
     A convolution again: rows are what is summed over, so they stand where channels stood; the kernel is dy, its entries

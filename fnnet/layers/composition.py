@@ -144,8 +144,8 @@ class Residual:
             params = ResidualParams(inner, shortcut)
         if tuple(out_shape) != tuple(shortcut_shape):
             raise ValueError(
-                f"Residual.init: expected the inner layer to give the shape {shortcut_shape} of what is added to it, got "
-                f"{out_shape}; end it with a layer of {shortcut_shape[-1]} features, or pass a shortcut that gives "
+                f"Residual.init: expected the inner layer to give the shape {shortcut_shape} of what is added to it, "
+                f"got {out_shape}; end it with a layer of {shortcut_shape[-1]} features, or pass a shortcut that gives "
                 f"{out_shape}"
             )
         return params, out_shape
@@ -184,7 +184,7 @@ class Parallel:
     """
 
     layers: Sequence[Layer]
-    join: str = static("concatenate")
+    join: str = static(default="concatenate")
 
     @property
     def formulas(self) -> tuple[str, str]:

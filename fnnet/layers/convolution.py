@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, Num
 
 from fnnet._spec import spec, static
 from fnnet._windows import Pair, Window, check_padding, pair_of, window_over
+from fnnet._xla.channel_sums import channel_sums
 from fnnet._xla.convolutions import convolved, input_gradient, kernel_gradient
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.layers.dense import check_initializers
@@ -42,10 +43,10 @@ class Conv:
 
     features: int = static()
     kernel: tuple[int, ...] = static()
-    stride: int | tuple[int, ...] = static(1)
-    padding: str | tuple[Pair, ...] = static("same")
-    dilation: int | tuple[int, ...] = static(1)
-    groups: int = static(1)
+    stride: int | tuple[int, ...] = static(default=1)
+    padding: str | tuple[Pair, ...] = static(default="same")
+    dilation: int | tuple[int, ...] = static(default=1)
+    groups: int = static(default=1)
     weights: Initializer = HeNormal()
     biases: Initializer | None = Zeros()
 
@@ -57,7 +58,10 @@ class Conv:
         return _formulas("conv(x, w)", "dw = conv(x, da) over rows; dx = conv(da, w reversed)", self.biases)
 
     def init(self, key: Key, in_shape: Shape) -> tuple[ConvParams, Shape]:
-        """(ConvParams, out_shape); in_shape (H, W, C) or (T, C). Raises ValueError where window or groups do not fit."""
+        """(ConvParams, out_shape); in_shape (H, W, C) or (T, C).
+
+        Raises ValueError where window or groups do not fit.
+        """
         window = self._window(in_shape[:-1])
         channels = _channels(self, in_shape[-1])
         size = math.prod(self.kernel)
@@ -118,10 +122,10 @@ class ConvTranspose:
 
     features: int = static()
     kernel: tuple[int, ...] = static()
-    stride: int | tuple[int, ...] = static(1)
-    padding: str | tuple[Pair, ...] = static("same")
-    dilation: int | tuple[int, ...] = static(1)
-    groups: int = static(1)
+    stride: int | tuple[int, ...] = static(default=1)
+    padding: str | tuple[Pair, ...] = static(default="same")
+    dilation: int | tuple[int, ...] = static(default=1)
+    groups: int = static(default=1)
     weights: Initializer = HeNormal()
     biases: Initializer | None = Zeros()
 
@@ -180,11 +184,9 @@ class ConvTranspose:
         strides = pair_of("ConvTranspose", "stride", self.stride, 1, length)
         dilations = pair_of("ConvTranspose", "dilation", self.dilation, 1, length)
         spans = [(k - 1) * d + 1 for k, d in zip(self.kernel, dilations, strict=True)]
-        if padding == "same":
-            cut = [max(0, e - s) for e, s in zip(spans, strides, strict=True)]
+        if isinstance(padding, str):
+            cut = [max(0, e - s) if padding == "same" else 0 for e, s in zip(spans, strides, strict=True)]
             padding = tuple((n // 2, n - n // 2) for n in cut)
-        elif padding == "valid":
-            padding = ((0, 0),) * length
         whole = zip(size, strides, spans, padding, strict=False)
         out = tuple((n - 1) * s + e - sum(ends) for n, s, e, ends in whole)
         if min(out, default=1) < 1:
@@ -249,7 +251,7 @@ def _with_bias(y: Array, b: Array | None) -> Array:
 
 
 def _bias_gradient(b: Array | None, dy: Array) -> Array | None:
-    return None if b is None else dy.reshape(-1, dy.shape[-1]).sum(0)
+    return None if b is None else channel_sums(dy)
 
 
 def _swapped(w: Float[Array, "k l I O"], groups: int) -> Float[Array, "k l J P"]:

@@ -90,8 +90,10 @@ class BatchNorm(_Norm):
     decay: Number = 0.9
     epsilon: Number = 1e-5
 
-    formulas = ("h = (x - mean) / sqrt(variance + epsilon); y = scale * h + shift", "dscale = sum_b(dy * h); "
-                "dshift = sum_b(dy); dx = scale * (dy - mean of dy - h * mean of dy h) / sqrt(variance + epsilon)")  # fmt: skip
+    formulas = (
+        "y = scale * h + shift",
+        "dscale = sum_b(dy * h); dshift = sum_b(dy); dx = scale * dy without its mean and its part along h, / s",
+    )
 
     def check(self) -> None:
         check_range(self, "decay", low=0, high=1, required=True)
@@ -148,8 +150,7 @@ class LayerNorm(_Norm):
 
     epsilon: Number = 1e-5
 
-    formulas = ("y = scale * h + shift", "dscale = sum_b(dy * h); dshift = sum_b(dy); "
-                "dx = scale * dy without its mean and its part along h, / s")  # fmt: skip
+    formulas = BatchNorm.formulas
 
     def forward(
         self, params: NormParams, x: Float[Array, "B *size C"], *, key: Key | None = None
@@ -179,7 +180,7 @@ class GroupNorm(_Norm):
     groups: int = static()
     epsilon: Number = 1e-5
 
-    formulas = LayerNorm.formulas
+    formulas = BatchNorm.formulas
 
     def check(self) -> None:
         if type(self.groups) is not int or self.groups < 1:
@@ -189,7 +190,7 @@ class GroupNorm(_Norm):
     def init(self, key: Key, in_shape: Shape) -> tuple[NormParams, Shape]:
         params, _ = super().init(key, in_shape)
         if in_shape[-1] % self.groups:
-            raise ValueError(f"GroupNorm.init: expected channels in {self.groups} equal groups, got in_shape {in_shape}")
+            raise ValueError(f"GroupNorm.init: expected channels in {self.groups} equal groups, got {in_shape}")
         return params, in_shape
 
     def forward(

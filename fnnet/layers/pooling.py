@@ -7,6 +7,7 @@ from jaxtyping import Array, Float, Int
 
 from fnnet._spec import Static, spec, static
 from fnnet._windows import Pair, Window, check_padding, pair_of, window_over
+from fnnet._xla.interleaving import largest, summed
 from fnnet.protocols import Key, Shape
 
 
@@ -55,8 +56,8 @@ class MaxPool(_Pool):
     """
 
     size: tuple[int, ...] = static()
-    stride: int | tuple[int, ...] | None = static(None)
-    padding: str | tuple[Pair, ...] = static("valid")
+    stride: int | tuple[int, ...] | None = static(default=None)
+    padding: str | tuple[Pair, ...] = static(default="valid")
 
     formulas = ("y = largest x in the window", "dx = dy where x was the first largest")
 
@@ -68,11 +69,9 @@ class MaxPool(_Pool):
         window, image = self._over(x.shape[1:-1])
         padded, out = window.padded(x.reshape(-1, *image, x.shape[-1]), -jnp.inf), window.outputs(image)
         kind = jnp.int8 if math.prod(window.size) < 128 else jnp.int32
-        y, winner = window.seen(padded, (0, 0), out), jnp.zeros((), kind)
-        for number, position in enumerate(window.positions()):
-            other = window.seen(padded, position, out)
-            winner = jnp.where(other > y, jnp.asarray(number, kind), winner)
-            y = jnp.maximum(y, other)
+        y, winner = largest(padded, window, out), jnp.zeros((), kind)
+        for number, position in reversed([*enumerate(window.positions())]):
+            winner = jnp.where(window.seen(padded, position, out) == y, jnp.asarray(number, kind), winner)
         return y.reshape(*_shape(x, out)), (winner, Static(x.shape))
 
     def backward(
@@ -87,11 +86,9 @@ class MaxPool(_Pool):
         winner, shape = residuals
         window, image = self._over(shape.value[1:-1])
         dy = dy.reshape(winner.shape)
-        parts = (
-            window.placed(jnp.where(winner == jnp.asarray(number, winner.dtype), dy, 0), position, image)
-            for number, position in enumerate(window.positions())
-        )
-        return (), sum(parts, jnp.zeros((), dy.dtype)).reshape(shape.value)
+        numbers = jnp.arange(math.prod(window.size), dtype=winner.dtype)
+        parts = [jnp.where(winner == number, dy, 0) for number in numbers]
+        return (), summed(parts, window, image).reshape(shape.value)
 
 
 @spec
@@ -102,8 +99,8 @@ class MeanPool(_Pool):
     """
 
     size: tuple[int, ...] = static()
-    stride: int | tuple[int, ...] | None = static(None)
-    padding: str | tuple[Pair, ...] = static("valid")
+    stride: int | tuple[int, ...] | None = static(default=None)
+    padding: str | tuple[Pair, ...] = static(default="valid")
 
     formulas = ("y = mean of x in the window", "dx = dy / entries of the window, from every window")
 
@@ -122,8 +119,7 @@ class MeanPool(_Pool):
         """dx_bmc = sum_hi dy_bhc / n_h  over hs + i - p = m: every entry of a window moves its mean by 1 / n_h."""
         window, image = self._over(shape.value[1:-1])
         dy = dy.reshape(-1, *window.outputs(image), dy.shape[-1]) / _entries(window, image, dy.dtype)
-        parts = (window.placed(dy, position, image) for position in window.positions())
-        return (), sum(parts, jnp.zeros((), dy.dtype)).reshape(shape.value)
+        return (), summed([dy for _ in window.positions()], window, image).reshape(shape.value)
 
 
 class _GlobalPool:

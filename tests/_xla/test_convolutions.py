@@ -1,0 +1,139 @@
+"""The fast forms of the three convolutions against sums over the positions of the kernel."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fnnet._windows import Window, window_over
+from fnnet._xla import banded, canonical, channel_sums, convolutions, interleaving
+from tests._xla import plain_convolutions as plain
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+RNG = np.random.default_rng(0)
+CASES = [  # image, kernel, channels, features, stride, dilation, padding, groups
+    ((6, 7), (3, 3), 1, 4, 1, 1, "same", 1),
+    ((5, 9), (5, 2), 1, 3, 1, 1, "valid", 1),
+    ((4, 10), (2, 7), 3, 2, 1, 1, ((0, 1), (2, 0)), 1),
+    ((7, 6), (3, 3), 2, 4, 2, 1, "same", 1),
+    ((8, 8), (3, 3), 5, 2, 3, 1, "valid", 1),
+    ((9, 8), (3, 2), 4, 3, (1, 2), (2, 3), ((2, 1), (0, 3)), 1),
+    ((5, 5), (3, 3), 16, 8, 1, 1, "same", 1),
+    ((3, 4), (1, 1), 40, 3, 1, 1, "valid", 1),
+    ((4, 5), (3, 3), 40, 2, 2, 1, ((4, 4), (5, 3)), 1),
+    ((5, 6), (3, 3), 6, 4, 1, 1, "same", 2),
+    ((5, 6), (3, 3), 4, 4, 2, 1, "same", 4),
+    ((5, 6), (2, 3), 3, 6, 1, 2, ((1, 1), (0, 2)), 3),
+]
+
+
+def drawn(image, kernel, channels, features, stride, dilation, padding, groups):
+    window = window_over("Conv", image, kernel, stride, dilation, padding)
+    x = RNG.normal(size=(3, *image, channels))
+    w = RNG.normal(size=(*kernel, channels // groups, features))
+    dy = RNG.normal(size=(3, *window.outputs(image), features))
+    return *map(jnp.asarray, (x, w, dy)), window
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_all_three_are_what_the_sums_are(case):
+    x, w, dy, window = drawn(*case)
+    groups = case[-1]
+    for got, wanted in (
+        (convolutions.convolved(x, w, window, groups), plain.convolved(x, w, window, groups)),
+        (convolutions.kernel_gradient(x, dy, w, window, groups), plain.kernel_gradient(x, dy, w, window, groups)),
+        (
+            convolutions.input_gradient(dy, w, x.shape[1:3], window, groups),
+            plain.input_gradient(dy, w, x.shape[1:3], window, groups),
+        ),
+    ):
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12 * float(jnp.abs(wanted).max()))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[-1] == 1], ids=str)
+def test_both_forms_give_the_same_whichever_is_chosen(case):
+    """Canonical for every case; banded, with few and with many outputs at once, wherever it can be."""
+    x, w, dy, window = drawn(*case)
+    found = {
+        "y": [canonical.convolved(x, w, window)],
+        "dw": [canonical.kernel_gradient(x, dy, window)],
+        "dx": [form.input_gradient(dy, w, x.shape[1:3], window) for form in (canonical, banded)],
+    }
+    if window.stride == window.dilation == (1, 1):
+        found["y"] += [banded.convolved(x, w, window, t) for t in (1, 2, 5)]
+        found["dw"] += [banded.kernel_gradient(x, dy, window, t) for t in (1, 2, 5)]
+    wanted = {
+        "y": plain.convolved(x, w, window, 1),
+        "dw": plain.kernel_gradient(x, dy, w, window, 1),
+        "dx": plain.input_gradient(dy, w, x.shape[1:3], window, 1),
+    }
+    for name, results in found.items():
+        for result in results:
+            np.testing.assert_allclose(result, wanted[name], rtol=0, atol=1e-12 * float(jnp.abs(wanted[name]).max()))
+
+
+def test_every_form_is_chosen_somewhere():
+    """Else the table of cases would not cover the choice."""
+    windows = [(drawn(*case), case[-1]) for case in CASES]
+    at_once = [banded.outputs_at_once(w, window) for (_, w, _, window), groups in windows if groups == 1]
+    narrow = [banded.is_narrow(dy, w, x.shape[1:3]) for (x, w, dy, _), groups in windows if groups == 1]
+    assert len(set(at_once)) >= 3
+    assert None in at_once
+    assert set(map(bool, narrow)) == {True, False}
+
+
+@pytest.mark.parametrize("size", [(2, 2), (1, 3), (3, 2)], ids=str)
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((1, 0), (0, 1))], ids=str)
+def test_disjoint_windows_are_interleaved_to_what_their_sum_is(size, padding):
+    """Images that the windows fit into, and images with rows and columns left over."""
+    disjoint = Window(size, size, (1, 1), padding)
+    for image in ((6, 6), (7, 5)):
+        outputs = disjoint.outputs(image)
+        parts = [jnp.asarray(RNG.normal(size=(2, *outputs, 3))) for _ in disjoint.positions()]
+        wanted = sum(disjoint.placed(p, where, image) for p, where in zip(parts, disjoint.positions(), strict=True))
+        np.testing.assert_array_equal(interleaving.summed(parts, disjoint, image), wanted)
+        padded = disjoint.padded(jnp.asarray(RNG.normal(size=(2, *image, 3))), -jnp.inf)
+        seen = jnp.stack([disjoint.seen(padded, where, outputs) for where in disjoint.positions()])
+        np.testing.assert_array_equal(interleaving.largest(padded, disjoint, outputs), seen.max(0))
+
+
+def test_overlapping_windows_are_summed():
+    window = Window((2, 3), (1, 2), (1, 1), ((1, 0), (0, 1)))
+    parts = [jnp.asarray(RNG.normal(size=(2, *window.outputs((4, 5)), 3))) for _ in window.positions()]
+    wanted = sum(window.placed(p, where, (4, 5)) for p, where in zip(parts, window.positions(), strict=True))
+    np.testing.assert_allclose(interleaving.summed(parts, window, (4, 5)), wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_channel_sums_are_sums(dtype):
+    a = jnp.asarray(RNG.normal(size=(4, 3, 5, 2)), dtype)
+    found = channel_sums.channel_sums(a)
+    assert found.dtype == a.dtype
+    wanted = np.asarray(a, np.float64).sum((0, 1, 2))
+    np.testing.assert_allclose(np.asarray(found, np.float64), wanted, rtol=4 * float(jnp.finfo(dtype).eps), atol=1e-2)
+
+
+def test_seen_and_placed_are_transposes_of_each_other():
+    """<placed(y), x> = <y, seen(x)> for any x and y, cropped and dilated windows included."""
+    for window in (
+        Window((3, 2), (2, 1), (1, 3), ((1, 2), (0, 1))),
+        Window((2, 2), (1, 2), (2, 1), ((-1, 0), (0, -1))),
+    ):
+        image = (7, 8)
+        x = jnp.asarray(RNG.normal(size=(2, *image, 3)))
+        for where in window.positions():
+            seen = window.seen(window.padded(x), where, window.outputs(image))
+            y = jnp.asarray(RNG.normal(size=seen.shape))
+            assert abs(float((window.placed(y, where, image) * x).sum() - (y * seen).sum())) < 1e-12
+
+
+def test_on_other_devices_the_native_forms_are_used(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    x, w, dy, window = drawn(*CASES[0])
+    banded_calls = []
+    monkeypatch.setattr(banded, "convolved", lambda *args: banded_calls.append(args))
+    monkeypatch.setattr(banded, "input_gradient", lambda *args: banded_calls.append(args))
+    np.testing.assert_allclose(convolutions.convolved(x, w, window, 1), plain.convolved(x, w, window, 1), rtol=1e-10)
+    convolutions.input_gradient(dy, w, x.shape[1:3], window, 1)
+    assert not banded_calls
