@@ -46,18 +46,18 @@ class Config:
 def measure(config: Config) -> None:
     """Every network at every batch size, written down one by one."""
     if config.sizes is None:
-        _keep("XOR 2-4-1", [_apart(_xor, config.rounds, NAMES, 10_000) for _ in range(config.processes)], config)
+        _keep("XOR 2-4-1", [apart(_xor, config.rounds, NAMES, 10_000) for _ in range(config.processes)], config)
         flags = f"{os.environ.get('XLA_FLAGS', '')} {ONE_KERNEL}"
         with mock.patch.dict(os.environ, XLA_FLAGS=flags):  # calls of 0.01 s, so that the call itself does not count
-            parts = [_apart(_xor, config.rounds, NAMES[:2], 100_000) for _ in range(config.processes)]
+            parts = [apart(_xor, config.rounds, NAMES[:2], 100_000) for _ in range(config.processes)]
         _keep("XOR 2-4-1, loop in one kernel", parts, config)
     for sizes in epochs.SIZES if config.sizes is None else (config.sizes,):
         for batch_size in config.batches:
-            parts = [_apart(_mnist, sizes, batch_size, config.rounds) for _ in range(config.processes)]
+            parts = [apart(_mnist, sizes, batch_size, config.rounds) for _ in range(config.processes)]
             _keep(f"{'-'.join(map(str, sizes))} {batch_size}", parts, config)
 
 
-def _apart(f: Any, *args: Any) -> dict:
+def apart(f: Any, *args: Any) -> dict:
     """f(*args) in a fresh process."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(f, *args).result()

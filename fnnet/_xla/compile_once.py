@@ -20,13 +20,13 @@ _OPTIONS = {
 
 def jit_once(f: Callable[..., Any]) -> Any:
     """`jax.jit(f)`, compiled in half the time on a CPU, to a program that is slower to run; elsewhere as usual."""
-    return jax.jit(f, compiler_options=_options() if jax.default_backend() == "cpu" else None)
+    return jax.jit(f, compiler_options=known_options(**_OPTIONS) if jax.default_backend() == "cpu" else None)
 
 
 @functools.cache
-def _options() -> dict[str, Any]:
+def known_options(**options: Any) -> dict[str, Any]:
     """Those of the options that this version of XLA has; an option that it does not know is an error."""
-    return {name: value for name, value in _OPTIONS.items() if _is_known({name: value})}
+    return {name: value for name, value in options.items() if _is_known({name: value})}
 
 
 def _is_known(option: dict[str, Any]) -> bool:

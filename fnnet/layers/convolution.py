@@ -194,6 +194,12 @@ class ConvTranspose:
         return window_over("ConvTranspose", (*out, *size[length:]), self.kernel, strides, dilations, padding), out
 
 
+def has_convolutions(specs: object) -> bool:
+    """Whether a `Conv` or a `ConvTranspose` stands anywhere in a model, a network or any pytree of specs."""
+    nodes = jax.tree.leaves(specs, is_leaf=lambda node: isinstance(node, Conv | ConvTranspose))
+    return any(isinstance(node, Conv | ConvTranspose) for node in nodes)
+
+
 def _check(layer: Conv | ConvTranspose) -> None:
     owner, kernel = type(layer).__name__, layer.kernel
     for name in ("features", "groups"):

@@ -18,6 +18,9 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PRNGKeyArray
 
+from fnnet._jit import Compiled
+from fnnet._xla.convolution_options import for_convolutions
+from fnnet.layers.convolution import has_convolutions
 from fnnet.model import init
 from fnnet.protocols import Batch
 from fnnet.sweeps.devices import Device, choose, choose_devices, fastest
@@ -103,7 +106,7 @@ def sweep(
         elif measure:
             chosen, why = fastest(most, partial(_seconds, program, stacked, len(numbers), seeds, shared))
         else:
-            chosen, why = choose(size, most, mesh.devices.flat[0])
+            chosen, why = choose(size, most, mesh.devices.flat[0], has_convolutions(stacked))
         label = f"program {group} of {len(groups)}"
         if progress:
             print(f"sweep, {label}: {_described(len(numbers), len(seeds), mesh)}; {why}", flush=True)
@@ -152,12 +155,12 @@ def place(program: Program, stacked: Stacked, points: int, seeds: tuple[int, ...
 def _train(placed: Placed, shared: Shared, epochs: int, count: int, bar: Any) -> tuple[Run, History]:
     """All epochs of the first `count` runs, about a second of them per call; the History is (runs, epochs) in NumPy."""
     program, configurations, seeds = placed
-    runs = start(program, configurations, seeds, shared)
+    runs, further = start(program, configurations, seeds, shared), _advance(configurations)
     history: Any = None
     done, now = 0, 1
     while done < epochs:
         begin = time.perf_counter()
-        runs, part = advance(program, configurations, runs, shared, jnp.int32(done), jnp.int32(now))
+        runs, part = further(program, configurations, runs, shared, jnp.int32(done), jnp.int32(now))
         if history is None:
             history = jax.tree.map(lambda _: np.full((count, epochs), np.nan), part)
         for curve, new in zip(*map(jax.tree.leaves, (history, part)), strict=True):
@@ -172,6 +175,10 @@ def _train(placed: Placed, shared: Shared, epochs: int, count: int, bar: Any) ->
         now = max(1, now // 2) if seconds > 2 else min(2 * now, EPOCHS_PER_CALL) if seconds < 0.5 else now
         now = min(now, epochs - done)
     return runs, history
+
+
+def _advance(configurations: Any) -> Compiled:
+    return for_convolutions(advance, "program") if has_convolutions(configurations) else advance
 
 
 def _results(
@@ -220,10 +227,10 @@ def _seconds(
     )
     few = jax.tree.map(lambda a: a[: 8 * configurations.batch_size], shared.data)
     shared = Shared(few, None, shared.shuffle, None)
-    runs, times = start(program, configurations, own_seeds, shared), []
+    runs, times, further = start(program, configurations, own_seeds, shared), [], _advance(configurations)
     for _ in range(4):
         begin = time.perf_counter()
-        jax.block_until_ready(advance(program, configurations, runs, shared, jnp.int32(0), jnp.int32(1)))
+        jax.block_until_ready(further(program, configurations, runs, shared, jnp.int32(0), jnp.int32(1)))
         times.append(time.perf_counter() - begin)
     return min(times[1:])
 

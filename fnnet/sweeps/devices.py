@@ -6,6 +6,7 @@ they no longer fit, one network at a time, whose own weights stay in the cache, 
 
     device   runs side by side, on each device
     CPU      as many as have 2 MiB of weights together, at least 1
+             with convolutions 1: those of several runs do not combine into larger ones
     others   all; but no more than fill half of the device's memory with 8 times their weights
 
 The devices of a CPU are its cores. One large network uses all cores for its products; two of them at a time, on two
@@ -51,8 +52,10 @@ def choose_devices(weights: int, devices: Sequence[Device]) -> Sequence[Device]:
     return devices[: max(1, _cores() * CPU_TRAINED // (4 * weights))]
 
 
-def choose(weights: int, runs: int, device: Device) -> tuple[int, str]:
+def choose(weights: int, runs: int, device: Device, has_convolutions: bool) -> tuple[int, str]:
     """How many of a device's runs, each with so many bytes of weights, to compute side by side, and why."""
+    if device.platform == "cpu" and has_convolutions:
+        return 1, "one after another (convolutions with weights of their own do not combine on a CPU)"
     if device.platform == "cpu":
         chosen = min(runs, max(1, CPU_WEIGHTS // weights))
         limit = f"up to {CPU_WEIGHTS / 2**20:g} MiB side by side stay in the cache"

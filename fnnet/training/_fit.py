@@ -73,6 +73,8 @@ def fit(
 ) -> tuple[TrainState, History]:
     """Train epoch by epoch; the same states as `train` gives, to the bit, seen while they come.
 
+    (Networks with convolutions are compiled with another option on a CPU, and give the same up to rounding.)
+
     validation  data that is measured after every epoch; or a fraction of `data` to hold out for that: rows drawn with
                 a key made from `shuffle`, of every class alike
     early_stopping, plateau   what acts between epochs on the validation metrics

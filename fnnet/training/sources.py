@@ -16,6 +16,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PRNGKeyArray
 
 from fnnet._jit import Compiled
+from fnnet._xla.convolution_options import for_convolutions
+from fnnet.layers.convolution import has_convolutions
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
 from fnnet.training.epochs import measured, train_epoch
@@ -67,10 +69,12 @@ class InMemory:
     def epoch(
         self, model: Model, optimizer: Optimizer, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
     ) -> tuple[TrainState, Metrics]:
-        return train_epoch(model, optimizer, state, self.data, batch_size=batch_size, shuffle=shuffle)
+        train = for_convolutions(train_epoch, "batch_size") if has_convolutions(model) else train_epoch
+        return train(model, optimizer, state, self.data, batch_size=batch_size, shuffle=shuffle)
 
     def measure(self, model: Model, state: TrainState) -> Metrics:
-        return measured(model, state.params, self.data, step=state.step)
+        measure = for_convolutions(measured, "batch_size") if has_convolutions(model) else measured
+        return measure(model, state.params, self.data, step=state.step)
 
     def batches(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> Iterator[Batch]:
         return Streamed(self.rows.on_host()).batches(state, batch_size, shuffle)
@@ -107,7 +111,7 @@ class Streamed:
     def epoch(
         self, model: Model, optimizer: Optimizer, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
     ) -> tuple[TrainState, Metrics]:
-        x, parts, train = self.rows.data.x, [], self._program()
+        x, parts, train = self.rows.data.x, [], self._program(model)
         row_bytes = max(1, x.itemsize * int(np.prod(x.shape[1:])))
         at_once = max(1, self.chunk_bytes // (row_bytes * min(batch_size, len(self.rows))))
         for chunk in self._chunks(state, batch_size, shuffle, at_once):
@@ -144,8 +148,8 @@ class Streamed:
     ) -> tuple[np.ndarray, np.ndarray | None]:
         return planned(self.rows, shuffle, state.step, batch_size)
 
-    def _program(self) -> Compiled:
-        return train_batches
+    def _program(self, model: Model) -> Compiled:
+        return for_convolutions(train_batches) if has_convolutions(model) else train_batches
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,8 +176,8 @@ class OnMesh(Streamed):
         own = _own_columns(self.mesh, places.shape)
         return places[:, own], None if real is None else real[:, own]
 
-    def _program(self) -> Compiled:
-        return _on_mesh(self.mesh)
+    def _program(self, model: Model) -> Compiled:
+        return _on_mesh(self.mesh, has_convolutions(model))
 
 
 def data_mesh() -> Mesh:
@@ -195,10 +199,11 @@ def replicated(state: TrainState, mesh: Mesh) -> TrainState:
 
 
 @cache
-def _on_mesh(mesh: Mesh) -> Compiled:
+def _on_mesh(mesh: Mesh, with_convolutions: bool) -> Compiled:
     """train_batches with results on every device. Nothing in it says how: XLA puts the sum over devices where the
     hand-derived backward sums over rows."""
-    return jax.jit(train_batches, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    compiled = for_convolutions if with_convolutions else jax.jit
+    return compiled(train_batches, out_shardings=NamedSharding(mesh, PartitionSpec()))
 
 
 def _padded(places: np.ndarray, real: np.ndarray | None, multiple: int) -> tuple[np.ndarray, np.ndarray | None]:

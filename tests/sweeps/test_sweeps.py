@@ -237,9 +237,14 @@ MIB = 2**20
     ],
 )
 def test_runs_side_by_side_are_chosen_by_the_size_of_the_weights(weights, runs, device, side_by_side):
-    chosen, why = choose(weights, runs, device)
+    chosen, why = choose(weights, runs, device, has_convolutions=False)
     assert chosen == side_by_side
     assert ("one after another" in why) == (side_by_side == 1)
+
+
+def test_runs_with_convolutions_follow_each_other_on_a_cpu():
+    assert choose(68, 10_000, Device("cpu"), has_convolutions=True)[0] == 1
+    assert choose(68, 10_000, Device("gpu"), has_convolutions=True)[0] == 10_000
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_the_sum_over_devices_is_put_in_by_the_compiler():
         "state = replicated(fnnet.init_state(m.MODEL, m.OPTIMIZER, jax.random.key(0)), mesh)\n"
         "source = OnMesh(Rows(m.DATA), mesh=mesh)\n"
         "batch = next(source._chunks(state, 16, jax.random.key(9), 2))\n"
-        "text = source._program().lower(m.MODEL, m.OPTIMIZER, state, batch).compile().as_text()\n"
+        "text = source._program(m.MODEL).lower(m.MODEL, m.OPTIMIZER, state, batch).compile().as_text()\n"
         "print('all-reduce(' in text, 'all-gather(' in text)"
     )
 
