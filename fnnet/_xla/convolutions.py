@@ -1,7 +1,11 @@
-"""The three convolutions of a layer: y from x and w, dw from x and dy, dx from dy and w.
+"""The three convolutions of a layer, each in the form that is fastest for its shape.
 
-Which form computes them is chosen here, by shape. `banded` is for few channels and for CPUs only; `canonical` for all
-else; a depthwise convolution is a sum of shifted images, since XLA's own takes 40 times as long.
+Works around: no form is the fastest everywhere. On a CPU `banded` is, where channels are few; `canonical` for the rest;
+              and grouped convolutions are separate ones, depthwise ones sums of shifted images, since XLA's own take
+              40 times as long (47 ms and 1.2 ms for nine shifts).
+Gains:        `python -m experiments.benchmarks.convolutions --forms` measures what the choice comes from.
+Can go:       when XLA chooses as well. The plain version, a sum over the positions of the kernel, is in
+              tests/_xla/plain_convolutions.py.
 """
 
 from collections.abc import Callable

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import fnnet
 from fnnet._windows import Window, window_over
 from fnnet._xla import banded, canonical, channel_sums, convolutions, interleaving
 from tests._xla import plain_convolutions as plain
@@ -137,3 +138,47 @@ def test_on_other_devices_the_native_forms_are_used(monkeypatch):
     np.testing.assert_allclose(convolutions.convolved(x, w, window, 1), plain.convolved(x, w, window, 1), rtol=1e-10)
     convolutions.input_gradient(dy, w, x.shape[1:3], window, 1)
     assert not banded_calls
+
+
+EVERY_CONVOLUTION = (
+    fnnet.Reshape((12, 12, 1)),
+    fnnet.Conv(16, (5, 5)),
+    fnnet.MaxPool((2, 2)),
+    fnnet.Conv(32, (3, 3), stride=2, dilation=(1, 2)),
+    fnnet.Conv(32, (3, 3), groups=2),
+    fnnet.Conv(32, (3, 3), groups=32),
+    fnnet.ConvTranspose(40, (3, 3), stride=2),
+    fnnet.Conv(40, (3, 3)),
+    fnnet.GlobalMeanPool(),
+    fnnet.Dense(3),
+)
+
+
+def test_every_convolution_of_a_compiled_run_is_in_the_fast_form(optimized):
+    """In the scan of `train`: images (B, H, W, C), kernels (k, l, C, O), none reversed, grouped or transposed."""
+    model = fnnet.Model(fnnet.Serial(EVERY_CONVOLUTION), fnnet.SoftmaxCrossEntropy(), (12, 12))
+    optimizer, key = fnnet.Sgd(0.1), jax.random.key(0)
+    state = fnnet.init_state(model, optimizer, key)
+    data = fnnet.Batch(jnp.ones((8, 12, 12)), jnp.zeros(8, "int32"))
+    program = fnnet.train.lower(model, optimizer, state, data, epochs=2, batch_size=4, shuffle=key).compile()
+    found = [line for line in program.as_text().splitlines() if " convolution(" in line]
+    assert len(found) >= 8
+    for line in found:
+        assert "dim_labels=b01f_01io->b01f" in line, line
+        assert "rhs_reversal" not in line, line
+        assert "group_count" not in line, line
+
+
+def test_automatic_differentiation_is_not_in_the_fast_form(optimized):
+    """The test above could fail: the gradient that JAX derives of the same convolution is in another form."""
+    window = window_over("Conv", (12, 12), (3, 3), 1, 1, "same")
+
+    def loss(w, x):
+        return (canonical.convolved(x, w, window) ** 2).sum()
+
+    def step(w, x):
+        return jax.lax.scan(lambda w, x: (w - jax.grad(loss)(w, x), 0), w, x)
+
+    text = jax.jit(step).lower(jnp.ones((3, 3, 8, 8)), jnp.ones((4, 2, 12, 12, 8))).compile().as_text()
+    forms = [line for line in text.splitlines() if " convolution(" in line]
+    assert any("dim_labels=b01f_01io->b01f" not in line for line in forms)

@@ -9,12 +9,42 @@ import pytest
 
 import fnnet
 from fnnet import Batch
-from fnnet._xla import compile_once, in_place, one_row, shuffling, threefry
+from fnnet._xla import (
+    channel_sums,
+    compile_once,
+    convolution_options,
+    convolutions,
+    in_place,
+    interleaving,
+    one_row,
+    shuffling,
+    threefry,
+)
+from tests._xla import plain_convolutions
 
 RNG = np.random.default_rng(0)
 DATA = Batch(RNG.normal(size=(23, 3)).astype(np.float32), RNG.integers(0, 2, 23).astype(np.int32))
 MODEL = fnnet.mlp((3, 8, 8, 2), dropout=0.2)
+IMAGES = Batch(RNG.integers(0, 256, (9, 6, 6)).astype(np.uint8), RNG.integers(0, 2, 9).astype(np.int32))
+CNN = fnnet.cnn((6, 6), (3, 4), (2,), normalization=fnnet.BatchNorm(), scale=1 / 255)
+
+
+def sum_of_placed(parts, window, image):
+    return sum(window.placed(part, where, image) for part, where in zip(parts, window.positions(), strict=True))
+
+
+def largest_of_seen(padded, window, outputs):
+    return jnp.stack([window.seen(padded, where, outputs) for where in window.positions()]).max(0)
+
+
 PLAIN = {
+    channel_sums.channel_sums: lambda a: a.sum(tuple(range(a.ndim - 1))),
+    convolution_options.for_convolutions: lambda program, *static: program,
+    convolutions.convolved: plain_convolutions.convolved,
+    convolutions.kernel_gradient: plain_convolutions.kernel_gradient,
+    convolutions.input_gradient: plain_convolutions.input_gradient,
+    interleaving.summed: sum_of_placed,
+    interleaving.largest: largest_of_seen,
     threefry.quick: lambda key: key,
     shuffling.shuffled: lambda key, n: jnp.argsort(jax.random.bits(key, (n,), jnp.uint32)).astype(jnp.int32),
     in_place.overwriting: lambda updates, grads: updates,
@@ -23,13 +53,15 @@ PLAIN = {
 }
 
 
-def trained():
+def trained(model, data):
+    """By `fit`, so that what only `fit` compiles with is in it."""
     optimizer = fnnet.Adam(0.01)
-    state = fnnet.init_state(MODEL, optimizer, jax.random.key(0))
+    state = fnnet.init_state(model, optimizer, jax.random.key(0))
     start = jax.tree.leaves(state.params)
-    state, history = fnnet.train(
-        MODEL, optimizer, state, DATA, epochs=3, batch_size=4, shuffle=jax.random.key(1), validation=DATA
-    )
+    state, history = fnnet.fit(
+        model, optimizer, state, data, epochs=3, batch_size=4, shuffle=jax.random.key(1), validation=data,
+        progress=False,
+    )  # fmt: skip
     return start, jax.tree.leaves((state.params, history))
 
 
@@ -50,15 +82,17 @@ def emptied(monkeypatch):
     jax.clear_caches()
 
 
-START, END = trained()
+CASES = {"dense": (MODEL, DATA), "convolutional": (CNN, IMAGES)}
+TRICKS = {name: trained(*case) for name, case in CASES.items()}
 
 
-def test_the_same_start_and_the_same_end(emptied):
-    start, end = trained()
-    for have, want in zip(start, START, strict=True):
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_start_and_the_same_end(emptied, name):
+    (start, end), (wanted_start, wanted_end) = trained(*CASES[name]), TRICKS[name]
+    for have, want in zip(start, wanted_start, strict=True):
         np.testing.assert_array_equal(have, want)
-    for have, want in zip(end, END, strict=True):
-        np.testing.assert_allclose(have, want, rtol=1e-5, atol=1e-6)
+    for have, want in zip(end, wanted_end, strict=True):
+        np.testing.assert_allclose(have, want, rtol=1e-3, atol=1e-4 if name == "convolutional" else 1e-6)
 
 
 def test_the_checker_checks(emptied):
