@@ -18,6 +18,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Num
 
+from fnnet._contracts import backward_layer, backward_loss, forward_layer, forward_loss, init_layer
 from fnnet._jit import jit
 from fnnet._spec import as_numbers, at_least_float32, at_step, parameter_dtype, spec, static
 from fnnet._values import as_array
@@ -247,7 +248,8 @@ def init(model: Model, key: Key, dtype: DTypeLike = jnp.float32) -> Params:
         raise ValueError(f"init: expected a floating dtype, got {dtype}")
     if jnp.dtype(dtype) == jnp.float64 and jnp.result_type(float) != jnp.float64:
         raise ValueError(f"init: {dtype} is switched off; call jax.config.update('jax_enable_x64', True) first")
-    params, _ = at_step(model.network, 0, jnp.result_type(float)).init(quick(key), model.input_shape)
+    network = at_step(model.network, 0, jnp.result_type(float))
+    params, _ = init_layer(network, quick(key), model.input_shape)
 
     def strongly_typed(p: Any) -> Any:
         if is_statistics(p):
@@ -286,7 +288,7 @@ def _predict(model: Model, params: Params, x: Array) -> Array:
 def _outputs(model: Model, params: Params, x: Array, key: Key | None) -> Array:
     dtype = parameter_dtype(params, x)
     network = as_numbers(model.network, dtype, "forward")
-    return network.forward(params, _inputs(model, x, dtype), key=key)[0]
+    return forward_layer(network, params, _inputs(model, x, dtype), key)[0]
 
 
 def _model(caller: str, model: Model) -> Model:
@@ -307,8 +309,8 @@ def loss(
     """Value of a batch, (): weighted mean loss plus penalty."""
     dtype = parameter_dtype(params, x)
     model, batch = as_numbers(model, dtype, "loss"), masked(prepare(model, Batch(x, y, weights), dtype))
-    outputs, _ = model.network.forward(params, batch.x, key=key)
-    per_example, _ = model.loss.forward(outputs, batch.y)
+    outputs, _ = forward_layer(model.network, params, batch.x, key)
+    per_example, _ = forward_loss(model.loss, outputs, batch.y)
     return value_of(model, params, per_example, mean_weights(batch, dtype))
 
 
@@ -344,11 +346,12 @@ def one_pass(model: Model, params: Params, batch: Batch, key: Key | None) -> Pas
     dL/dl_b = m_b starts the backward pass: through the loss to dh, through the layers to the gradients and dx.
     The penalty depends on the parameters alone, so its gradient is added.
     """
-    outputs, residuals = model.network.forward(params, batch.x, key=key)
-    per_example, loss_residuals = model.loss.forward(outputs, batch.y)
+    outputs, residuals = forward_layer(model.network, params, batch.x, key)
+    per_example, loss_residuals = forward_loss(model.loss, outputs, batch.y)
     m = mean_weights(batch, per_example.dtype)
     value = value_of(model, params, per_example, m)
-    grads, dx = model.network.backward(params, residuals, model.loss.backward(loss_residuals, m))
+    doutputs = backward_loss(model.loss, loss_residuals, m, outputs)
+    grads, dx = backward_layer(model.network, params, residuals, doutputs)
     if model.penalty is not None:
         grads = jax.tree.map(jnp.add, grads, model.penalty.gradient(params))
     return Pass(value, per_example, outputs, residuals, grads, dx)

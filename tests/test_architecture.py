@@ -13,7 +13,7 @@ DIFFERENTIATES = {
     "custom_vjp", "custom_jvp", "custom_gradient", "checkpoint", "remat",
 }  # fmt: skip
 LEVELS = [
-    {"protocols", "_jit", "_values", "_windows", "_xla"},
+    {"protocols", "_jit", "_contracts", "_values", "_windows", "_xla"},
     {"_spec"},
     {"initializers", "schedules", "penalties", "metrics", "layers", "losses", "optimizers", "datasets"},
     {"model"},

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, Int, Num
 
+from fnnet._contracts import backward_layer, backward_loss, forward_layer, forward_loss
 from fnnet._spec import as_numbers, parameter_dtype
 from fnnet.model import Model, prepare
 from fnnet.protocols import Batch, Params
@@ -44,9 +45,9 @@ def saliency(
     batch = prepare(
         model, Batch(jnp.asarray(x, dtype), jnp.zeros(jnp.shape(x)[:1]) if of_loss is None else of_loss), dtype
     )
-    outputs, residuals = model.network.forward(params, batch.x)
+    outputs, residuals = forward_layer(model.network, params, batch.x)
     doutputs = _one_logit(outputs, classes) if of_loss is None else _own_losses(model, outputs, batch.y)
-    _, dx = model.network.backward(params, residuals, doutputs)
+    _, dx = backward_layer(model.network, params, residuals, doutputs)
     if dx is None:
         raise ValueError(f"saliency: {model.network!r} gives no gradient for its input")
     return dx
@@ -69,5 +70,5 @@ def _one_logit(outputs: Array, classes: ArrayLike | None) -> Array:
 
 def _own_losses(model: Model, outputs: Array, targets: Array) -> Array:
     """Gradients of the outputs, each row's of its own loss."""
-    per_example, residuals = model.loss.forward(outputs, targets)
-    return model.loss.backward(residuals, jnp.ones_like(per_example))
+    per_example, residuals = forward_loss(model.loss, outputs, targets)
+    return backward_loss(model.loss, residuals, jnp.ones_like(per_example), outputs)

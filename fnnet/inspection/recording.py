@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num, PRNGKeyArray
 
+from fnnet._contracts import backward_layer, forward_layer
 from fnnet._spec import as_numbers, at_least_float32, parameter_dtype, spec, static
 from fnnet.layers import HardSigmoid, Relu, Residual, Serial, Sigmoid, Softmax, Tanh
 from fnnet.model import Model, Pass, masked, one_pass, prepare
@@ -142,13 +143,13 @@ class _Probe:
         return self.layer.init(key, in_shape)
 
     def forward(self, params: Params, x: Array, *, key: Key | None = None) -> tuple[Array, Any]:
-        y, residuals = self.layer.forward(params, x, key=key)
+        y, residuals = forward_layer(self.layer, params, x, key)
         self.notes[self.name] = {"layer": self.spec, "path": self.path, "x": x, "y": y, "dy": None, "dx": None}
         self.notes[self.name]["grads"] = jax.tree.map(jnp.zeros_like, params)
         return y, residuals
 
     def backward(self, params: Params, residuals: Any, dy: Array) -> tuple[Params, Array | None]:
-        grads, dx = self.layer.backward(params, residuals, dy)
+        grads, dx = backward_layer(self.layer, params, residuals, dy)
         self.notes[self.name] |= {"grads": grads, "dy": dy, "dx": dx}
         return grads, dx
 

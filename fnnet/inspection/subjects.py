@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from fnnet._contracts import forward_layer, init_layer
 from fnnet._spec import as_numbers
 from fnnet._xla.compile_once import jit_once
 from fnnet.layers import Dense, Serial
@@ -103,25 +104,15 @@ def _initial(kind: str, subject: Any, key: PRNGKeyArray, in_shape: Any, x_dtype:
     if kind == "penalty":
         return Serial((Dense(4), Dense(2))).init(key, (3,))[0]
     network = as_numbers(subject.network if kind == "model" else subject, jnp.float64, "check_gradients")
-    name, drawn = type(network).__name__, network.init(key, tuple(in_shape))
-    if not isinstance(drawn, tuple) or len(drawn) != 2 or not isinstance(drawn[1], tuple):
-        raise ValueError(f"{name}.init: expected (params, out_shape) with out_shape a tuple of ints, got {drawn!r}")
-    y = jax.eval_shape(lambda x: _forward(network, drawn[0], x), jax.ShapeDtypeStruct((2, *in_shape), x_dtype))
-    if y.shape[1:] != drawn[1]:
+    params, out_shape = init_layer(network, key, tuple(in_shape))
+    rows = jax.ShapeDtypeStruct((2, *in_shape), x_dtype)
+    y = jax.eval_shape(lambda x: forward_layer(network, params, x)[0], rows)
+    if y.shape[1:] != tuple(out_shape):
         raise ValueError(
-            f"{name}.init: gives out_shape {drawn[1]} for in_shape {tuple(in_shape)}, but forward gives rows of shape "
-            f"{y.shape[1:]}; return the shape of one output without the batch axis"
+            f"{type(network).__name__}.init: gives out_shape {out_shape} for in_shape {tuple(in_shape)}, but forward "
+            f"gives rows of shape {y.shape[1:]}; return the shape of one output without the batch axis"
         )
-    return drawn[0]
-
-
-def _forward(layer: Any, params: Any, x: Any) -> Any:
-    """The layer's y. Raises TypeError unless it returns (y, residuals)."""
-    result = layer.forward(params, x, key=None)
-    if not isinstance(result, tuple) or len(result) != 2:
-        got = "a single array" if hasattr(result, "shape") else type(result).__name__
-        raise TypeError(f"{type(layer).__name__}.forward: expected (y, residuals), got {got}")
-    return result[0]
+    return params
 
 
 def _jitter(p: Any, key: PRNGKeyArray) -> Any:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from fnnet._contracts import backward_layer, forward_layer, init_layer
 from fnnet._spec import Static, spec, static
 from fnnet.protocols import Key, Layer, Params, Residuals, Shape, is_spec_of, why_not
 
@@ -55,7 +56,7 @@ class Serial:
         params, shape = [], in_shape
         for i, (layer, k) in enumerate(zip(self.layers, _keys(key, len(self.layers)), strict=True)):
             with _noting(i, layer, "init", shape):
-                p, shape = layer.init(k, shape)
+                p, shape = init_layer(layer, k, shape)
             params.append(p)
         return tuple(params), shape
 
@@ -71,7 +72,7 @@ class Serial:
         residuals = []
         for i, (layer, p, k) in enumerate(zip(self.layers, params, _keys(key, len(self.layers)), strict=True)):
             with _noting(i, layer, "forward", x.shape):
-                x, r = layer.forward(p, x, key=k)
+                x, r = forward_layer(layer, p, x, k)
             residuals.append(r)
         return x, tuple(residuals)
 
@@ -94,7 +95,7 @@ class Serial:
                 grads.append(jax.tree.map(jnp.zeros_like, p))
                 continue
             with _noting(i, layer, "backward", dh.shape):
-                g, dh = layer.backward(p, r, dh)
+                g, dh = backward_layer(layer, p, r, dh)
             grads.append(g)
         return tuple(grads[::-1]), dh
 
@@ -135,12 +136,12 @@ class Residual:
     def init(self, key: Key, in_shape: Shape) -> tuple[Params, Shape]:
         """The inner layer's parameters. Raises ValueError where f(x) and what is added to it differ in shape."""
         if self.shortcut is None:
-            params, out_shape = self.inner.init(key, in_shape)
+            params, out_shape = init_layer(self.inner, key, in_shape)
             shortcut_shape = tuple(in_shape)
         else:
             inner_key, shortcut_key = _keys(key, 2)
-            inner, out_shape = self.inner.init(inner_key, in_shape)
-            shortcut, shortcut_shape = self.shortcut.init(shortcut_key, in_shape)
+            inner, out_shape = init_layer(self.inner, inner_key, in_shape)
+            shortcut, shortcut_shape = init_layer(self.shortcut, shortcut_key, in_shape)
             params = ResidualParams(inner, shortcut)
         if tuple(out_shape) != tuple(shortcut_shape):
             raise ValueError(
@@ -153,20 +154,20 @@ class Residual:
     def forward(self, params: Params, x: Array, *, key: Key | None = None) -> tuple[Array, Residuals]:
         """y = x + f(x), or g(x) + f(x). Keeps what they keep."""
         if self.shortcut is None:
-            y, residuals = self.inner.forward(params, x, key=key)
+            y, residuals = forward_layer(self.inner, params, x, key)
             return _sum("Residual", y, x), residuals
         inner_key, shortcut_key = _keys(key, 2)
-        y, residuals = self.inner.forward(params.inner, x, key=inner_key)
-        z, shortcut_residuals = self.shortcut.forward(params.shortcut, x, key=shortcut_key)
+        y, residuals = forward_layer(self.inner, params.inner, x, inner_key)
+        z, shortcut_residuals = forward_layer(self.shortcut, params.shortcut, x, shortcut_key)
         return _sum("Residual", y, z), (residuals, shortcut_residuals)
 
     def backward(self, params: Params, residuals: Residuals, dy: Array) -> tuple[Params, Array | None]:
         """dx = dy + dy f'(x), or dy g'(x) + dy f'(x): x reaches y along two paths, and their gradients add up."""
         if self.shortcut is None:
-            grads, dx = self.inner.backward(params, residuals, dy)
+            grads, dx = backward_layer(self.inner, params, residuals, dy)
             return grads, None if dx is None else dy + dx
-        inner, dx = self.inner.backward(params.inner, residuals[0], dy)
-        shortcut, other_dx = self.shortcut.backward(params.shortcut, residuals[1], dy)
+        inner, dx = backward_layer(self.inner, params.inner, residuals[0], dy)
+        shortcut, other_dx = backward_layer(self.shortcut, params.shortcut, residuals[1], dy)
         return ResidualParams(inner, shortcut), _both(dx, other_dx)
 
     def absorb(self, params: Params, residuals: Residuals) -> Params:
@@ -207,7 +208,7 @@ class Parallel:
         Raises ValueError for outputs that cannot be joined.
         """
         keys = _keys(key, len(self.layers))
-        drawn = [layer.init(k, in_shape) for layer, k in zip(self.layers, keys, strict=True)]
+        drawn = [init_layer(layer, k, in_shape) for layer, k in zip(self.layers, keys, strict=True)]
         params, shapes = tuple(p for p, _ in drawn), [tuple(shape) for _, shape in drawn]
         compared = shapes if self.join == "add" else [shape[:-1] for shape in shapes]
         if len(set(compared)) > 1 or not all(shapes):
@@ -221,7 +222,7 @@ class Parallel:
     ) -> tuple[Array, tuple[tuple[Residuals, ...], Static]]:
         """y = [f_1(x), f_2(x), ...] or their sum. Keeps what they keep, and where one output ends."""
         keys = _keys(key, len(self.layers))
-        parts = [f.forward(p, x, key=k) for f, p, k in zip(self.layers, params, keys, strict=True)]
+        parts = [forward_layer(f, p, x, k) for f, p, k in zip(self.layers, params, keys, strict=True)]
         ys, residuals = [y for y, _ in parts], tuple(r for _, r in parts)
         ends = Static(tuple(itertools.accumulate(y.shape[-1] for y in ys))[:-1])
         if self.join == "add":
@@ -237,15 +238,11 @@ class Parallel:
         """
         of_layers, ends = residuals
         dys = [dy] * len(self.layers) if self.join == "add" else jnp.split(dy, ends.value, -1)
-        grads, dxs = zip(*map(_backward, self.layers, params, of_layers, dys), strict=True)
+        grads, dxs = zip(*map(backward_layer, self.layers, params, of_layers, dys), strict=True)
         return tuple(grads), functools.reduce(_both, dxs)
 
     def absorb(self, params: tuple[Params, ...], residuals: tuple[tuple[Residuals, ...], Static]) -> tuple[Params, ...]:
         return tuple(map(absorb, self.layers, params, residuals[0]))
-
-
-def _backward(layer: Layer, params: Params, residuals: Residuals, dy: Array) -> tuple[Params, Array | None]:
-    return layer.backward(params, residuals, dy)
 
 
 def _sum(owner: str, a: Array, b: Array) -> Array:

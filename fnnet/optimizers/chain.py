@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import jax
 
+from fnnet._contracts import update_with
 from fnnet._spec import spec
 from fnnet.protocols import Key, Optimizer, OptState, Params, is_spec_of, why_not
 
@@ -41,6 +42,6 @@ class Chain:
         new = []
         for i, (part, state) in enumerate(zip(self.transformations, states, strict=True)):
             part_key = None if key is None else jax.random.fold_in(key, i)
-            updates, state = part.update(updates, state, params, key=part_key)
+            updates, state = update_with(part, updates, state, params, part_key)
             new.append(state)
         return updates, tuple(new)

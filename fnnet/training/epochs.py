@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
+from fnnet._contracts import forward_layer, forward_loss
 from fnnet._jit import jit
 from fnnet._spec import as_numbers, at_step, parameter_dtype
 from fnnet._xla.shuffling import at, shuffled
@@ -186,8 +187,8 @@ def _evaluate(model: Model, params: Params, data: Batch, batch_size: int, step: 
         x, y, w = jax.tree.map(lambda a: jax.lax.dynamic_slice_in_dim(a, start, size), data)
         new = start + jnp.arange(size, dtype=jnp.int32) >= first
         batch = prepare(model, Batch(x, y, new if w is None else jnp.where(new, w, 0)), dtype)
-        outputs, _ = model.network.forward(params, batch.x)
-        per_example, _ = model.loss.forward(outputs, batch.y)
+        outputs, _ = forward_layer(model.network, params, batch.x)
+        per_example, _ = forward_loss(model.loss, outputs, batch.y)
         value = value_of(model, params, per_example, mean_weights(batch, dtype))
         return metrics_of(model, value, outputs, batch)
 

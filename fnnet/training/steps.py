@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from fnnet._contracts import correct_rows, update_with
 from fnnet._jit import jit
 from fnnet._spec import at_least_float32, at_step, parameter_dtype
 from fnnet._xla.in_place import overwriting
@@ -57,7 +58,7 @@ def step(model: Model, optimizer: Optimizer, state: TrainState, batch: Batch) ->
     pass_key, update_key = jax.random.split(jax.random.fold_in(quick(state.key), state.step))
     p = one_pass(model, state.params, batch, pass_key)
     grads, learned = trainable((p.grads, state.params))
-    updates, opt_state = optimizer.update(grads, state.opt_state, learned, key=update_key)
+    updates, opt_state = update_with(optimizer, grads, state.opt_state, learned, update_key)
     updates = overwriting(updates, grads)
     params = jax.tree.map(_added, state.params, updates, is_leaf=lambda p: p is None)
     params = absorb(network, params, p.residuals)
@@ -74,9 +75,8 @@ def metrics_of(model: Model, value: Array, outputs: Array, batch: Batch) -> Metr
     m = mean_weights(batch, wide)
     weight = jnp.full((), batch.x.shape[0], wide) if batch.weights is None else batch.weights.astype(wide).sum()
     accuracy = None
-    correct = getattr(model.loss, "correct", None)
-    if correct is not None:
-        accuracy = (m * correct(outputs, batch.y).astype(wide)).sum()
+    if hasattr(model.loss, "correct"):
+        accuracy = (m * correct_rows(model.loss, outputs, batch.y).astype(wide)).sum()
     return Metrics(value.astype(wide), accuracy, weight)
 
 

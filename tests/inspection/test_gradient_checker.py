@@ -322,7 +322,7 @@ MISUSE = {
     "no layer": (lambda: check(fnnet.HeNormal()), TypeError, "which has none of these"),
     "in_shape as a number": (lambda: check(fnnet.Dense(3), 5), ValueError, r"write \(5,\)"),
     "a wrong out_shape": (lambda: check(Misshapen((7,))), ValueError, r"out_shape \(7,\) .* but forward gives"),
-    "no out_shape": (lambda: check(Misshapen(3)), ValueError, r"expected \(params, out_shape\)"),
+    "no out_shape": (lambda: check(Misshapen(3)), TypeError, "expected out_shape to be a tuple of ints, got 3"),
     "integers": (
         lambda: check(fnnet.Dense(3), None, x=np.array([[1, 2]])),
         TypeError,
