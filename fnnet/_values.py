@@ -16,6 +16,8 @@ def as_array(caller: str, name: str, value: Any) -> Any:
     if isinstance(value, jax.Array):
         return value
     where = f"{caller}: {name}"
+    if value is None:
+        raise TypeError(f"{where}: expected an array of numbers, got None")
     if hasattr(value, "to_numpy"):
         value = _from_frame(where, value) if hasattr(value, "columns") else _from_column(where, value.name, value)
     if isinstance(value, np.ma.MaskedArray):
@@ -27,6 +29,14 @@ def as_array(caller: str, name: str, value: Any) -> Any:
     except ValueError as error:
         raise ValueError(f"{where}: expected rows of one shape, got {error}") from None
     return narrowed(where, _numbers(where, array))
+
+
+def check_key(caller: str, key: Any, name: str = "key") -> None:
+    """Raise TypeError for what is no key; the uint32 arrays that keys once were pass."""
+    dtype = getattr(key, "dtype", None)
+    if dtype is None or (np.ndim(key) == 0 and not jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)):
+        shown = repr(key) if dtype is None else dtype
+        raise TypeError(f"{caller}: expected {name} to be a key such as jax.random.key(0), got {shown}")
 
 
 def narrowed(where: str, array: np.ndarray) -> np.ndarray:

@@ -53,6 +53,7 @@ from fnnet.protocols import (
     Penalty,
     Residuals,
     Shape,
+    check_batch,
     is_spec_of,
     is_statistics,
     why_not,
@@ -264,7 +265,7 @@ def forward(model: Model, params: Params, x: Num[ArrayLike, "B ..."], *, key: Ke
 
     Compiled once per shape of x.
     """
-    return _forward(_model("forward", model), params, as_array("forward", "x", x), key)
+    return _forward(check_model("forward", model, params), params, as_array("forward", "x", x), key)
 
 
 def predict(model: Model, params: Params, x: Num[ArrayLike, "B ..."]) -> Array:
@@ -272,7 +273,7 @@ def predict(model: Model, params: Params, x: Num[ArrayLike, "B ..."]) -> Array:
 
     Compiled once per shape of x.
     """
-    return _predict(_model("predict", model), params, as_array("predict", "x", x))
+    return _predict(check_model("predict", model, params), params, as_array("predict", "x", x))
 
 
 @jit()
@@ -291,9 +292,12 @@ def _outputs(model: Model, params: Params, x: Array, key: Key | None) -> Array:
     return forward_layer(network, params, _inputs(model, x, dtype), key)[0]
 
 
-def _model(caller: str, model: Model) -> Model:
+def check_model(caller: str, model: Model, params: Params) -> Model:
+    """The model. Raises TypeError for anything else, and for a TrainState in place of its parameters."""
     if not isinstance(model, Model):
-        raise TypeError(f"{caller}: expected a Model first, then its parameters, got {model!r}")
+        raise TypeError(f"{caller}: expected a Model first, then its parameters, got {model!r:.200}")
+    if hasattr(params, "opt_state"):
+        raise TypeError(f"{caller}: expected the parameters of the network, got a TrainState; pass state.params")
     return model
 
 
@@ -307,6 +311,7 @@ def loss(
     key: Key | None = None,
 ) -> Array:
     """Value of a batch, (): weighted mean loss plus penalty."""
+    check_model("loss", model, params)
     dtype = parameter_dtype(params, x)
     model, batch = as_numbers(model, dtype, "loss"), masked(prepare(model, Batch(x, y, weights), dtype))
     outputs, _ = forward_layer(model.network, params, batch.x, key)
@@ -333,6 +338,8 @@ def backprop(model: Model, params: Params, batch: Batch, *, key: Key | None = No
 
     Raises ValueError for shapes that do not fit, and for schedules, which need a step (`fnnet.at_step`).
     """
+    check_model("backprop", model, params)
+    check_batch("backprop", batch, "batch")
     dtype = parameter_dtype(params, batch.x)
     model, batch = as_numbers(model, dtype, "backprop"), masked(prepare(model, batch, dtype))
     return one_pass(model, params, batch, key)

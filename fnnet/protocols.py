@@ -61,6 +61,12 @@ def is_statistics(node: object) -> bool:
     return isinstance(node, Statistics)
 
 
+def check_batch(caller: str, data: object, name: str = "data") -> None:
+    """Raise TypeError unless data is a Batch."""
+    if not isinstance(data, Batch):
+        raise TypeError(f"{caller}: expected {name} to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
+
+
 @runtime_checkable
 class Layer(Protocol):
     """Three pure functions on a spec. Shapes are those of one row, without the batch axis.

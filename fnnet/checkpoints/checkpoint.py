@@ -255,6 +255,8 @@ def _fresh_state(
 def _check_state(model: Model, optimizer: Optimizer, state: TrainState) -> None:
     """Structure, shapes and dtypes are those of a fresh state; in a sweep all have the same leading axes."""
     _check_optimizer(optimizer)
+    if not isinstance(state, TrainState):
+        raise CheckpointError(f"state: expected a TrainState with its params inside, got {type(state).__name__}")
     for leaf in jax.tree.leaves((model, optimizer)):
         if not isinstance(leaf, float) and not jnp.issubdtype(getattr(leaf, "dtype", np.object_), jnp.number):
             raise CheckpointError(

@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from fnnet._contracts import backward_layer, backward_loss, forward_layer, forward_loss
 from fnnet._spec import as_numbers, parameter_dtype
-from fnnet.model import Model, prepare
+from fnnet.model import Model, check_model, prepare
 from fnnet.protocols import Batch, Params
 
 
@@ -40,6 +40,7 @@ def saliency(
     """
     if classes is not None and of_loss is not None:
         raise ValueError("saliency: expected classes or of_loss, got both; a loss has targets instead of a class")
+    check_model("saliency", model, params)
     dtype = parameter_dtype(params)
     model = as_numbers(model, dtype, "saliency")
     batch = prepare(

@@ -28,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from fnnet._values import check_key
 from fnnet._xla.compile_once import jit_once
 from fnnet.inspection import finite_differences
 from fnnet.inspection.report import Check, Report
@@ -65,6 +66,7 @@ def check_gradients(
     float64 and float32; float64 is switched on for the duration. Points too close to a kink for finite
     differences are left out and named. Raises ValueError for shapes that do not fit; wrong gradients are in the Report.
     """
+    check_key("check_gradients", key)
     with jax.enable_x64(True), jax.default_matmul_precision("highest"):
         kind = kind_of_subject(subject)
         drawn = draw(kind, subject, in_shape, key, batch, params, x, targets)

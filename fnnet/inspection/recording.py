@@ -15,7 +15,7 @@ from jaxtyping import Array, ArrayLike, Num, PRNGKeyArray
 from fnnet._contracts import backward_layer, forward_layer
 from fnnet._spec import as_numbers, at_least_float32, parameter_dtype, spec, static
 from fnnet.layers import HardSigmoid, Relu, Residual, Serial, Sigmoid, Softmax, Tanh
-from fnnet.model import Model, Pass, masked, one_pass, prepare
+from fnnet.model import Model, Pass, check_model, masked, one_pass, prepare
 from fnnet.protocols import Batch, Key, Layer, Optimizer, Params, Shape
 
 SATURATED = 0.01
@@ -88,6 +88,7 @@ def record(
     opt_state: Any = None,
 ) -> Recording:
     """The recording of one pass; see `fnnet.trace`, which says what the arguments are and checks opt_state."""
+    check_model("trace", model, params)
     dtype = parameter_dtype(params, batch.x)
     batch, notes = masked(prepare(model, batch, dtype)), OrderedDict()
     numbers = as_numbers(model, dtype, "trace")

@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from fnnet._contracts import backward_layer, forward_layer, init_layer
 from fnnet._spec import Static, spec, static
+from fnnet._values import check_key
 from fnnet.protocols import Key, Layer, Params, Residuals, Shape, is_spec_of, why_not
 
 
@@ -25,6 +26,7 @@ def _keys(key: Key | None, count: int) -> Any:
     """One key per layer, fold_in(key, i) for layer i, all drawn at once."""
     if key is None or count == 0:
         return [None] * count
+    check_key("forward", key)
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count, dtype=jnp.uint32))
 
 
@@ -64,9 +66,10 @@ class Serial:
         self, params: tuple[Params, ...], x: Array, *, key: Key | None = None
     ) -> tuple[Array, tuple[Residuals, ...]]:
         """(B, ...) -> (B, ...), and each layer's residuals. Raises ValueError for parameters of another depth."""
-        if len(params) != len(self.layers):
+        count = len(params) if isinstance(params, tuple | list) else type(params).__name__
+        if count != len(self.layers):
             raise ValueError(
-                f"Serial.forward: expected parameters of {len(self.layers)} layers, got {len(params)}; "
+                f"Serial.forward: expected parameters of {len(self.layers)} layers, got {count}; "
                 f"are they from another network?"
             )
         residuals = []

@@ -19,6 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import PRNGKeyArray
 
 from fnnet._jit import Compiled
+from fnnet._values import check_key
 from fnnet._xla.convolution_options import for_convolutions
 from fnnet.layers.convolution import has_convolutions
 from fnnet.model import init
@@ -31,7 +32,7 @@ from fnnet.training.checks import checked_batch, converted_batch
 from fnnet.training.progress import epochs_bar
 from fnnet.training.rows import split_off
 from fnnet.training.sources import in_memory
-from fnnet.training.state import History
+from fnnet.training.state import History, check_epochs
 from fnnet.training.stopping import EarlyStopping, check_monitor
 
 Placed: TypeAlias = tuple[Program, Any, jax.Array]
@@ -255,8 +256,9 @@ def _check_settings(
     early_stopping: EarlyStopping | None,
     rank_by: str,
 ) -> None:
-    if not isinstance(epochs, int | np.integer) or isinstance(epochs, bool) or epochs < 1:
-        raise ValueError(f"sweep: expected epochs to be an int of 1 or more, got {epochs!r}")
+    check_epochs("sweep", epochs)
+    if shuffle is not None:
+        check_key("sweep", shuffle, "shuffle")
     whole = all(isinstance(seed, int | np.integer) and 0 <= seed < 2**32 for seed in seeds)
     if not seeds or not whole or len({*seeds}) != len(seeds):
         raise ValueError(f"sweep: expected seeds from 0 to 2**32 - 1, each once, got {seeds}")

@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.sharding import AxisType, Mesh
 from jaxtyping import Num, PRNGKeyArray
 
 from fnnet._spec import Number, at_least_float32, parameter_dtype
+from fnnet._values import check_key
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
 from fnnet.training.checks import checked_batch
@@ -22,7 +24,17 @@ from fnnet.training.nonfinite import Culprit, find_culprit
 from fnnet.training.progress import epochs_bar
 from fnnet.training.rows import split_off, with_class_weights
 from fnnet.training.sources import Source, replicated, source_of
-from fnnet.training.state import History, Metrics, TrainState, all_finite, check_kinds, trainable
+from fnnet.training.state import (
+    History,
+    Metrics,
+    TrainState,
+    all_finite,
+    check_epochs,
+    check_kinds,
+    check_state,
+    in_words,
+    trainable,
+)
 from fnnet.training.stopping import EarlyStopping, ReduceOnPlateau, check_monitor, scaled
 
 
@@ -101,7 +113,10 @@ def fit(
     data that are no Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not
     finite; Interrupted (a KeyboardInterrupt) on Ctrl-C, which carries what the last whole epoch left.
     """
+    _check_outside_of_jit(state, data, validation, shuffle)
     _check_state(model, optimizer, state, history)
+    if shuffle is not None:
+        check_key("fit", shuffle, "shuffle")
     _check_settings(model, epochs, validation, early_stopping, plateau, measure_training, mesh)
     data = checked_batch("fit", model, state.params, data)
     if validation is not None and not isinstance(validation, int | float):
@@ -251,15 +266,21 @@ def _never_finite(run: _Run) -> NonFiniteError:
     )
 
 
+def _check_outside_of_jit(*given: Any) -> None:
+    """Raise TypeError where there are no numbers to see; within jit, what is made anew is a tracer, too."""
+    leaves = jax.tree.leaves((given, jnp.zeros(())), is_leaf=lambda node: isinstance(node, list))
+    if any(isinstance(leaf, Tracer) for leaf in leaves):
+        raise TypeError(
+            "fit: expected numbers, got tracers: fit reads its results, so it is not for jit or vmap; "
+            "fnnet.train, which gives the same states, is"
+        )
+
+
 def _check_state(model: Model, optimizer: Optimizer, state: TrainState, history: History | None) -> None:
     check_kinds("fit", model, optimizer)
     if history is not None and not isinstance(history, History):
         raise TypeError(f"fit: expected history to be that of an earlier fit, got {history!r:.80}")
-    if not isinstance(state, TrainState):
-        raise TypeError(
-            f"fit: expected state to be a TrainState, got {type(state).__name__}; start with "
-            f"fnnet.init_state(model, optimizer, key)"
-        )
+    check_state("fit", state)
     fresh = jax.eval_shape(optimizer.init, trainable(state.params))
     if jax.tree.map(jnp.shape, fresh) != jax.tree.map(jnp.shape, state.opt_state):
         raise ValueError(
@@ -277,8 +298,7 @@ def _check_settings(
     measure_training: int | None,
     mesh: Mesh | None,
 ) -> None:
-    if not isinstance(epochs, int | np.integer) or epochs < 1:
-        raise ValueError(f"fit: expected epochs to be an int of 1 or more, got {epochs!r}")
+    check_epochs("fit", epochs)
     for rule, kind in ((early_stopping, EarlyStopping), (plateau, ReduceOnPlateau)):
         if rule is not None and not isinstance(rule, kind):
             raise TypeError(f"fit: expected a rule such as {kind.__name__}(), got {rule!r}")
@@ -298,12 +318,7 @@ def _check_settings(
 
 def describe(history: History) -> str:
     """The last epoch in words: `loss 0.0512, accuracy 98.41 %, validation loss ...`."""
-    words = [_words("", history.training)]
+    words = [in_words("", history.training)]
     if history.validation is not None:
-        words.append(_words("validation ", history.validation))
+        words.append(in_words("validation ", history.validation))
     return ", ".join(words)
-
-
-def _words(name: str, metrics: Metrics) -> str:
-    loss = f"{name}loss {metrics.loss[-1]:.4f}"
-    return loss if metrics.accuracy is None else f"{loss}, {name}accuracy {100 * metrics.accuracy[-1]:.2f} %"

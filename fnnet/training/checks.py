@@ -10,10 +10,10 @@ import numpy as np
 from jax.core import Tracer
 from jax.dtypes import canonicalize_dtype
 
-from fnnet._spec import at_step, parameter_dtype
+from fnnet._spec import at_least_float32, at_step, parameter_dtype
 from fnnet._values import as_array
-from fnnet.model import Model, forward
-from fnnet.protocols import Batch, Params
+from fnnet.model import Model, check_model, forward
+from fnnet.protocols import Batch, Params, check_batch
 
 
 def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: str = "data") -> Batch:
@@ -22,11 +22,13 @@ def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: 
     Raises ValueError for targets that the loss cannot take and for weights that are not finite or below 0. Tracers
     pass.
     """
+    check_model(caller, model, params)
     data = converted_batch(caller, data, name)
     if any(isinstance(part, Tracer) for part in jax.tree.leaves((data, params))):
         return data
     if data.weights is not None:
-        _check_weights(caller, f"{name}.weights", np.asarray(data.weights))
+        dtype = at_least_float32(parameter_dtype(params))
+        _check_weights(caller, f"{name}.weights", np.asarray(data.weights), dtype)
     check_targets = getattr(model.loss, "check_targets", None)
     shape = _outputs(model, params, data.x).shape[1:]
     if check_targets is not None:
@@ -44,25 +46,30 @@ def converted_batch(caller: str, data: Batch, name: str) -> Batch:
     Raises TypeError for what is no Batch or holds no numbers, ValueError for rows that do not fit together or are none,
     both naming the argument and what to do.
     """
-    if not isinstance(data, Batch):
-        raise TypeError(f"{caller}: expected {name} to be a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
-    parts = data._asdict().items()
-    data = Batch(*(None if part is None else as_array(caller, f"{name}.{field}", part) for field, part in parts))
+    check_batch(caller, data, name)
+    x, y = as_array(caller, f"{name}.x", data.x), as_array(caller, f"{name}.y", data.y)
+    data = Batch(x, y, None if data.weights is None else as_array(caller, f"{name}.weights", data.weights))
     rows = {field: np.shape(part)[:1] for field, part in data._asdict().items() if part is not None}
     if len(set(rows.values())) > 1:
         raise ValueError(f"{caller}: expected as many targets (and weights) as rows of x in {name}, got {rows}")
-    if np.shape(data.x)[:1] == (0,):
+    if np.shape(data.x)[:1] in ((), (0,)):
         raise ValueError(f"{caller}: expected rows in {name}, got none: x has shape {np.shape(data.x)}")
     return data
 
 
-def _check_weights(caller: str, name: str, weights: np.ndarray) -> None:
+def _check_weights(caller: str, name: str, weights: np.ndarray, dtype: Any) -> None:
     if weights.ndim != 1:
         raise ValueError(f"{caller}: expected {name} of shape (rows,), got {weights.shape}; write weights.ravel()")
     wrong = np.flatnonzero(~(np.isfinite(weights) & (weights >= 0)))
     if wrong.size:
         raise ValueError(
             f"{caller}: expected {name} to be finite numbers of 0 or more, got {weights[wrong[0]]} in row {wrong[0]}"
+        )
+    total, limits = weights.sum(dtype=np.float64), np.finfo(dtype)
+    if total > 0 and not limits.tiny <= total <= limits.max:
+        raise ValueError(
+            f"{caller}: expected {name} with a sum that {limits.dtype} can hold, got {total:g}; "
+            f"divide them by their mean"
         )
 
 

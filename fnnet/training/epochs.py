@@ -22,7 +22,7 @@ from fnnet._xla.threefry import quick
 from fnnet.model import Model, masked, mean_weights, prepare, value_of
 from fnnet.protocols import Batch, Optimizer, Params
 from fnnet.training.checks import checked_batch
-from fnnet.training.state import History, Metrics, TrainState
+from fnnet.training.state import History, Metrics, TrainState, check_arrays, check_epochs
 from fnnet.training.steps import mean_of, metrics_of, step
 
 
@@ -47,6 +47,7 @@ def train_epoch(
     The last batch is filled up with rows of weight 0 where batch_size does not divide the rows; a batch_size
     above the rows is all of them. Raises ValueError for parts that do not fit together.
     """
+    check_arrays("train_epoch", state, data)
     return _epoch(model, optimizer, state, data, batch_size, shuffle, slice(start, stop))
 
 
@@ -91,6 +92,8 @@ def train(
 
     Shapes are checked, values are not: `fit` refuses targets and weights that mean nothing, here they train on.
     """
+    check_arrays("train", state, data)
+    check_epochs("train", epochs)
     if validation is not None and not isinstance(validation, Batch):
         raise TypeError(
             f"train: expected validation to be a Batch, got {type(validation).__name__}; `fit` holds out a fraction"

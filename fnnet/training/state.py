@@ -4,13 +4,16 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from fnnet._jit import jit
 from fnnet._spec import at_least_float32
+from fnnet._values import check_key
 from fnnet._xla.threefry import quick
 from fnnet.model import Model, init
-from fnnet.protocols import Optimizer, check_names, is_spec_of, is_statistics
+from fnnet.protocols import Batch, Optimizer, check_batch, check_names, is_spec_of, is_statistics
 
 
 class TrainState(NamedTuple):
@@ -59,6 +62,21 @@ class History(NamedTuple):
     plateau: Any = None
     last: TrainState | None = None
 
+    def __repr__(self) -> str:
+        """`History(20 epochs; the last: loss 0.0512, accuracy 98.41 %, validation loss 0.0731)`: no arrays."""
+        shape = np.shape(self.training.loss)
+        if len(shape) != 1 or shape == (0,) or isinstance(self.training.loss, Tracer):
+            return f"History(losses of shape {shape})"
+        parts = [("", self.training), ("validation ", self.validation), ("measured ", self.measured)]
+        words = ", ".join(in_words(name, metrics) for name, metrics in parts if metrics is not None)
+        return f"History({shape[0]} epochs; the last: {words})"
+
+
+def in_words(name: str, metrics: Metrics) -> str:
+    """The last epoch: `validation loss 0.0512, validation accuracy 98.41 %`."""
+    loss = f"{name}loss {metrics.loss[-1]:.4f}"
+    return loss if metrics.accuracy is None else f"{loss}, {name}accuracy {100 * metrics.accuracy[-1]:.2f} %"
+
 
 def init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: Any = jnp.float32) -> TrainState:
     """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise.
@@ -67,6 +85,7 @@ def init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: Any
     finds no parameter to act on (see `parameter_name`).
     """
     check_kinds("init_state", model, optimizer)
+    check_key("init_state", key)
     return _init_state(model, optimizer, key, dtype)
 
 
@@ -102,6 +121,31 @@ def check_kinds(caller: str, model: Model, optimizer: Optimizer) -> None:
             f"{caller}: expected optimizer to be a spec with init and update such as fnnet.Adam(1e-3), got "
             f"{optimizer!r:.200}; one of another library becomes a spec by a class of two methods under @fnnet.spec"
         )
+
+
+def check_state(caller: str, state: TrainState) -> None:
+    """Raise TypeError unless this is a TrainState."""
+    if not isinstance(state, TrainState):
+        raise TypeError(
+            f"{caller}: expected state to be a TrainState, got {type(state).__name__}; start with "
+            f"fnnet.init_state(model, optimizer, key)"
+        )
+
+
+def check_arrays(caller: str, state: TrainState, data: Batch) -> None:
+    """Raise TypeError unless these are a TrainState and a Batch of arrays, traced or not."""
+    check_state(caller, state)
+    check_batch(caller, data)
+    for name, part in data._asdict().items():
+        if getattr(part, "shape", ()) == () and not (name == "weights" and part is None):
+            got = "a number" if hasattr(part, "shape") else type(part).__name__
+            raise TypeError(f"{caller}: expected data.{name} to be an array of rows, got {got}; np.asarray makes one")
+
+
+def check_epochs(caller: str, epochs: int | np.integer) -> None:
+    """Raise ValueError unless epochs is an int of 1 or more."""
+    if not isinstance(epochs, int | np.integer) or isinstance(epochs, bool) or epochs < 1:
+        raise ValueError(f"{caller}: expected epochs to be an int of 1 or more, got {epochs!r}")
 
 
 def all_finite(tree: Any) -> Bool[Array, ""]:

@@ -15,12 +15,13 @@ from fnnet._xla.threefry import quick
 from fnnet.layers.composition import absorb
 from fnnet.model import Model, masked, mean_weights, one_pass, prepare
 from fnnet.protocols import Batch, Optimizer
-from fnnet.training.state import Metrics, TrainState, trainable
+from fnnet.training.state import Metrics, TrainState, check_arrays, trainable
 
 
 @jit()
 def train_step(model: Model, optimizer: Optimizer, state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
     """One update from one batch, and the batch's metrics before it."""
+    check_arrays("train_step", state, batch)
     dtype = parameter_dtype(state.params, batch.x)
     return step(model, optimizer, state, masked(prepare(model, batch, dtype)))
 

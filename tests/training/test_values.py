@@ -16,6 +16,7 @@ CLASSES = RNG.integers(0, 2, 24).astype(np.int32)
 BINARY = CLASSES[:, None].astype(np.float32)
 MODEL = fnnet.mlp((3, 4, 2))
 OPTIMIZER = fnnet.Adam(0.01)
+PARAMS = fnnet.init(MODEL, jax.random.key(0))
 
 
 def fitted(data, loss=None, **settings):
@@ -159,6 +160,9 @@ def test_targets_of_rows_that_do_not_count_are_not_looked_at():
         (np.ones(23), "as many targets"),
         (np.zeros(24), "a row of data with a weight above 0"),
         (np.ones(24, complex), "expected real numbers"),
+        (np.full(24, 1e300), r"numbers that float32 can hold, got 1e\+300"),
+        (np.full(24, 1e38), r"data.weights with a sum that float32 can hold, got 2.4e\+39; divide them by their mean"),
+        (np.full(24, 1e-45), "with a sum that float32 can hold, got 2.4e-44"),
     ],
 )
 def test_weights_that_are_none_are_refused(weights, message):
@@ -189,6 +193,24 @@ def test_a_row_that_is_not_finite_is_named_as_it_stands_in_the_data():
         (lambda: fitted(Batch(X, CLASSES), history=[1]), TypeError, "expected history to be that of an earlier fit"),
         (lambda: fitted(Batch(X, CLASSES), mesh=3), TypeError, "expected a mesh such as"),
         (lambda: fitted((X, CLASSES)), TypeError, r"expected data to be a Batch, got tuple; write fnnet.Batch\(x, y\)"),
+        (lambda: fitted(Batch(X, CLASSES), epochs=True), ValueError, "fit: expected epochs to be an int of 1 or more"),
+        (lambda: fitted(Batch(X, CLASSES), shuffle=0), TypeError, r"shuffle to be a key .*key\(0\), got 0"),
+        (lambda: fitted(Batch(None, CLASSES)), TypeError, "fit: data.x: expected an array of numbers, got None"),
+        (lambda: fitted(Batch(X, None)), TypeError, "fit: data.y: expected an array of numbers, got None"),
+        (lambda: fitted(Batch(1.0, 1)), ValueError, r"fit: expected rows in data, got none: x has shape \(\)"),
+        (lambda: jax.jit(lambda x: fitted(Batch(x, CLASSES)))(X), TypeError, "fit: expected numbers, got tracers"),
+        (
+            lambda: jax.vmap(lambda x: fitted(Batch(x, CLASSES)))(X[None]),
+            TypeError,
+            "fit: expected numbers, got tracer",
+        ),
+        (lambda: jax.jit(lambda: fitted(Batch(X, CLASSES)))(), TypeError, "fnnet.train, which gives the same states"),
+        (lambda: fnnet.init_state(MODEL, OPTIMIZER, 0), TypeError, r"init_state: expected key .* jax.random.key\(0\)"),
+        (lambda: fnnet.forward(MODEL, PARAMS, X, key=0), TypeError, r"forward: expected key .* jax.random.key\(0\)"),
+        (lambda: fnnet.check_gradients(MODEL, key=0), TypeError, r"check_gradients: expected key .*key\(0\), got 0"),
+        (lambda: fnnet.predict(MODEL, PARAMS, None), TypeError, "predict: x: expected an array of numbers, got None"),
+        (lambda: fnnet.predict(MODEL, None, X), ValueError, "expected parameters of 3 layers, got NoneType"),
+        (lambda: fnnet.backprop(MODEL, PARAMS, (X, CLASSES)), TypeError, "backprop: expected batch to be a Batch"),
     ],
 )
 def test_arguments_of_another_kind_are_refused(call, kind, message, untyped):
@@ -200,6 +222,72 @@ def test_the_state_of_another_optimizer_is_refused():
     state = fnnet.init_state(MODEL, fnnet.Sgd(0.1), jax.random.key(0))
     with pytest.raises(ValueError, match="got that of another optimizer"):
         fnnet.fit(MODEL, OPTIMIZER, state, Batch(X, CLASSES), epochs=1, batch_size=8, shuffle=None, progress=False)
+
+
+PARAMETERS = {
+    "forward": fnnet.forward,
+    "predict": fnnet.predict,
+    "evaluate": lambda model, params, x: fnnet.evaluate(model, params, Batch(x, CLASSES)),
+    "loss": lambda model, params, x: fnnet.loss(model, params, x, CLASSES),
+    "backprop": lambda model, params, x: fnnet.backward(model, params, x, CLASSES),
+    "saliency": fnnet.saliency,
+    "trace": lambda model, params, x: fnnet.trace(model, params, x, CLASSES),
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_a_state_is_no_parameters(name, untyped):
+    state = fnnet.init_state(
+        fnnet.mlp((3, 4, 2), dropout=0.5), OPTIMIZER, jax.random.key(0)
+    )  # four layers, four fields
+    with pytest.raises(TypeError, match=rf"^{name}: expected the parameters .*, got a TrainState; pass state.params"):
+        PARAMETERS[name](fnnet.mlp((3, 4, 2), dropout=0.5), state, X)
+
+
+PURE = {
+    "train_step": lambda state, data: fnnet.train_step(MODEL, OPTIMIZER, state, data),
+    "train_epoch": lambda state, data: fnnet.train_epoch(MODEL, OPTIMIZER, state, data, batch_size=8, shuffle=None),
+    "train": lambda state, data: fnnet.train(MODEL, OPTIMIZER, state, data, epochs=1, batch_size=8, shuffle=None),
+}
+
+
+@pytest.mark.parametrize("name", PURE)
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X, CLASSES), "expected data to be a Batch, got tuple"),
+        (Batch(X.tolist(), CLASSES), "expected data.x to be an array of rows, got list; np.asarray makes one"),
+        (Batch(X, None), "expected data.y to be an array of rows, got NoneType"),
+        (Batch(X, CLASSES, 1.0), "expected data.weights to be an array of rows, got a number"),
+    ],
+)
+def test_what_is_pure_takes_arrays(name, data, message, untyped):
+    state = fnnet.init_state(MODEL, OPTIMIZER, jax.random.key(0))
+    with pytest.raises(TypeError, match=f"^{name}: {message}"):
+        PURE[name](state, data)
+    with pytest.raises(TypeError, match=f"^{name}: expected state to be a TrainState, got tuple"):
+        PURE[name](state.params, Batch(X, CLASSES))
+
+
+@pytest.mark.parametrize("epochs", [2.0, 0, -1, True, "2"])
+def test_train_wants_a_number_of_epochs(epochs, untyped):
+    state = fnnet.init_state(MODEL, OPTIMIZER, jax.random.key(0))
+    with pytest.raises(ValueError, match="train: expected epochs to be an int of 1 or more"):
+        fnnet.train(MODEL, OPTIMIZER, state, Batch(X, CLASSES), epochs=epochs, batch_size=8, shuffle=None)
+
+
+def test_a_history_is_shown_in_a_line():
+    _, history = fitted(Batch(X, CLASSES), epochs=3, validation=Batch(X, CLASSES))
+    assert repr(history).startswith("History(3 epochs; the last: loss 0.")
+    assert "%, validation loss 0." in repr(history)
+    assert len(repr(history)) < 120
+    assert (
+        repr(history._replace(training=jax.tree.map(lambda a: a[:0], history.training)))
+        == "History(losses of shape (0,))"
+    )
+    shown = []
+    jax.jit(lambda history: shown.append(repr(history)))(history)
+    assert shown == ["History(losses of shape (3,))"]
 
 
 def test_train_takes_a_batch_to_validate_on(untyped):
