@@ -111,7 +111,7 @@ class SoftmaxCrossEntropy:
                 f"SoftmaxCrossEntropy: the softmax of one output is always 1, so targets of shape {targets.shape} "
                 f"teach nothing; take SigmoidBinaryCrossEntropy for 0 and 1, SquaredError for values"
             )
-        t = _one_hot(targets, classes, logits.dtype) if is_class else targets.astype(logits.dtype)
+        t = one_hot(targets, classes, logits.dtype) if is_class else targets.astype(logits.dtype)
         s = self.label_smoothing
         return t if s is None else (1 - s) * t + s / classes
 
@@ -277,7 +277,7 @@ def _times(weight: Array, value: Array) -> Array:
     return jnp.where(weight == 0, 0, weight * value)
 
 
-def _one_hot(classes: Array, count: int, dtype: DTypeLike) -> Array:
+def one_hot(classes: Array, count: int, dtype: DTypeLike) -> Array:
     """1 at the class and 0 elsewhere; a row of NaN for a class that does not exist."""
     classes = classes.astype(jnp.int32)[..., None]
     each = jnp.arange(count, dtype=jnp.int32).reshape((1,) * (classes.ndim - 1) + (-1,))

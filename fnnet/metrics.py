@@ -97,7 +97,8 @@ def accuracy(probabilities: Probabilities, classes: Truth, weights: Weights = No
     """Fraction of rows whose largest entry (of several, the first) stands at the class, ().
 
     Logits (B, C) do as well; of two classes the probability (B, 1) is needed, and 1/2 is class 0. Several labels per
-    row are refused: there are two accuracies of them, `label_accuracy` and `exact_match`.
+    row are refused: there are two accuracies of them, `label_accuracy` and `exact_match`. A class outside 0 .. C - 1
+    raises ValueError; under jit, where nothing can be raised, its row is wrong.
     """
     probabilities, classes, weights = _check_classes("accuracy", probabilities, classes, weights)
     right = _is_right(probabilities, classes)
@@ -222,9 +223,10 @@ def log_loss(probabilities: Probabilities, classes: Truth, weights: Weights = No
 
     The same quantity as the loss of training with `SoftmaxCrossEntropy`, but not the same number: that one comes from
     the logits, so it is finite where a probability has rounded to 0 (here: inf; scikit-learn cuts p at the dtype's
-    eps), and it includes label smoothing and the penalty. Rows are taken to sum to 1. A class outside 0 .. C - 1: NaN.
+    eps), and it includes label smoothing and the penalty. Rows are taken to sum to 1.
 
-    Raises ValueError for probabilities outside [0, 1], unless under jit.
+    Raises ValueError for a class outside 0 .. C - 1 and for probabilities outside [0, 1]; under jit, such a class has
+    NaN.
     """
     probabilities, classes, weights = _check_classes("log_loss", probabilities, classes, weights)
     _check_probabilities("log_loss", probabilities, weights)
@@ -374,6 +376,7 @@ def _check_classes(caller: str, probabilities: Any, classes: Any, weights: Any) 
             f"got {classes.dtype} of shape {classes.shape}"
         )
     _check_weights(caller, probabilities, weights)
+    _check_exist(caller, "classes", classes, probabilities.shape[1], weights)
     return probabilities, _int32(classes), weights
 
 
@@ -465,15 +468,20 @@ def _check_predicted(
         raise ValueError(f"{caller}: expected classes of shape {predicted.shape} like predicted, got {classes.shape}")
     _check_weights(caller, predicted, weights)
     for name, numbers in (("predicted classes", predicted), ("classes", classes)):
-        if any(isinstance(a, Tracer) for a in (numbers, weights)):
-            continue
-        y = np.asarray(numbers)
-        wrong = np.flatnonzero(~((y >= 0) & (y < count) & (y % 1 == 0)) & _counting(weights, len(y)))
-        if wrong.size:
-            raise ValueError(
-                f"{caller}: expected {name} to be integers from 0 to {count - 1}, got {y[wrong[0]]} in row {wrong[0]}"
-            )
+        _check_exist(caller, name, numbers, count, weights)
     return predicted, classes, weights
+
+
+def _check_exist(caller: str, name: str, classes: Array, count: int, weights: Array | None) -> None:
+    """Raise ValueError for a class other than 0 .. count - 1 in a row that counts, where known."""
+    if any(isinstance(a, Tracer) for a in (classes, weights)):
+        return
+    y = np.asarray(classes)
+    wrong = np.flatnonzero(~((y >= 0) & (y < count) & (y % 1 == 0)) & _counting(weights, len(y)))
+    if wrong.size:
+        raise ValueError(
+            f"{caller}: expected {name} to be integers from 0 to {count - 1}, got {y[wrong[0]]} in row {wrong[0]}"
+        )
 
 
 def _check_weights(caller: str, rows: Array, weights: Array | None) -> None:

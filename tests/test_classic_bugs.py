@@ -193,7 +193,7 @@ def test_label_smoothing_not_in_the_gradient(is_noticed):
 
     def forward(self, logits, targets):
         per_example, (p, _) = right(self, logits, targets)
-        return per_example, (p, losses._one_hot(targets, logits.shape[-1], logits.dtype))
+        return per_example, (p, losses.one_hot(targets, logits.shape[-1], logits.dtype))
 
     row = gradients.Targets(fnnet.SoftmaxCrossEntropy(label_smoothing=0.1), gradients.classes)
     is_noticed(fnnet.SoftmaxCrossEntropy, "forward", forward, gradients.test_every_kind_of_target, row)

@@ -9,12 +9,14 @@ network's `backward` gives for a cotangent of 1 at that logit and 0 elsewhere; n
 Source: Simonyan, Vedaldi, Zisserman 2013, Deep inside convolutional networks, arXiv 1312.6034.
 """
 
-import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from fnnet._contracts import backward_layer, backward_loss, forward_layer, forward_loss
 from fnnet._spec import as_numbers, parameter_dtype
+from fnnet.losses import one_hot
 from fnnet.model import Model, check_model, prepare
 from fnnet.protocols import Batch, Params
 
@@ -29,14 +31,14 @@ def saliency(
 ) -> Float[Array, "B ..."]:
     """The gradient of each row's logit, or of its loss, with respect to its input: (B, ...) like x.
 
-    classes   (B,) whose logit; None: the largest
+    classes   (B,) whose logit; None: the largest. Under jit, the row of a class that does not exist is NaN
     of_loss   (B, ...) targets: the gradient of each row's own loss, in place of a logit
 
     Integer inputs (pixels as bytes) are read as floating numbers, so that they have a gradient. In prediction: no
     dropout. Layers that look across rows mix the rows' gradients. Pure; jit it if you like.
 
-    Raises ValueError for outputs that are not (B, C), for classes beside of_loss, and for schedules, which need
-    `fnnet.at_step`.
+    Raises ValueError for outputs that are not (B, C), for classes that do not exist or stand beside of_loss, and for
+    schedules, which need `fnnet.at_step`.
     """
     if classes is not None and of_loss is not None:
         raise ValueError("saliency: expected classes or of_loss, got both; a loss has targets instead of a class")
@@ -66,7 +68,13 @@ def _one_logit(outputs: Array, classes: ArrayLike | None) -> Array:
         raise ValueError(
             f"saliency: expected integer classes of shape {outputs.shape[:1]}, got {chosen.dtype} {chosen.shape}"
         )
-    return jax.nn.one_hot(chosen, outputs.shape[1], dtype=outputs.dtype)
+    if not isinstance(chosen, Tracer):
+        wrong = np.flatnonzero((np.asarray(chosen) < 0) | (np.asarray(chosen) >= outputs.shape[1]))
+        if wrong.size:
+            raise ValueError(
+                f"saliency: expected classes from 0 to {outputs.shape[1] - 1}, got {chosen[wrong[0]]} in row {wrong[0]}"
+            )
+    return one_hot(chosen, outputs.shape[1], outputs.dtype)
 
 
 def _own_losses(model: Model, outputs: Array, targets: Array) -> Array:

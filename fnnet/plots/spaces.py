@@ -121,7 +121,12 @@ def _classes(p: np.ndarray) -> np.ndarray:
 
 
 def _labels(y: np.ndarray) -> np.ndarray:
-    """(B,) class of every row."""
+    """(B,) class of every row. Raises ValueError for targets that are none."""
+    if not (((y >= 0) & (y <= 1)).all() if y.ndim == 2 else y.ndim == 1 and (y % 1 == 0).all()):
+        raise ValueError(
+            f"decision_boundaries: expected y to be classes (B,), 0 and 1 (B, 1) or probabilities (B, C), got numbers "
+            f"from {y.min():g} to {y.max():g} of shape {y.shape}; a regression has no boundary"
+        )
     if y.ndim == 1:
         return y.astype(int)
     return (y[:, 0] > 0.5).astype(int) if y.shape[1] == 1 else y.argmax(1)

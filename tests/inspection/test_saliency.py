@@ -59,12 +59,21 @@ def test_pixels_as_bytes_have_a_saliency():
     [
         ({"classes": np.zeros(3, int)}, r"integer classes of shape \(4,\)"),
         ({"classes": np.zeros(4)}, "integer classes"),
+        ({"classes": CLASSES + 1}, "saliency: expected classes from 0 to 2, got 3 in row 0"),
+        ({"classes": CLASSES - 1}, "expected classes from 0 to 2, got -1 in row 1"),
         ({"classes": CLASSES, "of_loss": CLASSES}, "got both"),
     ],
 )
 def test_what_does_not_fit_is_an_error(params, arguments, message):
     with jax.enable_x64(True), pytest.raises(ValueError, match=message):
         saliency(MODEL, params, X, **arguments)
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_class_that_does_not_exist_is_nan_while_compiled(params):
+    dx = jax.jit(saliency)(MODEL, params, X, np.array([2, 3, -1, 1]))
+    np.testing.assert_array_equal(np.isnan(dx).all(1), [False, True, True, False])
+    assert np.isfinite(dx[np.array([0, 3])]).all()
 
 
 def test_a_logit_needs_classes():

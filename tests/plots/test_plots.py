@@ -282,6 +282,14 @@ def test_a_boundary_wants_two_inputs():
         plots.decision_boundary(model, (), PLANE_DATA)
 
 
+@pytest.mark.parametrize("y", [[[0.5], [1.5], [2.5]], [0.5, 1, 2], [[0, 1], [1, 0], [-1, 0]], [[[1]], [[0]], [[1]]]])
+def test_a_regression_has_no_boundary(y):
+    model, params = linear(fnnet.SquaredError(), [[4], [1]], [-2])
+    with pytest.raises(ValueError, match=r"expected y to be classes .* a regression has no boundary"):
+        plots.decision_boundary(model, params, PLANE_DATA._replace(y=np.array(y)))
+    plots.decision_boundary(model, params, PLANE_DATA._replace(y=np.array([[0], [1], [1]])))  # classes by squared error
+
+
 def test_a_landscape_marks_the_network_and_the_lowest_point():
     offsets = np.linspace(-1, 1, 5)
     loss = 1 + (offsets[:, None] - 0.5) ** 2 + (offsets[None] + 1) ** 2
