@@ -36,7 +36,8 @@ class Frame(Protocol):
 
 
 Cells: TypeAlias = Sequence[Any] | np.ndarray
-TableLike: TypeAlias = str | os.PathLike[str] | Mapping[str, Cells] | Frame
+Name: TypeAlias = str | int
+TableLike: TypeAlias = str | os.PathLike[str] | Mapping[Any, Cells] | Frame
 
 
 @spec
@@ -94,9 +95,9 @@ class Columns:
 def table(
     source: TableLike,
     *,
-    target: str | Sequence[str],
-    categories: Sequence[str] | Mapping[str, Sequence[Any]] = (),
-    ignore: Sequence[str] = (),
+    target: Name | Sequence[Name],
+    categories: Name | Sequence[Name] | Mapping[Any, Sequence[Any]] = (),
+    ignore: Name | Sequence[Name] = (),
     delimiter: str = ",",
 ) -> tuple[Batch, Columns]:
     """Read a table with named columns: `data, columns = table("wine.csv", target="class", categories=("class",))`.
@@ -105,7 +106,7 @@ def table(
     target      the column that is to be predicted, or several
     categories  the columns that hold categories, not numbers: {"size": ("S", "M", "L")} with their order, or only the
                 names, for the order of numbers or the alphabet
-    ignore      columns that are left out, such as a row's identifier
+    ignore      columns that are left out, such as a row's identifier; one without a name has to be (pandas' index)
     delimiter   between the cells of a csv file
 
     Returns Batch(x=(N, I) float32, y), read-only, and the `Columns` that encode new rows in the same way. x has the
@@ -116,17 +117,37 @@ def table(
     count from 0, as in the Batch; for a file the line is named too.
     """
     rows = _read(source, delimiter)
-    targets = (target,) if isinstance(target, str) else tuple(target)
-    for name in (*targets, *categories, *ignore):
+    targets, ignored = _names(target), _names(ignore)
+    orders = dict.fromkeys(_names(categories))
+    if isinstance(categories, Mapping):
+        orders = {str(name): order for name, order in categories.items()}
+    for name in (*targets, *orders, *ignored):
         _column(rows, name)
-    orders = categories if isinstance(categories, Mapping) else dict.fromkeys(categories)
+    inputs = tuple(name for name in rows.columns if name not in {*targets, *ignored})
+    _check_named(rows.name, inputs)
     columns = Columns(
-        inputs=tuple(name for name in rows.columns if name not in {*targets, *ignore}),
+        inputs=inputs,
         targets=targets,
         categories=tuple((name, _order(rows, name, given)) for name, given in orders.items()),
         delimiter=delimiter,
     )
     return Batch(_inputs(columns, rows), _targets(columns, rows)), columns
+
+
+def _names(given: Name | Iterable[Name]) -> tuple[str, ...]:
+    """One name or several, as text: a DataFrame's column 1 is "1"."""
+    return (str(given),) if isinstance(given, str) or not isinstance(given, Iterable) else tuple(map(str, given))
+
+
+def _check_named(table: str, inputs: Sequence[str]) -> None:
+    """Raise DataError for a column without a name, or with the one that pandas gives to such."""
+    nameless = next((name for name in inputs if not name or name.startswith("Unnamed: ")), None)
+    if nameless is not None:
+        raise DataError(
+            table,
+            f"has a column without a name ({nameless!r}), as where pandas writes its index: leave it out with "
+            f"ignore=({nameless!r},), or name it",
+        )
 
 
 class _Rows(NamedTuple):
@@ -145,7 +166,7 @@ def _read(source: TableLike, delimiter: str) -> _Rows:
     if isinstance(source, str | os.PathLike):
         rows = _from_csv(source, delimiter)
     elif isinstance(source, Mapping):
-        rows = _from_columns("table", [*source.items()])
+        rows = _from_columns("table", [(str(name), cells) for name, cells in source.items()])
     elif isinstance(source, Frame):
         rows = _from_columns(type(source).__name__, [(str(name), source[name].to_numpy()) for name in source.columns])
     else:
@@ -180,6 +201,10 @@ def _from_csv(path: str | os.PathLike[str], delimiter: str) -> _Rows:
 def _from_columns(name: str, columns: Sequence[tuple[str, Any]]) -> _Rows:
     _check_distinct(name, [column for column, _ in columns])
     for column, cells in columns:
+        if np.ndim(cells) == 0:
+            raise DataError(
+                name, f"column {column}: expected one cell per row, got {cells!r:.60}; for one row: [{cells!r:.60}]"
+            )
         if np.ndim(cells) != 1 or getattr(getattr(cells, "dtype", None), "kind", "O") in "cmM":
             raise DataError(name, f"column {column}: expected numbers or categories, got {cells!r:.60}; convert it")
         if len(cells) != len(columns[0][1]):

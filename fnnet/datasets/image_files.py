@@ -7,6 +7,7 @@ import io
 import os
 import warnings
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -41,10 +42,12 @@ def image_folder(
     with a dot, and those beside the subfolders, are left out.
 
     Raises `DataError` that names the file if it is no image (PNG, JPEG, WEBP, GIF, BMP, TIFF, PPM), is damaged, has
-    more than 8 bits per channel or, without `size`, another size than the first; ImportError without Pillow.
+    more than 8 bits per channel or, without `size`, another size than the first; ValueError for a size that is none;
+    ImportError without Pillow.
     """
+    sides = None if size is None else _sides(size)
     files = _class_files(Path(path))
-    images = [_sized(_open(file, str(file), _upright), size, color) for _, file in files]
+    images = [_sized(_open(file, str(file), _upright), sides, color) for _, file in files]
     for image, (_, file) in zip(images, files, strict=True):
         if image.shape != images[0].shape:
             raise DataError(
@@ -57,6 +60,14 @@ def image_folder(
     for part in (x, y):
         part.setflags(write=False)
     return Batch(x, y), names
+
+
+def _sides(size: Any) -> tuple[int, int]:
+    """(height, width), or ValueError."""
+    sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sides):
+        raise ValueError(f"image_folder: expected size to be (height, width), or an int above 0 for both, got {size!r}")
+    return int(sides[0]), int(sides[1])
 
 
 def _class_files(path: Path) -> list[tuple[str, Path]]:
@@ -89,12 +100,11 @@ def _upright(image: "Image.Image", name: str) -> "Image.Image":
     return ImageOps.exif_transpose(image).convert("RGBA")
 
 
-def _sized(image: "Image.Image", size: int | tuple[int, int] | None, color: bool) -> np.ndarray:
+def _sized(image: "Image.Image", size: tuple[int, int] | None, color: bool) -> np.ndarray:
     """(H, W, 3) or (H, W) uint8 of an RGBA image, on white."""
     page = pillow().alpha_composite(pillow().new("RGBA", image.size, "white"), image).convert("RGB" if color else "L")
     if size is not None:
-        height, width = (size, size) if isinstance(size, int) else size
-        page = page.resize((width, height), pillow().Resampling.BILINEAR)
+        page = page.resize(size[::-1], pillow().Resampling.BILINEAR)
     return np.asarray(page)
 
 

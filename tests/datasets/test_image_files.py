@@ -45,6 +45,16 @@ def test_exif_says_which_side_is_up(folder):
     assert image_folder(folder)[0].x.shape == (4, 3, 4, 3)
 
 
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("size", ["8x8", 0, -3, 8.5, True, (8,), (8, 0), (8, 8, 3), (8.0, 8)])
+def test_a_size_that_is_none_is_refused(folder, size):
+    with pytest.raises(
+        ValueError, match=r"image_folder: expected size to be \(height, width\), or an int above 0 for b"
+    ):
+        image_folder(folder, size=size)
+    assert image_folder(folder, size=np.int64(8))[0].x.shape == (3, 8, 8, 3)
+
+
 def test_another_size_is_refused_by_name(folder):
     Image.new("RGB", (4, 5)).save(folder / "dog" / "d.png")
     with pytest.raises(DataError, match=r"d\.png: has 5 x 4 pixels \(height x width\), .*a\.bmp has 3 x 4; .*size="):

@@ -140,6 +140,35 @@ def test_lines_are_those_of_the_file(cars):
         cars_table(cars)
 
 
+@pytest.mark.parametrize("header", ["", "Unnamed: 0"])
+def test_a_column_without_a_name_is_no_input(tmp_path, header):
+    (tmp_path / "a.csv").write_text(f"{header},a,price\n0,5,2\n1,6,3\n")
+    with pytest.raises(
+        DataError, match=rf"has a column without a name \('{header}'\).* ignore=\('{header}',\), or name"
+    ):
+        table(tmp_path / "a.csv", target="price")
+    data, columns = table(tmp_path / "a.csv", target="price", ignore=(header,))
+    np.testing.assert_array_equal(data.x, [[5], [6]])
+    np.testing.assert_array_equal(columns.encode(tmp_path / "a.csv"), data.x)
+
+
+def test_one_name_needs_no_tuple(cars):
+    data, columns = table(cars, target="price", categories="fuel", ignore="id")
+    expected, same = table(cars, target=("price",), categories=("fuel",), ignore=("id",))
+    assert columns == same
+    np.testing.assert_array_equal(data.x, expected.x)
+
+
+def test_columns_may_have_numbers_for_names():
+    source = {0: [1.0, 2], 1: ["x", "y"], 2: [5, 6], 3: [7, 8]}
+    data, columns = table(source, target=2, categories=1, ignore=(3,))
+    assert (columns.inputs, columns.targets) == (("0", "1"), ("2",))
+    np.testing.assert_array_equal(data.x, [[1, 1, 0], [2, 0, 1]])
+    np.testing.assert_array_equal(columns.encode(source), data.x)
+    ordered, _ = table(source, target=2, categories={1: ("y", "x")}, ignore=3)
+    np.testing.assert_array_equal(ordered.x, [[1, 0, 1], [2, 1, 0]])
+
+
 FILES = {
     "empty": ("", "has no rows"),
     "only a header": ("a,b\n", "has no rows"),
@@ -183,6 +212,8 @@ FRAMES = {
     "dates": ({"a": np.array(["2020", "2021"], "datetime64[D]")}, "column a: expected numbers or categories"),
     "complex": ({"a": np.array([1j, 2])}, "column a: expected numbers or categories"),
     "matrix": ({"a": np.ones((2, 2))}, "column a: expected numbers or categories"),
+    "a number": ({"a": 1.5}, "column a: expected one cell per row, got 1.5; for one row: [1.5]"),
+    "a string": ({"a": "x"}, "column a: expected one cell per row, got 'x'; for one row: ['x']"),
     "masked": ({"a": np.ma.array([1, 2], mask=[0, 1])}, "column a has masked entries"),
     "lengths": ({"a": np.ones(3)}, "column a has 3 rows, price has 2"),
 }
