@@ -24,6 +24,10 @@ from fnnet.protocols import Number
 
 __all__ = ["AbsoluteError", "Huber", "Poisson", "SigmoidBinaryCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
+_ONE_OUTPUT = (
+    "the softmax of one output is always 1, so that nothing is learned; take SigmoidBinaryCrossEntropy for targets "
+    "(B, 1) of 0 and 1, SquaredError for values"
+)
 Outputs = Float[Array, "B *outputs"]
 PerExample = Float[Array, "B"]
 
@@ -54,6 +58,8 @@ class SoftmaxCrossEntropy:
 
     def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
         """Raise ValueError for a class without an output (a row's outputs have this shape), or no probability."""
+        if shape == (1,):
+            raise ValueError(_ONE_OUTPUT)
         if targets.dtype.kind in "iu":
             last = shape[-1] - 1
             _check_within(targets, 0, last, f"classes 0 to {last} for the network's {shape[-1]} outputs")
@@ -101,16 +107,14 @@ class SoftmaxCrossEntropy:
         """t (B, ..., C), from classes or probabilities, smoothed where asked."""
         classes, is_class = logits.shape[-1], jnp.issubdtype(targets.dtype, jnp.integer)
         if targets.shape != (logits.shape[:-1] if is_class else logits.shape):
+            _check_flat("SoftmaxCrossEntropy", logits, targets)
             raise ValueError(
                 f"SoftmaxCrossEntropy: for outputs of shape {logits.shape} expected targets to be integer classes of "
                 f"shape {logits.shape[:-1]} or probabilities of shape {logits.shape}, "
                 f"got {targets.dtype} of shape {targets.shape}{_class_hint(logits, targets)}"
             )
         if classes == 1 and not is_class:
-            raise ValueError(
-                f"SoftmaxCrossEntropy: the softmax of one output is always 1, so targets of shape {targets.shape} "
-                f"teach nothing; take SigmoidBinaryCrossEntropy for 0 and 1, SquaredError for values"
-            )
+            raise ValueError(f"SoftmaxCrossEntropy: {_ONE_OUTPUT}")
         t = one_hot(targets, classes, logits.dtype) if is_class else targets.astype(logits.dtype)
         s = self.label_smoothing
         return t if s is None else (1 - s) * t + s / classes
@@ -287,21 +291,32 @@ def one_hot(classes: Array, count: int, dtype: DTypeLike) -> Array:
 def _class_hint(logits: Array, targets: Array) -> str:
     """What to do about targets that are neither classes nor probabilities, where their shape tells."""
     if targets.shape == logits.shape[:-1]:
-        return "; write y.astype(int) for classes, or take SquaredError for values"
+        return "; write np.asarray(y).astype(int) for classes, or take SquaredError for values"
     is_column = targets.shape == (*logits.shape[:-1], 1)
-    return "; write y[:, 0].astype(int) for classes" if is_column and logits.ndim == 2 else ""
+    return "; write np.asarray(y)[:, 0].astype(int) for classes" if is_column and logits.ndim == 2 else ""
 
 
 def _like(loss: str, outputs: Array, targets: Array) -> Array:
     """Targets in the outputs' dtype. Raises ValueError unless the shapes agree: (B,) would broadcast wrongly."""
     if targets.shape != outputs.shape:
+        _check_flat(loss, outputs, targets)
         hint = ""
         if targets.shape == outputs.shape[:-1]:
             count = outputs.shape[-1]
             classes = f"; for classes take SoftmaxCrossEntropy, or targets jax.nn.one_hot(y, {count})"
-            hint = "; write y[:, None]" if count == 1 else classes
+            hint = "; write np.asarray(y)[:, None]" if count == 1 else classes
         raise ValueError(f"{loss}: expected targets of shape {outputs.shape}, got {targets.shape}{hint}")
     return targets.astype(outputs.dtype)
+
+
+def _check_flat(loss: str, outputs: Array, targets: Array) -> None:
+    """Raise ValueError where targets are right, (B,) or (B, O), and outputs have axes too many."""
+    rows, last = outputs.shape[0], outputs.shape[-1]
+    if outputs.ndim > 2 and targets.shape in ((rows,), (rows, last), (rows, 1)):
+        raise ValueError(
+            f"{loss}: expected outputs of shape ({rows}, {last}) for targets of shape {targets.shape}, got "
+            f"{outputs.shape}; put Flatten() before the first Dense"
+        )
 
 
 def _check_within(targets: np.ndarray, low: float | int, high: float | int, expected: str) -> None:

@@ -473,10 +473,13 @@ def test_accuracy_counts_these_rows_as_correct(name, outputs, targets, correct):
 @pytest.mark.parametrize(
     ("outputs", "targets", "message"),
     [
-        ((2, 1), (2,), r"expected targets of shape \(2, 1\), got \(2,\); write y\[:, None\]$"),
+        ((2, 1), (2,), r"expected targets of shape \(2, 1\), got \(2,\); write np.asarray\(y\)\[:, None\]$"),
         ((2, 3), (2, 2), r"expected targets of shape \(2, 3\), got \(2, 2\)$"),
         ((2, 3), (2,), r".*got \(2,\); for classes take SoftmaxCrossEntropy, or targets jax.nn.one_hot\(y, 3\)$"),
         ((2, 3), (1, 3), r"expected targets of shape \(2, 3\), got \(1, 3\)$"),
+        ((2, 4, 3), (2, 3), r"expected outputs of shape \(2, 3\) for .* got \(2, 4, 3\); put Flatten\(\) before"),
+        ((2, 4, 1), (2,), r"expected outputs of shape \(2, 1\) for targets of shape \(2,\), got \(2, 4, 1\); put Fl"),
+        ((2, 4, 3), (2, 4), r"expected targets of shape \(2, 4, 3\), got \(2, 4\); for classes take"),
         ((2, 1), (2, 1, 1), r"expected targets of shape \(2, 1\), got \(2, 1, 1\)$"),
     ],
 )
@@ -491,22 +494,36 @@ def test_targets_of_another_shape_are_refused(name, outputs, targets, message, u
         (
             (2, 3),
             jnp.zeros((2,)),
-            r"integer classes of shape \(2,\) or probabilities .*, got float32 of shape \(2,\); write y.astype\(int\)",
+            r"integer classes of shape \(2,\) or probabilities .*, got float32 of shape \(2,\); write np.asarray",
         ),
         ((2, 3), jnp.zeros((2, 3), jnp.int32), r"integer classes of shape \(2,\) .* got int32 of shape \(2, 3\)$"),
         (
             (2, 3),
             jnp.zeros((2, 1), jnp.int32),
-            r"integer classes of shape \(2,\) .* got int32 of shape \(2, 1\); write y\[:, 0\]",
+            r"integer classes of shape \(2,\) .* got int32 of shape \(2, 1\); write np.asarray\(y\)\[:, 0\]",
         ),
         ((2, 3), jnp.zeros((3,), jnp.uint8), r"integer classes of shape \(2,\) .* got uint8 of shape \(3,\)$"),
         ((2, 3), jnp.zeros((2, 4)), r"probabilities of shape \(2, 3\), got float32 of shape \(2, 4\)$"),
-        ((2, 4, 3), jnp.zeros((2,), jnp.int32), r"integer classes of shape \(2, 4\) .* got int32 of shape \(2,\)$"),
+        ((2, 4, 3), jnp.zeros((3,), jnp.int32), r"integer classes of shape \(2, 4\) .* got int32 of shape \(3,\)$"),
     ],
 )
 def test_targets_that_are_neither_classes_nor_probabilities_are_refused(logits, targets, message, untyped):
     with pytest.raises(ValueError, match=rf"^SoftmaxCrossEntropy: for outputs of shape .* expected .*{message}"):
         CROSS_ENTROPY.forward(jnp.zeros(logits), targets)
+
+
+@pytest.mark.parametrize("targets", [jnp.zeros(2, jnp.int32), jnp.zeros((2, 3)), jnp.zeros((2, 1), jnp.int32)])
+def test_a_network_that_keeps_an_axis_is_told_to_flatten(targets, untyped):
+    with pytest.raises(
+        ValueError, match=r"expected outputs of shape \(2, 3\) for targets .*got \(2, 4, 3\); put Flatten"
+    ):
+        CROSS_ENTROPY.forward(jnp.zeros((2, 4, 3)), targets)
+
+
+@pytest.mark.parametrize("targets", [np.zeros(4, int), np.arange(4) % 2, np.zeros((4, 1)), np.ones((4, 1))])
+def test_one_output_has_no_softmax(targets):
+    with pytest.raises(ValueError, match=r"softmax of one output is always 1.* take SigmoidBinaryCrossEntropy"):
+        CROSS_ENTROPY.check_targets(targets, (1,))
 
 
 @pytest.mark.parametrize(

@@ -479,17 +479,17 @@ ERRORS = {
     "floats for classes": (
         lambda: loss_of(fnnet.SoftmaxCrossEntropy(), Y * 1.0),
         ValueError,
-        r"targets to be integer classes of shape \(6,\) .*; write y.astype\(int\)",
+        r"targets to be integer classes of shape \(6,\) .*; write np.asarray\(y\).astype\(int\)",
     ),
     "a column for classes": (
         lambda: loss_of(fnnet.SoftmaxCrossEntropy(), Y[:, None]),
         ValueError,
-        r"got int32 of shape \(6, 1\); write y\[:, 0\]",
+        r"got int32 of shape \(6, 1\); write np.asarray\(y\)\[:, 0\]",
     ),
     "one output": (
         lambda: fnnet.loss(fnnet.mlp((3, 1)), fnnet.init(fnnet.mlp((3, 1)), jax.random.key(0)), X, X[:, :1]),
         ValueError,
-        "softmax of one output is always 1.*SigmoidBinaryCrossEntropy for 0 and 1, SquaredError for values",
+        "softmax of one output is always 1.*SigmoidBinaryCrossEntropy for targets .*, SquaredError for values",
     ),
     "input shape": (lambda: fnnet.mlp((3, 2), input_shape=(2, 2)), ValueError, "input_shape"),
     "activations": (lambda: fnnet.mlp((3, 4, 2), activation=(fnnet.Relu(),) * 2), ValueError, "1 activations"),

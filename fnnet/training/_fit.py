@@ -90,7 +90,8 @@ def fit(
     validation  data that is measured after every epoch; or a fraction of `data` to hold out for that: rows drawn with
                 a key made from `shuffle`, of every class alike
     early_stopping, plateau   what acts between epochs on the validation metrics
-    class_weights     (C,) what a row of each class counts in training, times its own weight; for integer classes
+    class_weights     (C,) what a row of each class counts in training, times its own weight; for integer classes,
+                      or (N, 1) of 0 and 1
     measure_training  so many rows of the training data are also measured after every epoch, at fixed parameters and
                 without class weights (`history.measured`): the loss met while training is older, and has dropout on
     history     of an earlier fit, to go on from: 5 epochs and 5 more are 10, bit for bit. Returned with the new epochs

@@ -124,8 +124,12 @@ def split_off(
 def with_class_weights(rows: Rows, class_weights: Any) -> Rows:
     """Weights of rows times the weights of their classes."""
     w, y = np.asarray(class_weights, np.float32), np.asarray(rows.data.y)
+    if y.shape[1:] == (1,) and np.isin(y, (0, 1)).all():  # what a sigmoid has for two classes
+        y = y[:, 0].astype(np.int32)
     if y.ndim != 1 or y.dtype.kind not in "iu":
-        raise ValueError(f"fit: class_weights need integer classes (N,), got targets of {y.dtype} {y.shape}")
+        raise ValueError(
+            f"fit: class_weights need integer classes (N,), or (N, 1) of 0 and 1, got targets of {y.dtype} {y.shape}"
+        )
     if w.ndim != 1 or not np.all(np.isfinite(w) & (w >= 0)):
         raise ValueError(f"fit: expected class_weights to be (C,) finite numbers of 0 or more, got {class_weights!r}")
     if y.size and not 0 <= y.min() <= y.max() < len(w):

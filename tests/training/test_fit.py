@@ -268,6 +268,18 @@ def test_class_weights_are_weights_of_rows():
     assert bits(state) == bits(expected)
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.float32])
+def test_class_weights_of_one_output(dtype):
+    model = fnnet.mlp((3, 1), loss=fnnet.SigmoidBinaryCrossEntropy())
+    own = {"model": model, "state": fnnet.init_state(model, ADAM, jax.random.key(0)), "validation": None, "epochs": 1}
+    column, w = WEIGHTED._replace(y=DATA.y[:, None].astype(dtype)), np.array([1, 5], np.float32)
+    expected, _ = run(data=column._replace(weights=WEIGHTED.weights * w[DATA.y]), **own)
+    state, _ = run(data=column, class_weights=(1, 5), **own)
+    assert bits(state) == bits(expected)
+    with pytest.raises(ValueError, match=r"integer classes \(N,\), or \(N, 1\) of 0 and 1, got targets of float32"):
+        run(data=column._replace(y=np.float32(0.5) * column.y.astype(np.float32)), class_weights=(1, 5), **own)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
