@@ -30,7 +30,7 @@ class _Moments:
     epsilon: Number
 
     def check(self) -> None:
-        check_range(self, "learning_rate", required=True)
+        check_range(self, "learning_rate", required=True, low=0)
         check_range(self, "beta1", required=True, low=0, high=1, high_open=True)
         check_range(self, "beta2", required=True, low=0, high=1, high_open=True)
         check_range(self, "epsilon", required=True, low=0)

@@ -30,7 +30,7 @@ class AdaGrad:
     epsilon: Number = 1e-10
 
     def check(self) -> None:
-        check_range(self, "learning_rate", required=True)
+        check_range(self, "learning_rate", required=True, low=0)
         check_range(self, "initial", low=0)
         check_range(self, "epsilon", required=True, low=0)
 
@@ -91,7 +91,7 @@ class RmsProp:
     centered: bool = static(default=False)
 
     def check(self) -> None:
-        check_range(self, "learning_rate", required=True)
+        check_range(self, "learning_rate", required=True, low=0)
         check_range(self, "decay", required=True, low=0, high=1, high_open=True)
         check_range(self, "epsilon", required=True, low=0)
         check_range(self, "momentum", low=0, high=1)
@@ -149,7 +149,7 @@ class AdaDelta:
     epsilon: Number = 1e-6
 
     def check(self) -> None:
-        check_range(self, "learning_rate", required=True)
+        check_range(self, "learning_rate", required=True, low=0)
         check_range(self, "decay", required=True, low=0, high=1, high_open=True)
         check_range(self, "epsilon", required=True, low=0, low_open=True)
 

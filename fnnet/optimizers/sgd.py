@@ -11,7 +11,7 @@ from fnnet.protocols import Key, Number, OptState, Params
 class Sgd:
     """Gradient descent, with momentum where asked.
 
-    learning_rate  eta
+    learning_rate  eta; below 0 after another optimizer in a Chain: its updates times -eta
     momentum       mu; None: plain descent, without a velocity in memory
     nesterov       look ahead along the velocity; needs momentum
 
@@ -66,7 +66,7 @@ class Lion:
     beta2: Number = 0.99
 
     def check(self) -> None:
-        check_range(self, "learning_rate", required=True)
+        check_range(self, "learning_rate", required=True, low=0)
         check_range(self, "beta1", required=True, low=0, high=1, high_open=True)
         check_range(self, "beta2", required=True, low=0, high=1, high_open=True)
 

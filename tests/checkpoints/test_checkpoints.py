@@ -343,6 +343,7 @@ def test_a_state_of_another_model_is_refused_before_anything_is_written(tmp_path
         (MODEL, OPTIMIZER, state._replace(step=jnp.float32(0)), r"state.step: expected int32 \(\), got float32"),
         (MODEL, OPTIMIZER, state._replace(step=0), r"state.step: expected int32 \(\), got int \(\)"),
         (MODEL, OPTIMIZER, state._replace(key=jnp.zeros(2, jnp.uint32)), "typed key"),
+        (MODEL, OPTIMIZER, state.params, "state: expected a TrainState with its params inside, got tuple"),
         (MODEL, "adam", state, "optimizer: expected a spec"),
         (
             MODEL,
