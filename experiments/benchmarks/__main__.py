@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from experiments import command_line
 from experiments.benchmarks import report, results
 
-Axis = Literal["epochs", "closest", "compiling", "cold_start", "growth", "prediction", "tricks"]
+Axis = Literal["epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "tricks"]
 
 
 @dataclasses.dataclass(frozen=True)

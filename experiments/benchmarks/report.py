@@ -194,6 +194,19 @@ def _prediction(measured: dict, folder: Path) -> str:
     )
 
 
+def _serving(measured: dict, folder: Path) -> str:
+    names = list(next(iter(measured.values()))["seconds"])
+    return _paragraphs(
+        "## One row at a time",
+        "`python -m experiments.benchmarks.serving`. A row of float32 in, probabilities out, both in NumPy. `fnnet` is "
+        "`fnnet.predict` as anybody calls it, `fnnet, one program` the same within the caller's own `jax.jit`.",
+        _table(
+            ["network", *names],
+            ([network, *(_seconds(part["seconds"][name]) for name in names)] for network, part in measured.items()),
+        ),
+    )
+
+
 def _tricks(measured: dict, folder: Path) -> str:
     rows = [
         [name, what, _amount(what, at["trick"]), _amount(what, at["plain"]), f"{at['trick'] / at['plain']:.2f}"]
@@ -219,6 +232,7 @@ SECTIONS = (
     ("cold_start", _cold_start),
     ("growth", _growth),
     ("prediction", _prediction),
+    ("serving", _serving),
     ("tricks", _tricks),
 )
 

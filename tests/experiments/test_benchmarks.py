@@ -5,7 +5,7 @@ import importlib
 import numpy as np
 import pytest
 
-from experiments.benchmarks import closest, floor, growth, report, results, systems, task, tricks
+from experiments.benchmarks import closest, floor, growth, report, results, serving, systems, task, tricks
 from experiments.benchmarks.peers import fnnet_train, numpy_loop
 
 
@@ -53,6 +53,25 @@ def test_the_report_shows_what_was_measured(tmp_path):
     assert "20.0 µs" in text
     assert "From the shell" not in text
     assert (folder / "epochs.png").exists()
+
+
+@pytest.mark.parametrize("sizes", [(5, 16, 3), (5, 16, 1)])
+def test_all_who_serve_give_the_same_answers(sizes):
+    pytest.importorskip("torch")
+    row, found = np.random.default_rng(0).normal(size=(1, 5)).astype(np.float32), serving.answers(sizes)
+    expected = found[systems.NUMPY](row)
+    assert expected.shape == (1, sizes[-1])
+    assert np.abs(expected - 1 / max(2, sizes[-1])).max() > 0.1
+    for answer in found.values():
+        np.testing.assert_allclose(answer(row), expected, rtol=1e-5)
+
+
+def test_serving_is_measured_and_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(serving, "answers", lambda sizes: {"fnnet": lambda row: row, "NumPy": lambda row: row * 2})
+    folder = tmp_path / "benchmarks"
+    serving.measure(serving.Config(rounds=1, calls=2, networks=("4-3",), results=folder))
+    assert list(results.read(folder, "serving")["4-3"]["seconds"]) == ["fnnet", "NumPy"]
+    assert "| network | fnnet | NumPy |" in report.write(folder).read_text()
 
 
 def test_processes_become_their_medians_and_their_extremes(tmp_path):
