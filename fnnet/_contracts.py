@@ -1,4 +1,4 @@
-"""Calls of the methods that anybody may have written: of layers, losses and optimizers.
+"""Calls of the methods that anybody may have written: of layers, losses, penalties and optimizers.
 
 What does not keep its contract (see `fnnet.protocols`) is refused by name. Only structures and shapes are looked at,
 which are known while a program is traced: nothing is added to it.
@@ -63,6 +63,20 @@ def correct_rows(loss: Any, outputs: Any, targets: Any) -> Any:
     correct = _called(loss, "correct(self, outputs, targets)", outputs, targets)
     _check_shape(f"{type(loss).__name__}.correct", "one bool per row,", correct, outputs.shape[:1])
     return correct
+
+
+def penalty_value(penalty: Any, params: Any) -> Any:
+    """penalty.value: ()."""
+    value = _called(penalty, "value(self, params)", params)
+    _check_shape(f"{type(penalty).__name__}.value", "one number", jnp.asarray(value), ())
+    return value
+
+
+def penalty_gradient(penalty: Any, params: Any) -> Any:
+    """penalty.gradient: like params."""
+    gradient = _called(penalty, "gradient(self, params)", params)
+    _check_like(f"{type(penalty).__name__}.gradient", "the gradient", gradient, "params", params)
+    return gradient
 
 
 def update_with(optimizer: Any, grads: Any, opt_state: Any, params: Any, key: Any) -> tuple[Any, Any]:

@@ -18,7 +18,15 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Num
 
-from fnnet._contracts import backward_layer, backward_loss, forward_layer, forward_loss, init_layer
+from fnnet._contracts import (
+    backward_layer,
+    backward_loss,
+    forward_layer,
+    forward_loss,
+    init_layer,
+    penalty_gradient,
+    penalty_value,
+)
 from fnnet._jit import jit
 from fnnet._spec import as_numbers, at_least_float32, at_step, parameter_dtype, spec, static
 from fnnet._values import as_array
@@ -360,14 +368,14 @@ def one_pass(model: Model, params: Params, batch: Batch, key: Key | None) -> Pas
     doutputs = backward_loss(model.loss, loss_residuals, m, outputs)
     grads, dx = backward_layer(model.network, params, residuals, doutputs)
     if model.penalty is not None:
-        grads = jax.tree.map(jnp.add, grads, model.penalty.gradient(params))
+        grads = jax.tree.map(jnp.add, grads, penalty_gradient(model.penalty, params))
     return Pass(value, per_example, outputs, residuals, grads, dx)
 
 
 def value_of(model: Model, params: Params, per_example: Array, m: Array) -> Array:
     """L = sum_b m_b l_b + penalty; a row of weight 0 does not count even if its loss is infinite."""
     value = jnp.where(m == 0, 0, m * per_example).sum()
-    return value if model.penalty is None else value + model.penalty.value(params)
+    return value if model.penalty is None else value + penalty_value(model.penalty, params)
 
 
 def mean_weights(batch: Batch, dtype: DTypeLike) -> Array:

@@ -1,4 +1,4 @@
-"""A layer, loss or optimizer of one's own that breaks its contract is refused by name, with what to write."""
+"""A layer, loss, penalty or optimizer of one's own that breaks its contract is refused by name, with what to write."""
 
 import jax
 import jax.numpy as jnp
@@ -52,10 +52,21 @@ class Descent:
         return jax.tree.map(lambda g: -0.1 * g, grads), opt_state
 
 
-def stepped(layer=Scale, loss=Squared, optimizer=Descent, wrap=lambda layer: layer):
+@fnnet.spec
+class Sum:
+    """The sum of all parameters."""
+
+    def value(self, params):
+        return sum(p.sum() for p in jax.tree.leaves(params))
+
+    def gradient(self, params):
+        return jax.tree.map(jnp.ones_like, params)
+
+
+def stepped(layer=Scale, loss=Squared, optimizer=Descent, penalty=Sum, wrap=lambda layer: layer):
     """One step with a network of which every part is one's own."""
     network = wrap(fnnet.Serial((fnnet.Dense(3), layer(), fnnet.Relu())))
-    model = fnnet.Model(network, loss(), input_shape=(3,))
+    model = fnnet.Model(network, loss(), input_shape=(3,), penalty=penalty())
     state = fnnet.init_state(model, optimizer(), jax.random.key(0))
     return fnnet.train_step(model, optimizer(), state, fnnet.Batch(X, X))
 
@@ -96,6 +107,15 @@ LOSSES = {
     "backward per row": ("backward", lambda s, r, d: d, r"expected doutputs of shape \(8, 3\), got .*\(8,\)"),
     "correct a mean": ("correct", lambda s, z, t: (z > t).mean(), r"expected one bool per row, of shape \(8,\)"),
 }  # fmt: skip
+PENALTIES = {
+    "value per output": ("value", lambda s, p: p[0].b, r"expected one number of shape \(\), got .*\(3,\)"),
+    "gradient a number": ("gradient", lambda s, p: 2.0, "expected the gradient in the structure of params"),
+    "gradient sums": (
+        "gradient",
+        lambda s, p: jax.tree.map(jnp.sum, p),
+        r"gradient\[0\].w of shape \(3, 3\), got \(\)",
+    ),
+}
 OPTIMIZERS = {
     "update one value": ("update", lambda s, g, o, p, *, key=None: g, f"{TWO} a tuple .* `return updates, opt_state`"),
     "update no key": ("update", lambda s, g, o, p: (g, o), "expected `def update"),
@@ -125,6 +145,13 @@ def test_a_loss_that_breaks_its_contract_is_named(case):
     method, function, message = LOSSES[case]
     with pytest.raises((TypeError, ValueError), match=rf"^Broken.{method}: .*{message}"):
         stepped(loss=broken(Squared, method, function))
+
+
+@pytest.mark.parametrize("case", PENALTIES)
+def test_a_penalty_that_breaks_its_contract_is_named(case):
+    method, function, message = PENALTIES[case]
+    with pytest.raises(ValueError, match=rf"^Broken.{method}: .*{message}"):
+        stepped(penalty=broken(Sum, method, function))
 
 
 @pytest.mark.parametrize("chained", [False, True], ids=["alone", "in a Chain"])

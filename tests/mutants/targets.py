@@ -31,6 +31,7 @@ LEFT_OUT = {
     "*.check": "argument checks: the tests of errors cover them one by one",
     "*:_check": "argument checks",
     "*.__repr__": "text for people",
+    "fnnet.training.state:in_words": "text for people",
     "fnnet.model:mlp": "builds a spec, computes nothing",
     "fnnet.training.state:init_state": "passes its arguments to _init_state",
     "*:check_*": "argument checks",
@@ -77,11 +78,16 @@ TESTS = {
     ),
     "fnnet.layers.composition:_noting": ("test_model named_with_its_number",),
     "fnnet.layers.composition:Residual.*": (f"{CELL} Residual", "layers/test_gradients six"),
-    "fnnet.layers.composition:_keys": ("test_model own|training_is", f"{CELL} Dropout|Residual"),
+    "fnnet.layers.composition:_keys": (
+        "test_model own|training_is",
+        f"{CELL} Dropout|Residual",
+        "training/test_values kind",
+    ),
     "fnnet.layers.composition:Serial.*": (
         "test_model textbook|integers|images|layers",
         f"{CELL} Serial",
         "layers/test_gradients four",
+        "training/test_values kind",
     ),
     "fnnet.losses:SoftmaxCrossEntropy.*|one_hot": (
         "test_losses SoftmaxCrossEntropy|cross_entropy|smoothing|class",
