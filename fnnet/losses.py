@@ -292,8 +292,8 @@ def _class_hint(logits: Array, targets: Array) -> str:
     """What to do about targets that are neither classes nor probabilities, where their shape tells."""
     if targets.shape == logits.shape[:-1]:
         return "; write np.asarray(y).astype(int) for classes, or take SquaredError for values"
-    is_column = targets.shape == (*logits.shape[:-1], 1)
-    return "; write np.asarray(y)[:, 0].astype(int) for classes" if is_column and logits.ndim == 2 else ""
+    is_column = targets.shape == (logits.shape[0], 1)
+    return "; write np.asarray(y)[:, 0].astype(int) for classes" if is_column else ""
 
 
 def _like(loss: str, outputs: Array, targets: Array) -> Array:

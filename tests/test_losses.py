@@ -504,6 +504,13 @@ def test_targets_of_another_shape_are_refused(name, outputs, targets, message, u
         ),
         ((2, 3), jnp.zeros((3,), jnp.uint8), r"integer classes of shape \(2,\) .* got uint8 of shape \(3,\)$"),
         ((2, 3), jnp.zeros((2, 4)), r"probabilities of shape \(2, 3\), got float32 of shape \(2, 4\)$"),
+        (
+            (2, 4, 3),
+            jnp.zeros((2, 4)),
+            r"integer classes of shape \(2, 4\) .* got float32 of shape \(2, 4\); write np.as",
+        ),
+        ((2, 4, 3), jnp.zeros((2, 4, 1), jnp.int32), r"integer classes of shape \(2, 4\) .* of shape \(2, 4, 1\)$"),
+        ((2, 3), jnp.zeros((3, 1), jnp.int32), r"integer classes of shape \(2,\) .* got int32 of shape \(3, 1\)$"),
         ((2, 4, 3), jnp.zeros((3,), jnp.int32), r"integer classes of shape \(2, 4\) .* got int32 of shape \(3,\)$"),
     ],
 )
