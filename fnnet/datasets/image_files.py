@@ -7,7 +7,6 @@ import io
 import os
 import warnings
 from collections.abc import Callable
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -65,7 +64,7 @@ def image_folder(
 def _sides(size: Any) -> tuple[int, int]:
     """(height, width), or ValueError."""
     sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
-    if len(sides) != 2 or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in sides):
+    if len(sides) != 2 or not all(isinstance(n, int | np.integer) and not isinstance(n, bool) and n > 0 for n in sides):
         raise ValueError(f"image_folder: expected size to be (height, width), or an int above 0 for both, got {size!r}")
     return int(sides[0]), int(sides[1])
 
