@@ -7,6 +7,7 @@ it is a pytree.
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.dtypes import canonicalize_dtype
 
@@ -34,7 +35,7 @@ def as_array(caller: str, name: str, value: Any) -> Any:
 def check_key(caller: str, key: Any, name: str = "key") -> None:
     """Raise TypeError for what is no key; the uint32 arrays that keys once were pass."""
     dtype = getattr(key, "dtype", None)
-    if dtype is None or (np.ndim(key) == 0 and not jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)):
+    if dtype is None or (np.ndim(key) == 0 and not jnp.issubdtype(dtype, jax.dtypes.prng_key)):
         shown = repr(key) if dtype is None else dtype
         raise TypeError(f"{caller}: expected {name} to be a key such as jax.random.key(0), got {shown}")
 
