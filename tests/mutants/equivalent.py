@@ -14,6 +14,8 @@ _NDIM = "only the number of axes is read, which the two have in common"
 _ZERO = "minus 0, or 0 times a factor, is 0"
 _LAST_AXIS = "the array has two axes, so the last one is axis 1"
 _ROWS = "only the number of rows is read, which the two have in common"
+_SHAPE = "only the shape is read"
+_RESULT_TYPE = "the result type of two does not depend on their order"
 _TRUTH = "only its truth value is read, and -1 and 1.001 are truthy, like True"
 _DTYPE = "only the dtype is read, which the two have in common"
 _MORE_BITS = "more bits for the place leave smaller digits and more passes to the same order"
@@ -65,10 +67,27 @@ _BY_FUNCTION = {
         ): _TRUTH,
         ("sign", "is_integer -> -is_integer"): _TRUTH,
         ("factor", "is_integer -> 1.001 * is_integer"): _TRUTH,
+        ("order", "jnp.result_type(self.scale, float) -> jnp.result_type(float, self.scale)"): _RESULT_TYPE,
+    },
+    "layers.shapes:Standardize.init": {
+        ("sign", "self.mean -> -self.mean"): _SHAPE,
+        ("factor", "self.mean -> 1.001 * self.mean"): _SHAPE,
+        ("sign", "self.deviation -> -self.deviation"): _SHAPE,
+        ("factor", "self.deviation -> 1.001 * self.deviation"): _SHAPE,
+    },
+    "layers.shapes:Standardize.forward": {
+        ("sign", "not jnp.issubdtype(x.dtype, jnp.floating) -> -(not jnp.issubdtype(x.dtype, jnp.floating))"): _TRUTH,
         (
-            "order",
-            "jnp.result_type(self.scale, float) -> jnp.result_type(float, self.scale)",
-        ): "the result type of two does not depend on their order",
+            "factor",
+            "not jnp.issubdtype(x.dtype, jnp.floating) -> 1.001 * (not jnp.issubdtype(x.dtype, jnp.floating))",
+        ): _TRUTH,
+        ("sign", "is_integer -> -is_integer"): _TRUTH,
+        ("factor", "is_integer -> 1.001 * is_integer"): _TRUTH,
+        ("order", "jnp.result_type(self.mean, float) -> jnp.result_type(float, self.mean)"): _RESULT_TYPE,
+    },
+    "layers.shapes:standardize": {
+        ("name", "a -> x #2"): "what is finite is so in float64, too",
+        ("name", "a -> x #5"): "the first row is the same in either, and becomes float64 beside the mean",
     },
     "layers.composition:_keys": {
         ("drop", "key is None or count == 0 -> key is None"): "no keys at all are no keys either way",
