@@ -34,7 +34,7 @@ def saliency(
     Integer inputs (pixels as bytes) are read as floating numbers, so that they have a gradient. In prediction: no
     dropout. Layers that look across rows mix the rows' gradients. Pure; jit it if you like.
 
-    Raises ValueError for outputs that are not (B, C), for classes beside of_loss, and for schedules, which need
+    Raises ValueError for outputs that are not (B, C), for classes together with of_loss, and for schedules, which need
     `fnnet.at_step`.
     """
     if classes is not None and of_loss is not None:

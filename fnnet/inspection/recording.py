@@ -1,7 +1,7 @@
 """One pass, written down: everything that went through every layer, by the layer's name.
 
-Nothing is computed a second time and no mathematics is repeated here: `record` runs the very pass of `backprop` with a
-probe around every layer. A probe passes everything on and notes what it saw. `fnnet.trace` prints the recording.
+Nothing is computed a second time and no mathematics is repeated here: `record` runs the pass of `backprop` itself, with
+a probe around every layer. A probe passes everything on and notes what it saw. `fnnet.trace` prints the recording.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ class LayerTrace(NamedTuple):
     params: Params
     x: Array
     y: Array
-    dy: Array | Any  # None where no gradient arrives; Any, so that those who know that one does need no check
+    dy: Array | Any  # None where no gradient arrives; Any, so that callers who know that one does need no check
     dx: Array | Any
     residuals: Any
     grads: Params
@@ -220,7 +220,7 @@ def _saturated(layer: Layer, residuals: Any, y: Array, counts: Array) -> Array |
 
 
 def slope(layer: Layer, residuals: Any, y: Array) -> Any:
-    """f'(x) of an activation at every entry, shaped like its output y: dy_c/dx_c, read off its own backward.
+    """f'(x) of an activation at every entry, shaped like its output y: dy_c/dx_c, from its own backward.
 
     An elementwise activation answers dy = 1 with f'(x). A Softmax mixes its row, so it is asked once for
     each class c, with a 1 there and 0 elsewhere.

@@ -145,7 +145,7 @@ def cast(tree: Any, dtype: str) -> Any:
 
 
 def modes_of(kind: str, subject: Any, drawn: Drawn) -> tuple[Drawn, tuple[str, ...]]:
-    """Without a key, and with one where that is another function for any of 32 keys; drawn with such a key."""
+    """The modes to check: without a key, and with one, if any of 32 keys changes the outputs; drawn with such a key."""
     if kind not in ("layer", "model"):
         return drawn, ("prediction",)
     network = as_numbers(subject.network if kind == "model" else subject, jnp.float64, "check_gradients")
