@@ -26,7 +26,7 @@ from fnnet.checkpoints.files import DTYPES, CheckpointError
 from fnnet.training.stopping import PlateauMemory, Scaled, StoppingMemory
 
 _ROOMS = (datasets, initializers, layers, losses, model, optimizers, penalties, schedules, training)
-_PRIVATE = (_spec.Static, Scaled, StoppingMemory, PlateauMemory)  # what stands in specs and histories, unexported
+_PRIVATE = (_spec.Static, Scaled, StoppingMemory, PlateauMemory)  # parts of specs and histories that are not exported
 _STORED = {np.dtype(dtype) for dtype in DTYPES.values()}
 
 
@@ -163,7 +163,7 @@ def _take(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def _class(name: str, fields: dict[str, Any], known: dict[str, type]) -> type:
-    """The class called name, with these very fields."""
+    """The class called name, with exactly these fields."""
     if name not in known:
         raise CheckpointError(
             f"{name} is not a class of fnnet; if it is yours, pass it: restore(..., types=({name},)); "
