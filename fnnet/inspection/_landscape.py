@@ -5,8 +5,8 @@
     plane = fnnet.landscape(model, params, data, directions)
     plots.landscape(plane).savefig("landscape.png")    # from fnnet import plots
 
-A network has millions of directions and a figure has two, so the figure depends on which these are, and on their scale: a
-ReLU network stays the same function when one layer is doubled and the next one halved, but a step of length 1 is then
+A network has millions of directions and a figure has two, so the figure depends on which these are, and on their scale:
+a ReLU network stays the same function when one layer is doubled and the next one halved, but a step of length 1 is then
 another step. Filter normalization removes that freedom. A random plane shows how wide the valley is on average; it
 shows no path, and hardly ever the steepest direction.
 

@@ -122,9 +122,7 @@ def _check_names(path: Path, files: list[Path]) -> None:
     matches = {file.name: _NAME.fullmatch(file.stem) for file in files}
     names = {name: (int(match[1]), int(match[2])) for name, match in matches.items() if match}
     if odd := [name for name in matches if name not in names or not names[name][0] < names[name][1]]:
-        raise ValueError(
-            f"collect: expected files such as 00000-of-00002.jsonl in {path}, got {odd[:10]}; remove them"
-        )
+        raise ValueError(f"collect: expected files such as 00000-of-00002.jsonl in {path}, got {odd[:10]}; remove them")
     counts = {count for _, count in names.values()}
     if len(counts) != 1:
         raise ValueError(

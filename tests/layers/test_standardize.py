@@ -32,7 +32,9 @@ def test_constant_columns_become_zero_and_are_not_divided_by_zero(rows, dtype):
 
 
 @pytest.mark.usefixtures("untyped")
-@pytest.mark.parametrize("given", [np.asarray, jnp.asarray, np.ndarray.tolist, list], ids=["numpy", "jax", "list", "rows"])
+@pytest.mark.parametrize(
+    "given", [np.asarray, jnp.asarray, np.ndarray.tolist, list], ids=["numpy", "jax", "list", "rows"]
+)
 def test_whatever_holds_the_numbers_they_are_summed_in_float64(given):
     layer = standardize(given(X))
     np.testing.assert_allclose(layer.mean, X.astype(np.float64).mean(0), rtol=1e-14)

@@ -20,11 +20,22 @@ MODULES = (
     "optimizers",
     "initializers",
     "model",
+    "metrics",
     "training.state",
     "training.steps",
     "training.epochs",
+    "training.rows",
+    "training.stopping",
+    "inspection.finite_differences",
+    "inspection.statistics",
+    "inspection._landscape",
+    "inspection._saliency",
+    "sweeps.program",
+    "datasets._split",
+    "datasets.toy_problems",
     "_xla.one_row",
     "_xla.shuffling",
+    "_xla.threefry",
     "_xla.in_place",
 )
 LEFT_OUT = {
@@ -43,6 +54,10 @@ SAMPLED = {  # at most this many mutants per function: many functions of one kin
     "fnnet.schedules": 25,
     "fnnet.model": 15,
     "fnnet.training": 15,
+    "fnnet.metrics": 10,
+    "fnnet.inspection": 10,
+    "fnnet.sweeps": 10,
+    "fnnet.datasets": 10,
 }
 CELL = "layers/test_gradients every_layer"
 TABLE = "layers/test_activations {cls}"
@@ -101,6 +116,15 @@ TESTS = {
     "fnnet.optimizers.transformations:*": ("optimizers/test_transformations",),
     "fnnet.optimizers.chain:*": ("optimizers/test_optimizers chain|Chain|transformation",),
     "fnnet.optimizers:*": ("optimizers/test_optimizers {cls}", "optimizers/test_references {cls}"),
+    "fnnet.metrics:*": ("test_metrics",),
+    "fnnet.inspection.finite_differences:*": ("inspection/test_gradient_checker kinks|slopes|probed|caught",),
+    "fnnet.inspection.statistics:*": ("inspection/test_statistics",),
+    "fnnet.inspection._landscape:*": ("inspection/test_landscape",),
+    "fnnet.inspection._saliency:*": ("inspection/test_saliency",),
+    "fnnet.sweeps.program:*": ("sweeps/test_sweeps loop|train|diverges|shuffle|axis",),
+    "fnnet.datasets._split:*": ("datasets/test_split",),
+    "fnnet.datasets.toy_problems:*": ("datasets/test_toy_problems",),
+    "fnnet._xla.threefry:*": ("_xla/test_threefry",),
     "fnnet._xla.one_row:*": ("test_initializers one_row",),
     "fnnet.initializers:_DrawNormal.*": ("test_initializers HeNormal|GlorotNormal",),
     "fnnet.initializers:_DrawUniform.*": ("test_initializers HeUniform|GlorotUniform",),
@@ -123,6 +147,8 @@ TESTS = {
         "training/test_train weights|permutation|stand|fillers|filled",
         "training/test_train batch_size|rows|cut|Adam",
     ),
+    "fnnet.training.rows:*": ("training/test_rows",),
+    "fnnet.training.stopping:*": ("training/test_fit stopping_counts|plateau|rules", "training/test_fit settings"),
     "fnnet.training.steps:_added|step": (
         "training/test_train descent|integer|weights|absorbed|permutation",
         "training/test_train schedules|dtype|cut Adam",
@@ -133,7 +159,9 @@ TESTS = {
         "training/test_train half|start",
         "training/test_train pure Sgd",
         "training/test_train dtype",
+        "optimizers/test_transformations named|names",
     ),
+    "fnnet.training.state:all_finite|floating_leaves": ("training/test_state",),
     "fnnet.training:*": ("test_model xor", "training/test_train history|accuracy|dtype"),
 }
 

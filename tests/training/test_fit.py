@@ -1,4 +1,4 @@
-"""fit: the same bits as train, cut anywhere; stops, slows down, streams; and says where a run went bad."""
+"""fit: the same bits as train, cut anywhere; stops, slows down, streams; and names the first tensor that is not finite."""
 
 import jax
 import jax.numpy as jnp
