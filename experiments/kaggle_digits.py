@@ -3,7 +3,7 @@
 The table (--csv train.csv; without it, the same table is made of MNIST's images) is shuffled, 1,000 rows are held out
 as a dev set, pixels are divided by 255. Weights start as randn * 0.5, biases as rand * 0.5; ReLU, ReLU, softmax;
 squared error on the probabilities, summed over the classes, mean over all rows; learning rate 1, 500 iterations, the
-dev accuracy every 10. Cross-entropy is trained beside it from the same start: at the same rate, which is far too
+dev accuracy every 10. Cross-entropy is trained for comparison, from the same start: at the same rate, which is far too
 high, since its gradient is so much larger, and at a smaller one; and both losses from He's initialization, which suits
 ReLU. Then come networks whose backward is wrong, one bug each. Some of these learn too; their curves show the bugs.
 
@@ -51,9 +51,9 @@ class Config(KeptSettings):
     report_every: int = 10
     """Iterations between two lines of the table."""
     learning_rate: float = 1.0
-    """Of gradient descent."""
+    """Learning rate of gradient descent."""
     gentle_rate: float = 0.3
-    """Of cross-entropy where it has a rate of its own."""
+    """Learning rate of cross-entropy where it has its own."""
     dev_rows: int = 1000
     """Rows held out."""
     losses: bool = True
@@ -61,9 +61,9 @@ class Config(KeptSettings):
     bugs: bool = True
     """Also train the networks whose backward is wrong."""
     seed: int = 0
-    """Of the shuffling and of the weights."""
+    """Seed of the shuffling and of the weights."""
     seeds: int = 1
-    """Train the tutorial's network from so many starts (and dev sets), seed, seed + 1, ...: does its accuracy hold?"""
+    """Train the tutorial's network from this many seeds, seed, seed + 1, ..., each with its own dev set."""
 
 
 # --- the right network ---
@@ -346,7 +346,7 @@ def draw(rounds: list[Round], bugs: list[str]) -> Any:
 
 
 def check(config: Config) -> None:
-    """Leave with a line that says what to write, before anything is read."""
+    """Exit with a line that says what to write, before anything is read."""
     check_multiple(config, "iterations")
     check_counts(config, "dev_rows", "seeds")
     if config.submission is not None and config.csv is not None and config.test_csv is None:
@@ -385,8 +385,8 @@ def main(config: Config) -> list[Round]:
             results |= submit(right(config), rounds[-1], tables, config, run.path / "submission.csv")
         run.record(
             "kaggle_digits",
-            network="Kaggle net: 784-32-16-10, ReLU, softmax, squared error, full-batch gradient descent at 1.0, "
-            f"{config.iterations} iterations; and the same with one bug each",
+            network="a Kaggle notebook's network: 784-32-16-10, ReLU, softmax, squared error, full-batch gradient "
+            f"descent at 1.0, {config.iterations} iterations; and the same with one bug each",
             author="accuracy every 10 iterations, none at the end",
             results=results,
             captions={"kaggle_digits": "Two losses, and the effect of each of five bugs on the dev accuracy"},

@@ -35,7 +35,7 @@ class Config(KeptSettings):
     """Which rows of the XOR table make the batch: 0 is (0, 0), 1 is (0, 1), 2 is (1, 0), 3 is (1, 1). With
     several, gradients are sums over rows; `--xor-rows 0 1 2 3` is the whole table."""
     learning_rate: float = 0.5
-    """Of the one update of the XOR network."""
+    """Learning rate of the one update of the XOR network."""
     data: Literal["digits", "mnist"] = "digits"
     """Where the digit comes from: 8 x 8 pixels that are in the package, or MNIST's 28 x 28, which are looked for
     in FNNET_DATA and the usual caches and downloaded otherwise."""

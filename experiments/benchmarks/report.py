@@ -101,10 +101,10 @@ def _closest(measured: dict, folder: Path) -> str:
         return [key, _seconds(part["seconds"][systems.OURS]), scan, spread, *rest, *floor]
 
     return _paragraphs(
-        "## Beside other programs on XLA, and beside the floor",
+        "## Compared with other programs on XLA, and with the floor",
         "`python -m experiments.benchmarks.closest`. The time of everything else on XLA over fnnet's, and "
         "fnnet's over the floor: the matrix products of the step on float32 batches that are ready, and nothing "
-        "else, in the fastest of three forms. They take turns without a rest in processes of their own: seconds "
+        "else, in the fastest of three forms. They take turns without a pause in separate processes: seconds "
         "are fewer than above, and more accurate. Medians of five processes; for the scan, which is nearly the "
         "same program, also the minimum and maximum of the five, which differ by how memory is laid out.",
         _table(
