@@ -14,6 +14,7 @@ from fnnet.inspection._html import html_table
 from fnnet.inspection.recording import Recording, record
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer, Params
+from fnnet.training.state import trainable
 
 
 class Trace(Recording):
@@ -66,7 +67,7 @@ def trace(
 
 def _nothing_kept(optimizer: Optimizer, params: Params) -> Any:
     """The state of an optimizer that keeps nothing from step to step. Raises ValueError for any other."""
-    opt_state = jax.eval_shape(optimizer.init, params)
+    opt_state = jax.eval_shape(optimizer.init, trainable(params))
     if jax.tree.leaves(opt_state):
         raise ValueError(
             f"trace: expected opt_state, because the updates of {type(optimizer).__name__} depend on the steps before; "
