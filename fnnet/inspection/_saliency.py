@@ -41,9 +41,8 @@ def saliency(
         raise ValueError("saliency: expected classes or of_loss, got both; a loss has targets instead of a class")
     dtype = parameter_dtype(params)
     model = as_numbers(model, dtype, "saliency")
-    batch = prepare(
-        model, Batch(jnp.asarray(x, dtype), jnp.zeros(jnp.shape(x)[:1]) if of_loss is None else of_loss), dtype
-    )
+    x = jnp.asarray(x, dtype)
+    batch = prepare(model, Batch(x, jnp.zeros(x.shape[:1]) if of_loss is None else of_loss), dtype)
     outputs, residuals = model.network.forward(params, batch.x)
     doutputs = _one_logit(outputs, classes) if of_loss is None else _own_losses(model, outputs, batch.y)
     _, dx = model.network.backward(params, residuals, doutputs)
