@@ -70,27 +70,18 @@ class Config(KeptSettings):
 
 
 @fnnet.spec
-class SquaredErrorOfClasses:
-    """Squared error of probabilities (B, C) against integer classes (B,) as one-hot rows; accuracy is counted too."""
+class SquaredErrorOfClasses(fnnet.SquaredError):
+    """Squared error of probabilities (B, C) against integer classes (B,) as one-hot rows; accuracy is counted too.
+
+    dp = 2 (p - one_hot) dl; the softmax layer before it has the full Jacobian.
+    """
 
     def forward(self, p: Any, classes: Any) -> tuple[Any, Any]:
         """l = sum_c (p_c - [c = class])^2."""
-        return fnnet.SquaredError().forward(p, one_hot(classes, p))
-
-    def backward(self, r: Any, dper_example: Any) -> Any:
-        """dp = 2 (p - one_hot) dl; the softmax layer before it has the full Jacobian."""
-        return fnnet.SquaredError().backward(r, dper_example)
-
-    def predict(self, p: Any) -> Any:
-        return p
+        return super().forward(p, jax.nn.one_hot(classes, p.shape[1], dtype=p.dtype))
 
     def correct(self, p: Any, classes: Any) -> Any:
         return fnnet.SoftmaxCrossEntropy().correct(p, classes)
-
-
-def one_hot(classes: Any, like: Any) -> Any:
-    """(B, C) 1 at the class, else 0, in the shape and dtype of `like`."""
-    return (classes[:, None] == jnp.arange(like.shape[1], dtype=classes.dtype)[None]).astype(like.dtype)
 
 
 def build(
@@ -117,7 +108,7 @@ class ErrorOfAnotherLoss(SquaredErrorOfClasses):
 
     def forward(self, z: Any, classes: Any) -> tuple[Any, Any]:
         """l = sum_c (softmax(z)_c - [c = class])^2, from logits."""
-        return fnnet.SquaredError().forward(self.predict(z), one_hot(classes, z))
+        return super().forward(self.predict(z), classes)
 
     def backward(self, r: Any, dper_example: Any) -> Any:
         """dz = p - one_hot, where 2 (diag(p) - p p^T) (p - one_hot) is right."""
@@ -128,14 +119,8 @@ class ErrorOfAnotherLoss(SquaredErrorOfClasses):
 
 
 @fnnet.spec
-class SoftmaxForRelu:
+class SoftmaxForRelu(fnnet.Softmax):
     """A hidden layer whose activations were mixed up: softmax forward, ReLU's derivative backward."""
-
-    init = fnnet.Softmax.init
-
-    def forward(self, params: Any, x: Any, *, key: Any = None) -> tuple[Any, Any]:
-        """y = softmax(x)."""
-        return fnnet.Softmax().forward(params, x)
 
     def backward(self, params: Any, y: Any, dy: Any) -> tuple[Any, Any]:
         """dx = dy where y > 0, which is everywhere."""
@@ -143,14 +128,8 @@ class SoftmaxForRelu:
 
 
 @fnnet.spec
-class StopsBackward:
+class StopsBackward(fnnet.Relu):
     """ReLU at which the backward pass stops: the backward of a two-layer net used for a net of three layers."""
-
-    init = fnnet.Relu.init
-
-    def forward(self, params: Any, x: Any, *, key: Any = None) -> tuple[Any, Any]:
-        """y = max(x, 0)."""
-        return fnnet.Relu().forward(params, x)
 
     def backward(self, params: Any, y: Any, dy: Any) -> tuple[Any, Any]:
         """dx = None: nothing before this layer learns."""
