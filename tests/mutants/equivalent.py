@@ -20,6 +20,8 @@ _TRUTH = "only its truth value is read, and -1 and 1.001 are truthy, like True"
 _DTYPE = "only the dtype is read, which the two have in common"
 _MORE_BITS = "more bits for the place leave smaller digits and more passes to the same order"
 _CANONICAL = "parameter_dtype gives a dtype that JAX has switched on already"
+_INFINITE = "infinity times a factor is infinity"
+_WEAK = "a Python integer takes the dtype of what it is combined with"
 _NO_NORM = "jnp.zeros((), parameter_dtype(tree))"
 _NO_AVERAGE = "jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))"
 
@@ -124,6 +126,50 @@ _BY_FUNCTION = {
             "statement",
             "data = Batch(*jax.tree.map(jnp.asarray, tuple(data))) -> pass",
         ): "every caller is compiled, so its data are arrays already",
+    },
+    "training.rows:only": {
+        ("name", "weights -> kept #3"): "a False in place of the 0 becomes a 0 of the weights' dtype",
+    },
+    "training.stopping:EarlyStopping.start": {
+        ("factor", "jnp.full((), jnp.inf, dtype) -> 1.001 * jnp.full((), jnp.inf, dtype)"): _INFINITE,
+        ("sign", "jnp.int32(0) -> -jnp.int32(0)"): _ZERO,
+        ("sign", "jnp.int32(0) -> -jnp.int32(0) #2"): _ZERO,
+    },
+    "training.stopping:ReduceOnPlateau.start": {
+        ("factor", "np.float64(np.inf) -> 1.001 * np.float64(np.inf)"): _INFINITE,
+        ("sign", "np.int64(0) -> -np.int64(0)"): _ZERO,
+        ("sign", "np.int64(0) -> -np.int64(0) #2"): _ZERO,
+    },
+    "inspection._saliency:saliency": {
+        ("constant", "1 -> 2"): _ROWS,
+    },
+    "inspection._landscape:landscape": {
+        ("compare", "at_once == 1 -> at_once != 1"): "how many losses are computed at a time changes none of them",
+    },
+    "inspection._landscape:_like_filters": {("name", "w -> n"): _NDIM},
+    "inspection._landscape:_check_alike": {
+        ("constant", "True -> False"): "the structures have been compared, so there are equally many leaves",
+    },
+    "datasets._split:_are_whole": {
+        ("unwrap", "bool(np.all(y == np.round(y))) -> np.all(y == np.round(y))"): "only its truth value is read",
+    },
+    "_xla.threefry:quick": {
+        ("unwrap", "str(jax.random.key_impl(key)) -> jax.random.key_impl(key)"): "a known generator has its name there",
+    },
+    "_xla.threefry:threefry": {
+        ("statement", "key = jax.lax.optimization_barrier(key) -> pass"): "the same numbers, only compiled faster",
+        ("constant", "1 -> 2"): "the key has two parts, and JAX reads the last in place of a third",
+        ("constant", "1 -> 2 #2"): "the key has two parts, and JAX reads the last in place of a third",
+        ("unwrap", "jnp.uint32(_PARITY) -> _PARITY"): _WEAK,
+        ("unwrap", "jnp.uint32(rotation) -> rotation"): _WEAK,
+        ("unwrap", "jnp.uint32(32 - rotation) -> 32 - rotation"): _WEAK,
+        ("unwrap", "jnp.uint32(block + 1) -> block + 1"): _WEAK,
+    },
+    "_xla.threefry:_numbered": {("name", "low -> count"): "one 0 is broadcast to the shape of the others"},
+    "_xla.threefry:_bits": {("unwrap", "jnp.uint64(32) -> 32"): _WEAK},
+    "_xla.threefry:_fold_in": {
+        ("unwrap", "jnp.uint32(0) -> 0"): _WEAK,
+        ("unwrap", "jnp.asarray(data, jnp.uint32) -> data"): "jax.random.fold_in has made a uint32 of it",
     },
     "training.steps:step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
     "_xla.shuffling:shuffled": {

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fnnet import Batch
+from fnnet.datasets._split import split_rows
 from fnnet.training import rows as module
 from fnnet.training.epochs import plan
 from fnnet.training.rows import Rows, only, planned, split_off, stacked, with_class_weights
@@ -137,8 +138,14 @@ def test_a_fraction_of_every_class_is_held_out():
     assert rows.data is held_out.data is data
     assert sorted([*rows.numbers, *held_out.numbers]) == [*range(60)]
     assert np.bincount(y[held_out.numbers]).tolist() == [8, 4]
-    again, others = (split_off(data, 0.2, key)[1].numbers.tolist() for key in (KEY, jax.random.key(4)))
-    assert held_out.numbers.tolist() == again != others
+    assert split_off(data, 0.2, jax.random.key(4))[1].numbers.tolist() != held_out.numbers.tolist()
+    seed = int(jax.random.bits(jax.random.fold_in(KEY, 2**32 - 1)))  # no epoch has this number
+    assert held_out.numbers.tolist() == split_rows(y, 0.2, seed)[1].tolist()
+
+
+def test_rows_are_held_out_with_a_key():
+    with pytest.raises(ValueError, match="fit: rows to hold out are drawn with a key made from shuffle"):
+        split_off(Batch(X, Y), 0.2, None)
 
 
 def test_validation_rows_that_are_given_are_taken_whole():
