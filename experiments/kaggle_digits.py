@@ -47,7 +47,7 @@ class Config(KeptSettings):
     make_csv: Path | None = None
     """Only write train.csv and test.csv into this folder, from MNIST, with test_labels.csv beside them."""
     iterations: int = 500
-    """Updates: all rows are in each."""
+    """Updates, each on all rows."""
     report_every: int = 10
     """Iterations between two lines of the table."""
     learning_rate: float = 1.0
@@ -57,7 +57,7 @@ class Config(KeptSettings):
     dev_rows: int = 1000
     """Rows held out."""
     losses: bool = True
-    """Also train with cross-entropy, and from He's initialization."""
+    """Also train with cross-entropy, and both losses from He's initialization."""
     bugs: bool = True
     """Also train the networks whose backward is wrong."""
     seed: int = 0

@@ -38,7 +38,7 @@ class Config(KeptSettings):
     """Settings of the run; the defaults are the tutorial's."""
 
     epochs: int = 10_000
-    """Updates: all four rows are in each."""
+    """Epochs, of one update on all four rows each."""
     report_every: int = 1000
     """Epochs between two lines of the table."""
     learning_rate: float = 0.1

@@ -132,7 +132,7 @@ def _as_static(value: Any) -> Any:
 def _as_leaf(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """A field as a person wrote it, in the one form that identifies a compiled program.
 
-    None belongs only where it says something: where it is the default, or the field is `Number | None`. A string in
+    None is allowed only where it has a meaning: where it is the default, or the field is `Number | None`. A string in
     place of a layer or a loss is left to the class's own `check()`, which can say what belongs there.
     """
     parts = value if type(value) in (list, tuple) else [value]

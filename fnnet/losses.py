@@ -91,7 +91,7 @@ class SoftmaxCrossEntropy:
         return softmax(logits)
 
     def correct(self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]) -> Bool[Array, "B"]:
-        """Whether the largest logit stands at the class (or largest target): at every one, where a row has several."""
+        """Whether the largest logit is at the class (or largest target): at every one, where a row has several."""
         classes = targets if targets.ndim < logits.ndim else targets.argmax(-1)
         right = jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)
         is_number = ~jnp.isnan(logits.max(-1))  # argmax of a row with NaN is a class like any other

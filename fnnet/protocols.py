@@ -61,7 +61,7 @@ class Layer(Protocol):
 
     Names are x and dx, the output (the last left side of the first formula) and its gradient, the fields of params
     and d before them, numbers of the spec, arrays as `backward` names its arguments, and whatever an equation before
-    defines. A space between names is a matrix product. What cannot be read (`y = x sorted`) is printed as it stands,
+    defines. A space between names is a matrix product. What cannot be read (`y = x sorted`) is printed unchanged,
     followed by the result. `fnnet.inspection.formulas` lists the functions.
     """
 

@@ -65,7 +65,7 @@ def field_names(cls: type) -> tuple[str, ...] | None:
 def encode(value: Any, path: str, arrays: dict[str, np.ndarray], known: dict[str, type], static: bool = False) -> Any:
     """The JSON for value; its arrays go into `arrays`, in C order, each under its path.
 
-    known   name -> class, fnnet's own at first; classes that are met are added, and no two may share a name
+    known   name -> class, fnnet's own at first; classes found in value are added, and no two may have the same name
     static  inside of a static field, where an array has no place
 
     Raises CheckpointError naming the path of what cannot be stored.

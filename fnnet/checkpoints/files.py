@@ -162,7 +162,7 @@ def locked(path: Path, otherwise: str) -> Iterator[int]:
     """The file at path, open for writing and locked until the block ends or the process dies, however it dies.
 
     Raises CheckpointError(otherwise) at once if another has the lock. The lock is advisory (`flock`):
-    it keeps out those who ask. Where there is none (Windows) nobody is kept out. CheckpointError too if path is a link
+    it keeps out those who ask for it, and on Windows, which has none, nobody. CheckpointError too if path is a link
     or not an ordinary file: what it leads to stays as it is.
     """
     try:

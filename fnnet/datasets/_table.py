@@ -228,13 +228,13 @@ def _numbers(rows: _Rows, name: str) -> np.ndarray:
 
 
 def _number(cell: Any) -> float:
-    if isinstance(cell, str) and "_" in cell:  # Python's own 1_000, which nobody means in a table
+    if isinstance(cell, str) and "_" in cell:  # Python reads 1_000 as a number, which no table means
         raise ValueError
     return float(cell)
 
 
 def _first_fault(rows: _Rows, name: str) -> DataError:
-    """The error for the first cell of a column that is no finite number in float32."""
+    """The error for the first cell of a column that is not a finite number in float32."""
     for row, cell in enumerate(_column(rows, name)):
         if _is_missing(cell):
             return rows.fault(row, name, "is missing; fill it in, or leave the row out")
@@ -252,7 +252,7 @@ def _first_fault(rows: _Rows, name: str) -> DataError:
 
 
 def _shown(cell: Any) -> str:
-    """A cell as it may stand in a message, not too long."""
+    """A cell as shown in a message, not too long."""
     text = repr(cell.item() if isinstance(cell, np.generic) else cell)
     return text if len(text) <= 40 else f"{text[:37]}..."
 

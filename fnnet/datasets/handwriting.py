@@ -53,13 +53,13 @@ def digit_from_image(source: ImageLike) -> UInt8[np.ndarray, "28 28"]:
 
     The digit may be dark on light or light on dark, of any color, size and place, in any light; the paper must fill
     the image, and darker rules on it or other things beside the digit may be taken for ink. Raises `DataError`
-    that names the file if it is no image or nothing is drawn on it; ImportError without Pillow.
+    that names the file if it is not an image or nothing is drawn on it; ImportError without Pillow.
     """
     return find_digits(source).images[0]
 
 
 def digits_from_image(source: ImageLike) -> UInt8[np.ndarray, "N 28 28"]:
-    """Return the digits that stand side by side in an image, from left to right: (N, 28, 28) uint8, read-only.
+    """Return the digits side by side in an image, from left to right: (N, 28, 28) uint8, read-only.
 
     As `digit_from_image`. Digits that touch come out as one.
     """

@@ -40,7 +40,7 @@ def image_folder(
     in alphabetical order. Images are turned upright (EXIF), transparent ones put on white. Files whose names begin with
     a dot, and those beside the subfolders, are left out.
 
-    Raises `DataError` that names the file if it is no image (PNG, JPEG, WEBP, GIF, BMP, TIFF, PPM), is damaged, has
+    Raises `DataError` that names the file if it is not an image (PNG, JPEG, WEBP, GIF, BMP, TIFF, PPM), is damaged, has
     more than 8 bits per channel or, without `size`, another size than the first; ImportError without Pillow.
     """
     files = _class_files(Path(path))

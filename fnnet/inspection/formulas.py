@@ -10,8 +10,8 @@ A formula is one equation, or several with `;` between them, in the arithmetic o
                                                     outputs (all axes but the first)
     reshape(x)      the entries of x in the shape of the left side; pi is 3.14159
 
-A gradient with more axes than its parameter is summed over the first of them. What is written otherwise
-cannot be filled with numbers; it is printed as it stands, and the result follows.
+A gradient with more axes than its parameter is summed over the first of them. What is written otherwise cannot be
+filled with numbers; it is printed unchanged, followed by the result.
 """
 
 import ast

@@ -46,9 +46,9 @@ class Drawn(NamedTuple):
 
 
 def kind_of_subject(subject: Any) -> str:
-    """ "layer", "loss", "penalty" or "model". Raises TypeError for anything that is none of them, or no spec."""
+    """ "layer", "loss", "penalty" or "model". Raises TypeError for anything else, and for what is not a spec."""
     if not dataclasses.is_dataclass(subject) and not isinstance(subject, type):
-        raise TypeError(f"check_gradients: {type(subject).__name__} is no spec; write @fnnet.spec above the class")
+        raise TypeError(f"check_gradients: {type(subject).__name__} is not a spec; write @fnnet.spec above the class")
     if isinstance(subject, Model):
         return "model"
     if is_spec_of(subject, Layer):

@@ -73,6 +73,7 @@ def fit(
 ) -> tuple[TrainState, History]:
     """Train epoch by epoch and report on the way; the states are those of `train`, to the bit.
 
+    data        a Batch; lists, DataFrames and Series in it are converted, values checked (see `training.checks`)
     validation  data that is measured after every epoch; or a fraction of `data` to hold out for that: rows drawn with
                 a key made from `shuffle`, of every class alike
     early_stopping, plateau   rules applied to the validation metrics after every epoch
@@ -92,12 +93,10 @@ def fit(
     Data is moved to the device once. Where `data.x` is a np.memmap, rows are read as they are needed instead, so that
     the data may be larger than memory; the bits are the same.
 
-    data        a Batch; lists, DataFrames and Series in it are converted, values checked (see `training.checks`)
-
     Raises ImportError if a bar is asked for and tqdm is missing; ValueError for settings that do not fit together, for
-    targets that the loss cannot use and for invalid weights; TypeError for parameters in place of a state, or
-    data that are no Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not
-    finite; Interrupted (a KeyboardInterrupt) on Ctrl-C, which carries what the last whole epoch left.
+    targets that the loss cannot use and for invalid weights; TypeError for parameters in place of a state, or data
+    that is not a Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not
+    finite; Interrupted (a KeyboardInterrupt) on Ctrl-C, which carries the results of the last whole epoch.
     """
     _check_state(model, optimizer, state, history)
     _check_settings(model, epochs, validation, early_stopping, plateau, measure_training, mesh)
