@@ -83,9 +83,9 @@ class Counter:
         return Counting((x * dy).sum(0).astype(params.scale.dtype), jnp.zeros_like(params.count)), dy * scale[None]
 
 
-@pytest.mark.parametrize("parameters", ["float32", "bfloat16"])
-def test_images_nested_layers_and_integer_parameters_have_statistics(parameters, dtype):
-    """Also while 64-bit types are enabled. Without weights, every row counts once."""
+@pytest.mark.parametrize("parameters", ["float32", "bfloat16", "float64"])
+def test_images_nested_layers_and_integer_parameters_have_statistics(parameters, float64):
+    """Without weights, every row counts once; numbers are of the parameters' dtype, in float32 or better."""
     inner = fnnet.Serial((fnnet.Dense(6), fnnet.Tanh()))
     layers = (fnnet.Rescale(0.5), Counter(), fnnet.Flatten(), fnnet.Residual(inner), fnnet.Dense(2))
     model, optimizer = fnnet.Model(fnnet.Serial(layers), fnnet.SoftmaxCrossEntropy(), (2, 3)), fnnet.Sgd(0.1)
@@ -95,7 +95,7 @@ def test_images_nested_layers_and_integer_parameters_have_statistics(parameters,
     weighted = fnnet.layer_statistics(model, optimizer, state, Batch(x, Y, np.full(6, 3, np.float32)))
     grads = fnnet.backward(model, state.params, x, Y)[1]
     for (name, s), other, i in zip(statistics.items(), weighted.values(), (0, 1, 2, 3, 3, 3, 4), strict=True):
-        assert all(a.dtype == "float32" for a in jax.tree.leaves(s))
+        assert all(a.dtype == ("float64" if parameters == "float64" else "float32") for a in jax.tree.leaves(s))
         rtol = 1e-2 if parameters == "bfloat16" else 1e-5
         jax.tree.map(lambda a, b, rtol=rtol: np.testing.assert_allclose(a, b, rtol=rtol), s, other)
         if name in ("1 Counter", "3 Residual", "4 Dense"):

@@ -142,6 +142,7 @@ _BY_FUNCTION = {
     },
     "inspection._saliency:saliency": {
         ("constant", "1 -> 2"): _ROWS,
+        ("reverse", "x.shape[:1] -> x.shape"): _ROWS,
     },
     "inspection._landscape:landscape": {
         ("compare", "at_once == 1 -> at_once != 1"): "how many losses are computed at a time changes none of them",
