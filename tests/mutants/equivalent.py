@@ -140,6 +140,15 @@ _BY_FUNCTION = {
         ("sign", "np.int64(0) -> -np.int64(0)"): _ZERO,
         ("sign", "np.int64(0) -> -np.int64(0) #2"): _ZERO,
     },
+    "sweeps.program:over_runs": {
+        (
+            "factor",
+            "jax.tree.leaves(own)[0].shape[0] -> 1.001 * jax.tree.leaves(own)[0].shape[0]",
+        ): "all runs at once are the same as one portion of all runs",
+    },
+    "sweeps.space:put": {
+        ("factor", "int -> 1.001 * int"): "the type of a variable is not evaluated",
+    },
     "inspection._saliency:saliency": {
         ("constant", "1 -> 2"): _ROWS,
         ("reverse", "x.shape[:1] -> x.shape"): _ROWS,

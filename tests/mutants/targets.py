@@ -31,6 +31,8 @@ MODULES = (
     "inspection._landscape",
     "inspection._saliency",
     "sweeps.program",
+    "sweeps.results",
+    "sweeps.space",
     "datasets._split",
     "datasets.toy_problems",
     "_xla.one_row",
@@ -59,7 +61,8 @@ SAMPLED = {  # at most this many mutants per function: many functions of one kin
     "fnnet.training": 15,
     "fnnet.metrics": 5,
     "fnnet.inspection": 10,
-    "fnnet.sweeps": 10,
+    "fnnet.sweeps.program": 10,
+    "fnnet.sweeps": 5,
     "fnnet.datasets": 10,
 }
 CELL = "layers/test_gradients every_layer"
@@ -124,7 +127,15 @@ TESTS = {
     "fnnet.inspection.statistics:*": ("inspection/test_statistics",),
     "fnnet.inspection._landscape:*": ("inspection/test_landscape",),
     "fnnet.inspection._saliency:*": ("inspection/test_saliency",),
-    "fnnet.sweeps.program:*": ("sweeps/test_sweeps loop|train|diverges|shuffle|axis",),
+    "fnnet.sweeps.program:*": (
+        "sweeps/test_program numbers|after|nan",
+        "sweeps/test_program cut|one",
+        "sweeps/test_sweeps axis",
+    ),
+    "fnnet.sweeps.results:*": (
+        "sweeps/test_sweeps deviation|ranking|infinite|json|named|tables|csv|printed|notebook|chunks",
+    ),
+    "fnnet.sweeps.space:*": ("sweeps/test_sweeps path|grid|draws|stacked|structures|range|refused",),
     "fnnet.datasets._split:*": ("datasets/test_split",),
     "fnnet.datasets.toy_problems:*": ("datasets/test_toy_problems",),
     "fnnet._xla.threefry:*": ("_xla/test_threefry",),
