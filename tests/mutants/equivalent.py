@@ -140,6 +140,15 @@ _BY_FUNCTION = {
         ("sign", "np.int64(0) -> -np.int64(0)"): _ZERO,
         ("sign", "np.int64(0) -> -np.int64(0) #2"): _ZERO,
     },
+    "metrics:_confusion": {
+        ("compare", "classes < count -> classes <= count"): "such a row lies beyond the matrix, and is dropped there",
+    },
+    "metrics:reliability": {("constant", "1 -> 2 #3"): "what an empty bin is divided by does not count: it is NaN"},
+    "metrics:_rate": {
+        ("factor", "jnp.cumsum(weights) -> 1.001 * jnp.cumsum(weights)"): "a factor cancels in the fraction",
+        ("name", "total -> weights"): _DTYPE,
+    },
+    "metrics:_at_class": {("constant", "1 -> 0 #2"): "whether there is such a class is the second result"},
     "sweeps.program:over_runs": {
         (
             "factor",
