@@ -1,14 +1,14 @@
-"""The guided tour: one network of neurons, 784-128-64-10, with three activations, learning digits by gradient descent.
+"""One network of neurons, 784-128-64-10, with three activations, learning digits by gradient descent.
 
-A neuron is a linear part and an activation, y = f(w . x + b); a layer is all its neurons at once. An article's guided
-tour has an image in every column, Y = f(W X + b); here an image is a row, Y = f(X W + b), the
+A neuron is a linear part and an activation, y = f(w . x + b); a layer is all its neurons at once. The article whose
+guided tour this follows has an image in every column, Y = f(W X + b); here an image is a row, Y = f(X W + b), the
 transpose. The output is softmax, the error cross-entropy; every step follows the gradient of 128 images, and steps
-shrink (at a constant rate, the last steps decide which of five seeds looks bad).
+shrink (at a constant rate, chance in the last steps decides which of five seeds looks bad).
 
 Sigmoid, tanh and ReLU are compared over five seeds. Each has the initialization (He's for ReLU, Glorot's for the
-others) and the rate that suit it; one rate for all would only show which of them it suits. The rates were chosen at
-constant rates on 10,000 training images held out; the test images are opened after the training. `experiments.mnist`
-trains the same network with Adam.
+others) and the learning rate that suit it; one rate for all would only show which of them it suits. The rates were
+chosen, held constant, on 10,000 training images held out; the test images are used only after training.
+`experiments.mnist` trains the same network with Adam.
 """
 
 import dataclasses
@@ -75,7 +75,7 @@ def main(config: Config) -> None:
         run.figure("activations", curves_over_seeds(found))
         run.record(
             "activations",
-            network="the guided tour: 784-128-64-10 with sigmoid, tanh or ReLU, gradient descent, "
+            network="an article's guided tour: 784-128-64-10 with sigmoid, tanh or ReLU, gradient descent, "
             f"{config.epochs} epochs",
             results={f"test accuracy, {name}": accuracies(networks, task.test) for name, networks in found.items()},
             captions={"activations": "Three activations, gradient descent; bands are the spread over seeds"},

@@ -1,4 +1,4 @@
-"""What the scripts that classify images share: train over seeds, open the test set once, keep files and figures."""
+"""What the scripts that classify images have in common: train over seeds, test once, write results and figures."""
 
 import dataclasses
 import time
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings(RunSettings):
-    """Of a script that trains classifiers from several seeds."""
+    """Settings of a script that trains classifiers from several seeds."""
 
     seeds: int = 5
     """How many networks of each kind to train, each from a random start of its own."""
@@ -35,7 +35,7 @@ class TrainingSettings(RunSettings):
     """Show a bar for each network."""
 
     def steps(self, rows: int) -> int:
-        """How many updates a run over so many rows has."""
+        """How many updates a run over this many rows takes."""
         return self.epochs * -(-rows // self.batch_size)
 
 
@@ -134,7 +134,7 @@ def curves_over_seeds(found: Mapping[str, list[Trained]]) -> "Figure":
 
 
 def check_settings(settings: TrainingSettings, *counts: str) -> None:
-    """Leave with one line that says what to write, before a run folder is made; counts: further ones of 1 or more."""
+    """Exit with one line that says what to write, before a run folder is made; counts: settings of 1 or more."""
     check_counts(settings, "seeds", "epochs", "batch_size", *counts)
     if not 0 <= settings.validation_fraction < 1:
         raise SystemExit(

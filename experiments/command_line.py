@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Of a script that leaves a run folder."""
+    """Settings of a script that writes a run folder."""
 
     runs: Path = Path("runs")
     """Where the run's folder is made."""
@@ -23,7 +23,7 @@ class RunSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class KeptSettings(RunSettings):
-    """Of a script whose results can be kept in the project."""
+    """Settings of a script whose results can be kept in the project."""
 
     copy_to: Path | None = None
     """A folder that also gets the results and the figures, such as experiments/results."""
@@ -34,7 +34,7 @@ NOT_SETTINGS = ("runs", "copy_to", "progress")
 
 
 def run(main: Callable[[Any], Any], config: type, description: str | None) -> None:
-    """Call main with the settings of the command line; faulty data end in one line, Ctrl-C in exit code 130."""
+    """Call main with the settings of the command line; wrong data ends it with one line, Ctrl-C with exit code 130."""
     try:
         main(tyro.cli(config, description=description))
     except fnnet.DataError as error:
@@ -45,14 +45,14 @@ def run(main: Callable[[Any], Any], config: type, description: str | None) -> No
 
 
 def check_counts(config: Any, *names: str) -> None:
-    """Leave with one line that says what to write, unless each of these settings is 1 or more."""
+    """Exit with one line that says what to write, unless each of these settings is 1 or more."""
     for name in names:
         if getattr(config, name) < 1:
             raise SystemExit(f"--{name.replace('_', '-')}: expected a number of 1 or more, got {getattr(config, name)}")
 
 
 def check_multiple(config: Any, name: str) -> None:
-    """Leave with one line, unless this setting is a multiple of `report_every`, both 1 or more."""
+    """Exit with one line, unless this setting is a multiple of `report_every`, both 1 or more."""
     check_counts(config, name, "report_every")
     if getattr(config, name) % config.report_every:
         raise SystemExit(

@@ -1,7 +1,7 @@
 """Learn to read 1,797 real handwritten digits of 8 x 8 pixels, in seconds and without network access.
 
-Trains 64-256-128-10 with ReLU and dropout by Adam on four fifths of the digits, once for each seed, and reports
-how many of the other fifth it reads. Then the harder question: the last 360 rows held out, which come from
+Trains 64-256-128-10 with ReLU and dropout by Adam on four fifths of the digits, once for each seed, and reports how
+many of the other fifth it reads correctly. Then the harder question: the last 360 rows held out, which come from
 writers whose digits hardly occur in the rest.
 """
 
@@ -36,11 +36,11 @@ class Config(TrainingSettings):
     hidden: tuple[int, ...] = (256, 128)
     """Neurons in the hidden layers."""
     learning_rate: float = 5e-3
-    """Of Adam at the first step; it falls to 0 along half a cosine."""
+    """Learning rate of Adam at the first step; it falls to 0 along half a cosine."""
     dropout: float | None = 0.3
     """Fraction of hidden activations dropped while training; None leaves dropout out of the program."""
     label_smoothing: float | None = 0.1
-    """Fraction of each target spread over all classes (so the loss stays above 0.5 here); None leaves it out."""
+    """Fraction of each target spread over all classes (so the loss stays above 0.5 here); None: no smoothing."""
     unseen_writers: bool = True
     """Also train with the last 360 rows held out."""
 

@@ -1,8 +1,8 @@
 """Five-fold cross-validation over all 1,797 handwritten digits, with the setting chosen inside of each fold.
 
 Every digit is in the test rows once. Of the other four fifths, a stratified part validates each candidate setting,
-which is trained twice on the rest; the best of them is trained again on all four fifths, and only then are the
-test rows opened. So no number here depends on its test rows, not even through a learning rate.
+which is trained twice on the rest; the best of them is trained again on all four fifths, and only then are the test
+rows used. So no result depends on its test rows through any choice, not even that of a learning rate.
 """
 
 import dataclasses
@@ -26,7 +26,7 @@ class Config(RunSettings):
     folds: int = 5
     """How many parts the digits are split into."""
     learning_rates: tuple[float, ...] = (2e-3, 5e-3)
-    """Of Adam at the first step; it falls to 0 along half a cosine."""
+    """Learning rates of Adam at the first step; it falls to 0 along half a cosine."""
     dropouts: tuple[float, ...] = (0.3, 0.5)
     """Fractions of hidden activations dropped."""
     epochs: int = 40
@@ -34,7 +34,7 @@ class Config(RunSettings):
     validation_fraction: float = 0.2
     """Fraction of the training digits that the candidates are judged by."""
     seed: int = 0
-    """Of the split into folds, the starts and the shuffling."""
+    """Seed of the split into folds, the starts and the shuffling."""
     progress: bool = True
     """Show a bar."""
 

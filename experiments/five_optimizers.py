@@ -1,10 +1,10 @@
 """Five optimizers on one network, 784-128-64-10 with ReLU and softmax: SGD, momentum, AdaGrad, RMSProp and Adam.
 
 A video trains this network on MNIST's digits (97.42 % of the test images right) and on Fashion-MNIST (about 87 %), with
-categorical cross-entropy and steps that are big first and smaller later. Here every optimizer starts from the same
+categorical cross-entropy and steps that are big at first and smaller later. Here every optimizer starts from the same
 five seeds, and figures show how each learns, which classes are confused, the worst mistakes, and the weights of the
 first neurons. The rates are the best of three for each, on 10,000 training images held out (one seed, 8 epochs); the
-test images are opened after the training.
+test images are used only after training.
 
 The best network found without distorted images, and what it was chosen from, on held-out images alone:
 
@@ -62,7 +62,7 @@ class Config(TrainingSettings, KeptSettings):
     best_epochs: int = 25
     """How long it is trained."""
     rows: int | None = None
-    """Only so many of the training images, for a quick look; None: all."""
+    """Use only this many of the training images, for a quick look; None: all."""
     validation_fraction: float = 0.08
     """Fraction of the training images held out to watch the training; a sixth for the search, 0 for the best."""
 
@@ -201,7 +201,7 @@ def compare_optimizers(config: Config, subject: Subject, task: Task, run: RunFol
     run.figure(f"{name}_weights", plots.weight_images(adam.state.params, (28, 28)))
     run.record(
         name,
-        network="the video's network: 784-128-64-10, ReLU, softmax, cross-entropy; five optimizers side by side",
+        network="a video's network: 784-128-64-10, ReLU, softmax, cross-entropy; five optimizers side by side",
         author=subject.author,
         results={f"test accuracy, {name}": accuracies(networks, task.test) for name, networks in found.items()},
         captions={
@@ -213,7 +213,7 @@ def compare_optimizers(config: Config, subject: Subject, task: Task, run: RunFol
 
 
 def search(config: Config, subject: Subject, task: Task, run: RunFolder) -> None:
-    """Every candidate for the best network, from every seed; the test images stay closed."""
+    """Every candidate for the best network, from every seed; the test images are not used."""
     assert task.validation is not None
     settings = dataclasses.replace(config, epochs=config.search_epochs)
     results: dict[str, Result | str] = {}
@@ -252,7 +252,7 @@ def best(config: Config, subject: Subject, task: Task, run: RunFolder) -> None:
 
 
 def draw_mistakes(name: str, network: Trained, task: Task, run: RunFolder, caption: str) -> dict[str, str]:
-    """Captions by name of the figures drawn: which class is taken for which, and the worst mistakes, where any is."""
+    """Captions by name of the figures drawn: which class is taken for which, and the worst mistakes, if any."""
     run.figure(f"{name}_confusion", confusion(network, task))
     captions = {f"{name}_confusion": f"{caption}: true and predicted classes of the test images"}
     if network.errors(task.test):

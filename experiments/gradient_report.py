@@ -147,7 +147,7 @@ class Config:
     results: Path = Path("experiments/results")
     """Folder for gradients.md and gradients.png."""
     seed: int = 0
-    """Of inputs, parameters and cotangents."""
+    """Seed of inputs, parameters and cotangents."""
     depths: bool = True
     """Also check networks of 2, 4 and 6 layers (39 of them)."""
 

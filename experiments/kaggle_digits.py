@@ -3,7 +3,7 @@
 The table (--csv train.csv; without it, the same table is made of MNIST's images) is shuffled, 1,000 rows are held out
 as a dev set, pixels are divided by 255. Weights start as randn * 0.5, biases as rand * 0.5; ReLU, ReLU, softmax;
 squared error on the probabilities, summed over the classes, mean over all rows; learning rate 1, 500 iterations, the
-dev accuracy every 10. Cross-entropy is trained beside it from the same start: at the same rate, which is far too
+dev accuracy every 10. Cross-entropy is trained for comparison, from the same start: at the same rate, which is far too
 high, since its gradient is so much larger, and at a smaller one; and both losses from He's initialization, which suits
 ReLU. Then come networks whose backward is wrong, one bug each. Some of these learn too; their curves show the bugs.
 
@@ -47,50 +47,41 @@ class Config(KeptSettings):
     make_csv: Path | None = None
     """Only write train.csv and test.csv into this folder, from MNIST, with test_labels.csv beside them."""
     iterations: int = 500
-    """Updates: all rows are in each."""
+    """Updates, each on all rows."""
     report_every: int = 10
     """Iterations between two lines of the table."""
     learning_rate: float = 1.0
-    """Of gradient descent."""
+    """Learning rate of gradient descent."""
     gentle_rate: float = 0.3
-    """Of cross-entropy where it has a rate of its own."""
+    """Learning rate of cross-entropy where it has its own."""
     dev_rows: int = 1000
     """Rows held out."""
     losses: bool = True
-    """Also train with cross-entropy, and from He's initialization."""
+    """Also train with cross-entropy, and both losses from He's initialization."""
     bugs: bool = True
     """Also train the networks whose backward is wrong."""
     seed: int = 0
-    """Of the shuffling and of the weights."""
+    """Seed of the shuffling and of the weights."""
     seeds: int = 1
-    """Train the tutorial's network from so many starts (and dev sets), seed, seed + 1, ...: does its accuracy hold?"""
+    """Train the tutorial's network from this many seeds, seed, seed + 1, ..., each with its own dev set."""
 
 
 # --- the right network ---
 
 
 @fnnet.spec
-class SquaredErrorOfClasses:
-    """Squared error of probabilities (B, C) against integer classes (B,) as one-hot rows; accuracy is counted too."""
+class SquaredErrorOfClasses(fnnet.SquaredError):
+    """Squared error of probabilities (B, C) against integer classes (B,) as one-hot rows; accuracy is counted too.
+
+    dp = 2 (p - one_hot) dl; the softmax layer before it has the full Jacobian.
+    """
 
     def forward(self, p: Any, classes: Any) -> tuple[Any, Any]:
         """l = sum_c (p_c - [c = class])^2."""
-        return fnnet.SquaredError().forward(p, one_hot(classes, p))
-
-    def backward(self, r: Any, dper_example: Any) -> Any:
-        """dp = 2 (p - one_hot) dl; the softmax layer before it has the full Jacobian."""
-        return fnnet.SquaredError().backward(r, dper_example)
-
-    def predict(self, p: Any) -> Any:
-        return p
+        return super().forward(p, jax.nn.one_hot(classes, p.shape[1], dtype=p.dtype))
 
     def correct(self, p: Any, classes: Any) -> Any:
         return fnnet.SoftmaxCrossEntropy().correct(p, classes)
-
-
-def one_hot(classes: Any, like: Any) -> Any:
-    """(B, C) 1 at the class, else 0, in the shape and dtype of `like`."""
-    return (classes[:, None] == jnp.arange(like.shape[1], dtype=classes.dtype)[None]).astype(like.dtype)
 
 
 def build(
@@ -117,7 +108,7 @@ class ErrorOfAnotherLoss(SquaredErrorOfClasses):
 
     def forward(self, z: Any, classes: Any) -> tuple[Any, Any]:
         """l = sum_c (softmax(z)_c - [c = class])^2, from logits."""
-        return fnnet.SquaredError().forward(self.predict(z), one_hot(classes, z))
+        return super().forward(self.predict(z), classes)
 
     def backward(self, r: Any, dper_example: Any) -> Any:
         """dz = p - one_hot, where 2 (diag(p) - p p^T) (p - one_hot) is right."""
@@ -128,14 +119,8 @@ class ErrorOfAnotherLoss(SquaredErrorOfClasses):
 
 
 @fnnet.spec
-class SoftmaxForRelu:
+class SoftmaxForRelu(fnnet.Softmax):
     """A hidden layer whose activations were mixed up: softmax forward, ReLU's derivative backward."""
-
-    init = fnnet.Softmax.init
-
-    def forward(self, params: Any, x: Any, *, key: Any = None) -> tuple[Any, Any]:
-        """y = softmax(x)."""
-        return fnnet.Softmax().forward(params, x)
 
     def backward(self, params: Any, y: Any, dy: Any) -> tuple[Any, Any]:
         """dx = dy where y > 0, which is everywhere."""
@@ -143,14 +128,8 @@ class SoftmaxForRelu:
 
 
 @fnnet.spec
-class StopsBackward:
+class StopsBackward(fnnet.Relu):
     """ReLU at which the backward pass stops: the backward of a two-layer net used for a net of three layers."""
-
-    init = fnnet.Relu.init
-
-    def forward(self, params: Any, x: Any, *, key: Any = None) -> tuple[Any, Any]:
-        """y = max(x, 0)."""
-        return fnnet.Relu().forward(params, x)
 
     def backward(self, params: Any, y: Any, dy: Any) -> tuple[Any, Any]:
         """dx = None: nothing before this layer learns."""
@@ -346,7 +325,7 @@ def draw(rounds: list[Round], bugs: list[str]) -> Any:
 
 
 def check(config: Config) -> None:
-    """Leave with a line that says what to write, before anything is read."""
+    """Exit with a line that says what to write, before anything is read."""
     check_multiple(config, "iterations")
     check_counts(config, "dev_rows", "seeds")
     if config.submission is not None and config.csv is not None and config.test_csv is None:
@@ -385,8 +364,8 @@ def main(config: Config) -> list[Round]:
             results |= submit(right(config), rounds[-1], tables, config, run.path / "submission.csv")
         run.record(
             "kaggle_digits",
-            network="Kaggle net: 784-32-16-10, ReLU, softmax, squared error, full-batch gradient descent at 1.0, "
-            f"{config.iterations} iterations; and the same with one bug each",
+            network="a Kaggle notebook's network: 784-32-16-10, ReLU, softmax, squared error, full-batch gradient "
+            f"descent at 1.0, {config.iterations} iterations; and the same with one bug each",
             author="accuracy every 10 iterations, none at the end",
             results=results,
             captions={"kaggle_digits": "Two losses, and the effect of each of five bugs on the dev accuracy"},

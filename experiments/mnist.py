@@ -1,7 +1,7 @@
 """Learn to read the 70,000 handwritten digits of MNIST (or to recognize the images of Fashion-MNIST).
 
-Trains 784-128-64-10 with ReLU and softmax cross-entropy by Adam. The test images are opened once, after the
-training. The first network is kept in the run's folder as checkpoint.safetensors; `experiments.predict` reads digits
+Trains 784-128-64-10 with ReLU and softmax cross-entropy by Adam. The test images are used once, after training. The
+first network is kept in the run's folder as checkpoint.safetensors; `experiments.predict` reads digits
 of your own with it. The data files are looked for in FNNET_DATA and the usual caches, and downloaded (11 MB) if they
 are in none of them. Of the same network, `experiments.activations` compares activations and
 `experiments.five_optimizers` optimizers.
@@ -37,7 +37,7 @@ class Config(TrainingSettings):
     hidden: tuple[int, ...] = (128, 64)
     """Neurons in the hidden layers."""
     learning_rate: float = 3e-3
-    """Of Adam at the first step; it falls to 0 along half a cosine."""
+    """Learning rate of Adam at the first step; it falls to 0 along half a cosine."""
     dropout: float | None = None
     """Fraction of hidden activations dropped while training; None leaves dropout out of the program."""
 

@@ -1,4 +1,4 @@
-"""One neuron: a weighted sum and an activation, computed in a loop and as a matrix, and then taught.
+"""One neuron: a weighted sum and an activation, computed in a loop and as a matrix product, and then trained.
 
 The loop shows what a neuron computes; the matrix does the same for all rows at once, many times faster. Many texts
 put one example in each column, Y = W X + b; here rows are examples, y = x w + b, which is the same numbers
@@ -39,7 +39,7 @@ class Config(KeptSettings):
     steps: int = 400
     """Updates of the neuron that learns."""
     learning_rate: float = 0.5
-    """Of gradient descent."""
+    """Learning rate of gradient descent."""
 
 
 def by_loop(x: np.ndarray, w: np.ndarray, b: float) -> np.ndarray:
@@ -59,7 +59,7 @@ def by_matrix(x: np.ndarray, w: np.ndarray, b: float) -> np.ndarray:
 
 
 def timings(config: Config) -> list[str]:
-    """The table: the same neuron in three versions, medians over repeats, compilation apart."""
+    """The table: the same neuron in three versions, medians over repeats, compilation timed separately."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(config.rows, config.inputs)).astype(np.float32)
     w, b = (rng.normal(size=config.inputs) / math.sqrt(config.inputs)).astype(np.float32), 0.1

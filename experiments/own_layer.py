@@ -47,9 +47,9 @@ class Config:
     hidden: int = 64
     """Neurons in the hidden layer."""
     learning_rate: float = 3e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     seed: int = 0
-    """Of parameters and shuffling."""
+    """Seed of parameters and shuffling."""
     progress: bool = True
     """Show a bar."""
 

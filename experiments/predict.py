@@ -6,7 +6,7 @@
 Each image is converted to MNIST's format (light on dark, 20 x 20 pixels, centered in 28 x 28), whatever the light,
 color, size and place of the digit; the network gives the probability of each class. A figure shows each image beside
 the network's input: look there first when the answer is wrong. The exit status is 1 if any image could not be read;
-the others are answered all the same.
+the others are still answered.
 """
 
 import dataclasses

@@ -55,7 +55,7 @@ def record(
     command   what a reader types to get the same numbers
     network   which network, and whose, in a few words
     author    the number that its author reports; "" where there is none
-    results   what was measured: numbers as a Result, or words
+    results   what was measured: numbers as a Result, or text
     seconds   of the whole run
     figures   file name in the same folder -> caption
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind: `runs/<name>/<time>/` with its configuration, its metrics and its figures."""
+"""What a run writes: `runs/<name>/<time>/` with its configuration, its metrics and its figures."""
 
 import dataclasses
 import json

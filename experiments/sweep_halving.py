@@ -1,4 +1,4 @@
-"""Successive halving: train many a little, keep the better half, train it on, and so down to one.
+"""Successive halving: train many networks briefly, keep the better half, train these longer, and so on down to one.
 
 Sixty-four networks with randomly sampled learning rates, dropout rates and penalties learn the embedded digits. A rung
 is `fnnet.train` under `jax.vmap`; after each rung the better half by validation loss continues from where it is. The
@@ -31,9 +31,9 @@ class Config:
     points: int = 64
     """Networks to begin with; halved after every rung."""
     epochs: int = 2
-    """Of the first rung; each later one has twice as many as the one before, so every rung costs the same."""
+    """Epochs of the first rung; each later one has twice as many as the one before, so every rung costs the same."""
     seed: int = 0
-    """Of the random search and the starts."""
+    """Seed of the random search and the starts."""
 
 
 class Rung(NamedTuple):

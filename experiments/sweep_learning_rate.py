@@ -4,7 +4,7 @@ Trains 784-32-16-10 by Adam. Every activation is one compiled program, in which 
 side. Points are ranked by the accuracy on validation rows; at the end the best point is trained once more and tested
 on the test images.
 
-With --hosts, several machines (or processes) share the work through the folder --chunks; each says when it is done,
+With --hosts, several machines (or processes) split the work through the folder --chunks; each says when it is done,
 and the last one, or any later run, makes the table and the figures. Started again after an interruption, a host
 continues where it was.
 """
@@ -37,9 +37,9 @@ class Config(KeptSettings):
     data: Literal["mnist", "fashion_mnist", "digits"] = "mnist"
     """Images to learn; `digits` (8 x 8, embedded) is quick."""
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-    """Of Adam."""
+    """Learning rates of Adam."""
     activations: tuple[Literal["relu", "tanh", "sigmoid", "gelu"], ...] = ("relu", "tanh", "sigmoid")
-    """Of both hidden layers."""
+    """Activations of both hidden layers."""
     seeds: int = 5
     """Networks of each point."""
     epochs: int = 5
@@ -53,11 +53,11 @@ class Config(KeptSettings):
     host: int = 0
     """Number of this machine, from 0."""
     hosts: int = 1
-    """How many machines share the work."""
+    """How many machines split the work."""
     chunk: int = 7
-    """Points in one file of results."""
+    """Points in one result file."""
     chunks: Path = Path("runs/sweep_learning_rate_chunks")
-    """Folder of the files of results, the same for all machines."""
+    """Folder of the result files, the same for all machines."""
     progress: bool = True
     """Show bars."""
 
@@ -151,7 +151,7 @@ def main(config: Config) -> Results | None:
         spread = f" ± {100 * np.std(tested, ddof=1):.2f}" if len(tested) > 1 else ""
         words = ", ".join(f"{v:g}" if isinstance(v, float) else str(v) for v in best.settings.values())
         print(f"best by validation: {words}; test accuracy {100 * np.mean(tested):.2f} %{spread}")
-        print(f"table and figures: {run.path}; files of results: {path}")
+        print(f"table and figures: {run.path}; result files:  {path}")
     return results
 
 

@@ -33,9 +33,9 @@ class Config:
     at_once: int = 16
     """Points of one round, trained as one program."""
     epochs: int = 10
-    """Of every network."""
+    """Epochs of every network."""
     seed: int = 0
-    """Of the search and of the networks."""
+    """Seed of the search and of the networks."""
 
 
 def ask(study: "optuna.Study", base: Configuration) -> tuple["optuna.trial.Trial", Point]:

@@ -29,7 +29,7 @@ class Config(KeptSettings):
     configurations: int = 10_000
     """How many networks, each with settings of its own."""
     steps: int = 500
-    """Of gradient descent, each on all four rows."""
+    """Steps of gradient descent, each on all four rows."""
     learning_rates: tuple[float, float] = (0.01, 100.0)
     """From, to; sampled uniformly on a logarithmic scale."""
     momenta: tuple[float, float] = (0.0, 0.95)
@@ -39,7 +39,7 @@ class Config(KeptSettings):
     seeds: int = 1
     """Networks of each configuration. All configurations share the starts, scaled by their own standard deviation."""
     seed: int = 0
-    """Of the random search."""
+    """Seed of the random search."""
     progress: bool = True
     """Show a bar."""
 

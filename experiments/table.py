@@ -15,10 +15,10 @@ from experiments.results_file import read
 HERE = Path(__file__).parent
 HEAD = """# Experiments
 
-Each row is a command, run from the project's folder, that trains a network people learn with. The table is made by
-`python -m experiments.table` from the files in [`results`](results), which the commands write with
-`--copy-to experiments/results`; every command explains its settings with `--help`. Numbers from several seeds
-are mean ± standard deviation.
+Each row is a command, run from the project's folder, that trains a network from a well-known tutorial or on well-known
+data. The table is made by `python -m experiments.table` from the files in [`results`](results), which the commands
+write with `--copy-to experiments/results`; every command explains its settings with `--help`. Numbers from several
+seeds are mean ± standard deviation.
 
 | command | network | its author reports | here | time | measured on |
 |---|---|---|---|---|---|

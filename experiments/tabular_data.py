@@ -1,9 +1,9 @@
-"""Three small tables, breast cancer, wine and diabetes: fnnet beside scikit-learn's own networks, over five folds.
+"""Three small tables, breast cancer, wine and diabetes: fnnet compared with scikit-learn's networks over five folds.
 
 Both train a network with one hidden layer by Adam on the same folds, from the same kind of start, standardized with the
 mean and the standard deviation of the training rows. The loss on an inner split of the training rows chooses the size
-and the number of epochs, for each library by itself; then the network is trained again on all training rows, and only
-then are the test rows opened. What is compared is accuracy, and R^2 where the target is a number. fnnet's seconds are
+and the number of epochs, for each library separately; then the network is trained again on all training rows, and only
+then are the test rows used. What is compared is accuracy, and R^2 where the target is a number. fnnet's seconds are
 mostly compilation: each fold has other shapes. Needs scikit-learn, whose data sets come with it (extras `test` and
 `benchmarks`).
 """
@@ -56,9 +56,9 @@ class Config(KeptSettings):
     batch_size: int = 32
     """Rows of one step."""
     learning_rate: float = 3e-3
-    """Of Adam, constant in both libraries."""
+    """Learning rate of Adam, constant in both libraries."""
     seed: int = 0
-    """Of the folds, the starts and the shuffling."""
+    """Seed of the folds, the starts and the shuffling."""
 
 
 class Table(NamedTuple):
@@ -227,7 +227,7 @@ def main(config: Config) -> dict[str, Result | str]:
                 print(f"{what:<38}{result!s:<28}{seconds:>7.1f} s", flush=True)
         run.record(
             "tabular_data",
-            network="breast cancer, wine and diabetes: one hidden layer, Adam, five folds; beside scikit-learn",
+            network="breast cancer, wine and diabetes: one hidden layer, Adam, five folds; compared with scikit-learn",
             results=results,
         )
         run.say_end()

@@ -36,9 +36,9 @@ class Config(KeptSettings):
     batch_size: int = 50
     """Points in one step."""
     learning_rate: float = 0.01
-    """Of Adam at the first step; it falls to 0 along half a cosine."""
+    """Learning rate of Adam at the first step; it falls to 0 along half a cosine."""
     seed: int = 0
-    """Of the points, the weights and the shuffling."""
+    """Seed of the points, the weights and the shuffling."""
 
 
 def classes(count: int, seed: int) -> dict[str, fnnet.Batch]:

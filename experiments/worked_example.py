@@ -35,7 +35,7 @@ class Config(KeptSettings):
     """Which rows of the XOR table make the batch: 0 is (0, 0), 1 is (0, 1), 2 is (1, 0), 3 is (1, 1). With
     several, gradients are sums over rows; `--xor-rows 0 1 2 3` is the whole table."""
     learning_rate: float = 0.5
-    """Of the one update of the XOR network."""
+    """Learning rate of the one update of the XOR network."""
     data: Literal["digits", "mnist"] = "digits"
     """Where the digit comes from: 8 x 8 pixels that are in the package, or MNIST's 28 x 28, which are looked for
     in FNNET_DATA and the usual caches and downloaded otherwise."""
@@ -115,7 +115,7 @@ def digit_figure(t: Trace) -> Any:
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.06)
     grid = figure.add_gridspec(3, 5, height_ratios=(1, 1, 0.95))
     first, relu, last = (t.layers[name] for name in ("1 Dense", "2 Relu", "3 Dense"))
-    true, p = int(t.batch.y[0]), np.asarray(fnnet.predict(t.model, _parameters(t), t.batch.x))[0]
+    true, p = int(t.batch.y[0]), np.asarray(t.model.loss.predict(t.result.outputs))[0]
     forward = [figure.add_subplot(grid[0, i]) for i in range(5)]
     backward = [figure.add_subplot(grid[1, i]) for i in range(5)]
 
@@ -135,13 +135,9 @@ def digit_figure(t: Trace) -> Any:
     text += "$\\leftarrow$ backward:\nread this row from\nright to left"
     backward[4].text(0.05, 0.5, text, va="center", fontsize=10, linespacing=1.5)
 
-    shape = t.model.input_shape
-    tiles = mosaic(np.asarray(first.grads.w).T.reshape(-1, *shape))
-    signed(
-        figure.add_subplot(grid[2, :3]),
-        tiles,
-        "dw1 = x$^T$ da1: one tile per hidden neuron, the digit times its da1",
-    )
+    tiles = mosaic(np.asarray(first.grads.w).T.reshape(-1, *t.model.input_shape))
+    neurons = figure.add_subplot(grid[2, :3])
+    signed(neurons, tiles, "dw1 = x$^T$ da1: one tile per hidden neuron, the digit times its da1")
     outputs = figure.add_subplot(grid[2, 3:])
     signed(outputs, np.asarray(last.grads.w).T, "dw3 = h2$^T$ da3: one row per class", ("hidden neuron", "class"))
     outputs.set_yticks(range(10))
@@ -149,10 +145,6 @@ def digit_figure(t: Trace) -> Any:
     colors = "In images red is positive, blue negative; among bars blue is the true class."
     figure.suptitle(f"One pass of back-propagation. {colors}", fontsize=12)
     return figure
-
-
-def _parameters(t: Trace) -> tuple:
-    return tuple(layer.params for layer in t.layers.values())
 
 
 def signed(axis: Any, values: Any, title: str, labels: tuple[str, str] | None = None) -> None:

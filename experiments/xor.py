@@ -1,12 +1,12 @@
 """XOR: the smallest problem that needs a hidden layer, learned by 2-4-1 with sigmoids.
 
 Binary cross-entropy as a mean over the four rows, all four in every update, plain gradient descent at 0.1 for 10,000
-epochs: as most tutorials have it. The loss is printed every 1,000 epochs, the four predictions at the end, and a figure
+epochs: as in most tutorials. The loss is printed every 1,000 epochs, the four predictions at the end, and a figure
 shows the line between 0 and 1 as it moves. With --reference-init the weights are NumPy's randn after seed(42) and
 everything is float64, so that the numbers are those of the same network written in NumPy.
 
 With --seeds N the network starts from N random places at once: how many of the N end with all four outputs within
-0.05 of the target? The tutorial's settings nearly always arrive, smaller weights and a larger rate arrived from each of
+0.05 of the target? The tutorial's settings nearly always get there, smaller weights and a larger rate did from each of
 1,000 starts, Adam needs a tenth of the epochs and gets stuck more often, with outputs of 0.5 (--choose shows the grid).
 """
 
@@ -38,13 +38,13 @@ class Config(KeptSettings):
     """Settings of the run; the defaults are the tutorial's."""
 
     epochs: int = 10_000
-    """Updates: all four rows are in each."""
+    """Epochs, of one update on all four rows each."""
     report_every: int = 1000
     """Epochs between two lines of the table."""
     learning_rate: float = 0.1
-    """Of gradient descent."""
+    """Learning rate of gradient descent."""
     seed: int = 42
-    """Of the weights."""
+    """Seed of the weights."""
     reference_init: bool = False
     """Weights from NumPy's legacy generator (RandomState(seed).randn, layer by layer), and float64 throughout."""
     seeds: int = 0
@@ -74,7 +74,7 @@ def start(config: Config, model: fnnet.Model, optimizer: fnnet.Sgd) -> fnnet.Tra
     if not config.reference_init:
         return fnnet.init_state(model, optimizer, jax.random.key(config.seed))
     state = fnnet.init_state(model, optimizer, jax.random.key(config.seed), dtype=jnp.float64)
-    rng = np.random.RandomState(config.seed)  # the very numbers of np.random.seed and randn
+    rng = np.random.RandomState(config.seed)  # the same numbers as np.random.seed and randn
     first, second = (DenseParams(jnp.asarray(rng.randn(i, o)), jnp.zeros(o)) for i, o in ((2, 4), (4, 1)))
     return state._replace(params=(first, (), second))
 
@@ -157,7 +157,7 @@ def draw(moments: list[Moment]) -> Any:
 
 
 def check(config: Config) -> None:
-    """Leave with one line that says what to write, before a run folder is made."""
+    """Exit with one line that says what to write, before a run folder is made."""
     check_multiple(config, "epochs")
     if config.seeds < 0:
         raise SystemExit(f"--seeds: expected 0 or more, got {config.seeds}")
@@ -188,7 +188,7 @@ def main(config: Config) -> list[Moment]:
         run.log(predictions=predictions.tolist(), **counts)
         run.record(
             "xor",
-            network="XOR guide: 2-4-1, sigmoid, binary cross-entropy, gradient descent at 0.1, 10,000 epochs",
+            network="a guide to XOR: 2-4-1, sigmoid, binary cross-entropy, gradient descent at 0.1, 10,000 epochs",
             author="predictions near 0.01, 0.98, 0.98, 0.02",
             results=results | counts,
             captions={"xor": "XOR: how the decision boundary moves during training"} if config.figure else {},

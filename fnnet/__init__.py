@@ -1,4 +1,4 @@
-"""fnnet: neural networks as pure functions in JAX, with every gradient derived by hand and proved."""
+"""fnnet: neural networks as pure functions in JAX, with every gradient derived by hand and checked."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ __all__ += training.__all__
 
 
 def __getattr__(name: str) -> Any:
-    """The rooms that many programs do without are imported when they are touched."""
+    """Packages that many programs never use are imported on first access."""
     if name in ("plots", "sweeps", "tensorboard"):
         return importlib.import_module(f"fnnet.{name}")
     raise AttributeError(f"module 'fnnet' has no attribute {name!r}")

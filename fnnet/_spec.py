@@ -44,7 +44,7 @@ def spec(cls: _Class) -> _Class:
     JAX rebuilds one around tracers or axes, nothing runs.
 
     Raises TypeError for a bool or a string where a number belongs, and for a class with a field of ints, bools or
-    strings that is not `static()`: a number of that field would not be one while a program is compiled.
+    strings that is not `static()`: during compilation such a field would hold a tracer.
     """
 
     if "__post_init__" in vars(cls):
@@ -96,7 +96,7 @@ def _needs_a_step(self: Any, *other: Any) -> NoReturn:
     """Instead of arithmetic with a schedule, which has a value only at a step."""
     raise TypeError(
         f"{type(self).__name__} is a schedule, a number only at a step: "
-        f"write fnnet.at_step(spec, step, dtype) of the spec that it stands in, as train_step does"
+        f"write fnnet.at_step(spec, step, dtype) of the spec that contains it, as train_step does"
     )
 
 
@@ -123,17 +123,17 @@ def _is_structure(annotation: Any) -> bool:
 
 
 def _as_static(value: Any) -> Any:
-    """A static value in the one form that a compiled program is keyed on: lists as tuples, NumPy's ints as ints."""
+    """A static value in the one form that identifies a compiled program: lists as tuples, NumPy's ints as ints."""
     if type(value) in (list, tuple):
         return tuple(map(_as_static, value))
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _as_leaf(owner: str, field: dataclasses.Field, value: Any) -> Any:
-    """A field as a person wrote it, in the one form that a compiled program is keyed on.
+    """A field as a person wrote it, in the one form that identifies a compiled program.
 
-    None belongs only where it says something: where it is the default, or the field is `Number | None`. A string in
-    the place of a layer or a loss is for the class's own `check()`, which can say what belongs there.
+    None is allowed only where it has a meaning: where it is the default, or the field is `Number | None`. A string in
+    place of a layer or a loss is left to the class's own `check()`, which can say what belongs there.
     """
     parts = value if type(value) in (list, tuple) else [value]
     if _is_contract(field.type) and any(part is None or isinstance(part, str) for part in parts):
@@ -232,7 +232,7 @@ _Specs = TypeVar("_Specs")
 
 
 def at_step(specs: _Specs, step: ArrayLike, dtype: DTypeLike) -> _Specs:
-    """The specs as they are at one step: every schedule its number, every number in `dtype`.
+    """The specs at one step: every schedule replaced by its number, every number in `dtype`.
 
     step is an integer (0 at the first update), dtype that of the parameters. Schedules are evaluated in
     float32 or better (bfloat16 cannot count past 256) and then cast. The first line of a training step.
@@ -252,9 +252,9 @@ def at_step(specs: _Specs, step: ArrayLike, dtype: DTypeLike) -> _Specs:
 
 
 def as_numbers(specs: _Specs, dtype: DTypeLike, caller: str) -> _Specs:
-    """The specs with every number in `dtype`, outside of training, where no step says what a schedule is.
+    """The specs with every number in `dtype`, outside of training, where schedules have no value.
 
-    Raises ValueError naming `caller` where a schedule is left.
+    Raises ValueError naming `caller` where there is a schedule.
     """
     leaves = jax.tree.leaves(specs, is_leaf=lambda s: isinstance(s, Schedule))
     for schedule in (s for s in leaves if isinstance(s, Schedule)):
@@ -264,12 +264,12 @@ def as_numbers(specs: _Specs, dtype: DTypeLike, caller: str) -> _Specs:
 
 
 def at_least_float32(dtype: DTypeLike) -> DTypeLike:
-    """float64 for float64, else float32: what means, counts and schedules are computed in."""
+    """float64 for float64, else float32: the dtype of means, counts and schedules."""
     return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
 
 
 def parameter_dtype(params: Params, x: Any = None) -> jnp.dtype:
-    """The dtype that a step works in: that of the first floating parameter, running statistics aside.
+    """The dtype that a step computes in: that of the first floating parameter, running statistics aside.
 
     Where there is none, that of the input x; where that is integer, JAX's default.
     """
@@ -281,6 +281,6 @@ def parameter_dtype(params: Params, x: Any = None) -> jnp.dtype:
 @functools.partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=("value",))
 @dataclasses.dataclass(frozen=True)
 class Static:
-    """A fact about shape among residuals, which are otherwise pytrees of arrays: part of the structure."""
+    """A static fact, such as a shape, among residuals, which are otherwise pytrees of arrays: part of the structure."""
 
     value: Any

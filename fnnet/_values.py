@@ -1,6 +1,6 @@
-"""What a person hands over, as arrays of numbers: lists, DataFrames and Series converted, everything else refused.
+"""User input as arrays of numbers: lists, DataFrames and Series are converted, everything else is refused.
 
-`fit`, `sweep`, `evaluate` and `predict` come here before they call what is compiled. A Batch itself converts nothing:
+`fit`, `sweep`, `evaluate` and `predict` call this before anything compiled. A Batch itself converts nothing:
 it is a pytree.
 """
 
@@ -13,7 +13,7 @@ from jax.dtypes import canonicalize_dtype
 
 
 def as_array(caller: str, name: str, value: Any) -> Any:
-    """value as an array of numbers that JAX takes as they are; a tracer, a JAX array, a memory map are already."""
+    """value as an array of numbers that JAX keeps as they are; tracers, JAX arrays and memory maps pass."""
     if isinstance(value, jax.Array):
         return value
     where = f"{caller}: {name}"
@@ -41,7 +41,7 @@ def check_key(caller: str, key: Any, name: str = "key") -> None:
 
 
 def narrowed(where: str, array: np.ndarray) -> np.ndarray:
-    """64-bit integers as JAX computes with them: in 32 bits, unless 64 are switched on.
+    """64-bit integers as JAX computes with them: in 32 bits, unless 64-bit types are enabled.
 
     Raises ValueError for one that does not fit. A memory map is left alone: its rows are narrowed as they are read.
     """
@@ -54,13 +54,13 @@ def narrowed(where: str, array: np.ndarray) -> np.ndarray:
     if array.size and not limits.min <= array.min() <= array.max() <= limits.max:
         raise ValueError(
             f"{where}: expected integers from {limits.min} to {limits.max}, got {array.min()} to {array.max()}; pass "
-            f"floating numbers, or switch 64 bits on first: jax.config.update('jax_enable_x64', True)"
+            f"floating numbers, or enable 64-bit types first: jax.config.update('jax_enable_x64', True)"
         )
     return array.astype(narrow)
 
 
 def _numbers(where: str, array: np.ndarray) -> np.ndarray:
-    """The array in the machine's byte order. Raises TypeError for what is no real number of at most 64 bits."""
+    """The array in the machine's byte order. Raises TypeError for anything but real numbers of at most 64 bits."""
     if array.dtype.kind in "OUSMm":
         found = next((type(entry).__name__ for entry in array.ravel() if not isinstance(entry, float | int)), "objects")
         raise TypeError(
@@ -75,7 +75,7 @@ def _numbers(where: str, array: np.ndarray) -> np.ndarray:
 
 
 def _check_float32(where: str, array: np.ndarray) -> None:
-    """Raise ValueError for a finite number that float32 cannot hold: it would become infinite without a word."""
+    """Raise ValueError for a finite number that float32 cannot hold: it would silently become infinite."""
     wrong = np.argwhere(np.isfinite(array) & (np.abs(array) > np.finfo(np.float32).max))
     if wrong.size:
         place = tuple(map(int, wrong[0]))

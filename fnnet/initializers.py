@@ -38,7 +38,7 @@ __all__ = [
 
 
 class _DrawNormal:
-    """N(0, variance), where the spec's `variance` says how it follows from the fans."""
+    """N(0, variance), with the variance that the spec computes from the fans."""
 
     gain: Number
     variance: Callable[[int, int], Number]
@@ -150,7 +150,7 @@ class Uniform:
 class Orthogonal:
     """gain times a matrix with orthonormal rows or columns, whichever are fewer.
 
-    The array is seen as a matrix whose columns are the last axis. The matrix is the Q of a Gaussian
+    The array is treated as a matrix whose columns are the last axis. The matrix is the Q of a Gaussian
     matrix's QR with the signs of R's diagonal moved into it, which makes it uniform among all
     orthogonal ones. Source: Saxe, McClelland, Ganguli 2013, arXiv 1312.6120; signs: Mezzadri 2007.
 
@@ -163,7 +163,7 @@ class Orthogonal:
         if len(shape) < 2:
             raise ValueError(f"Orthogonal: expected two axes or more, got shape {shape}; use it for weights")
         rows, columns = math.prod(shape[:-1]), shape[-1]
-        wide = at_least_float32(dtype)  # QR knows no bfloat16
+        wide = at_least_float32(dtype)  # QR does not support bfloat16
         q, r = jnp.linalg.qr(jax.random.normal(key, (max(rows, columns), min(rows, columns)), wide))
         q = (q * jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(wide)[None, :]).astype(dtype)
         return jnp.asarray(self.gain, dtype) * (q if rows >= columns else q.T).reshape(shape)
@@ -171,7 +171,7 @@ class Orthogonal:
 
 @spec
 class Zeros:
-    """All zeros: where biases start."""
+    """All zeros, the default for biases."""
 
     def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int) -> Array:
         return jnp.zeros(shape, dtype)

@@ -1,10 +1,10 @@
-"""Losses: how wrong the outputs are, as one number per example, and what would make it less.
+"""Losses: how wrong the outputs are, as one number per example, and its gradient.
 
     loss.forward(outputs, targets)         -> (per_example, residuals)     per_example: (B,)
     loss.backward(residuals, dper_example) -> doutputs
     loss.predict(outputs)                  -> probabilities or values      the loss knows its output function
     loss.correct(outputs, targets)         -> (B,) bool                    optional: what accuracy counts
-    loss.check_targets(targets, shape)                                     optional: raises for targets without meaning
+    loss.check_targets(targets, shape)                                     optional: raises for wrong targets
 
 A loss is the sum over an example's outputs; the mean over examples is taken in `fnnet.backprop`, so
 dper_example holds their weights w_b / sum(w). Losses of probabilities take logits (the numbers before
@@ -57,7 +57,7 @@ class SoftmaxCrossEntropy:
         return f"{p}; {q}; l = -sum_o(q * log(p))", "dz = (p - q) * dl"
 
     def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
-        """Raise ValueError for a class without an output (a row's outputs have this shape), or no probability."""
+        """Raise ValueError for a class without an output or a wrong probability; shape is that of a row's outputs."""
         if shape == (1,):
             raise ValueError(_ONE_OUTPUT)
         if targets.dtype.kind in "iu":
@@ -97,10 +97,10 @@ class SoftmaxCrossEntropy:
         return softmax(logits)
 
     def correct(self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]) -> Bool[Array, "B"]:
-        """Whether the largest logit stands at the class (or largest target): at every one, where a row has several."""
+        """Whether the largest logit is at the class (or largest target): at every one, where a row has several."""
         classes = targets if targets.ndim < logits.ndim else targets.argmax(-1)
         right = jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)
-        is_number = ~jnp.isnan(logits.max(-1))  # of NaN, argmax is a class like any other
+        is_number = ~jnp.isnan(logits.max(-1))  # argmax of a row with NaN is a class like any other
         return (right & is_number).reshape(logits.shape[0], -1).all(-1)
 
     def _probabilities(self, logits: Array, targets: Array) -> Array:
@@ -134,7 +134,7 @@ class SigmoidBinaryCrossEntropy:
     )
 
     def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
-        """Raise ValueError for what is no probability: labels -1 and 1, say, would drive the loss below 0."""
+        """Raise ValueError for what is not a probability: labels -1 and 1, say, would drive the loss below 0."""
         _check_within(targets, 0, 1, "targets from 0 to 1 (labels 0 and 1, or probabilities)")
 
     def forward(self, logits: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, tuple[Outputs, Outputs]]:
@@ -209,7 +209,7 @@ class AbsoluteError(_Direct):
 
 @spec
 class Huber(_Direct):
-    """Squared (with a half) up to delta from the target, straight beyond. outputs and targets (B, O).
+    """Half the squared error up to delta from the target, linear beyond. outputs and targets (B, O).
 
     Source: Huber 1964, Robust estimation of a location parameter.
     """
@@ -237,7 +237,7 @@ class Huber(_Direct):
 
 @spec
 class Poisson:
-    """Counts y of a rate e^z: l = sum_o e^z_o - y_o z_o, -log likelihood without the constant log y!.
+    """-log likelihood of counts y at rates e^z, without the constant log y!: l = sum_o e^z_o - y_o z_o.
 
     outputs (B, O) are log rates, targets (B, O) counts.
     """
@@ -282,7 +282,7 @@ def _times(weight: Array, value: Array) -> Array:
 
 
 def one_hot(classes: Array, count: int, dtype: DTypeLike) -> Array:
-    """1 at the class and 0 elsewhere; a row of NaN for a class that does not exist."""
+    """One-hot rows; NaN in the row of a class that does not exist."""
     classes = classes.astype(jnp.int32)[..., None]
     each = jnp.arange(count, dtype=jnp.int32).reshape((1,) * (classes.ndim - 1) + (-1,))
     return jnp.where((classes >= 0) & (classes < count), (classes == each).astype(dtype), jnp.nan)
@@ -320,7 +320,7 @@ def _check_flat(loss: str, outputs: Array, targets: Array) -> None:
 
 
 def _check_within(targets: np.ndarray, low: float | int, high: float | int, expected: str) -> None:
-    """NaN passes: the run that it spoils names its row."""
+    """NaN passes: `fit` names its row once the loss is NaN."""
     if ((targets < low) | (targets > high)).any():
         raise ValueError(f"expected {expected}, got {np.nanmin(targets)} to {np.nanmax(targets)}")
 

@@ -6,14 +6,14 @@
     scores.f1[4], scores.macro().f1
 
 Two classes: what `fnnet.predict` gives for one sigmoid output, (B, 1), is the probability of class 1, and targets may
-be as the loss has them, (B, 1) of 0 and 1. Several labels per row, (B, L): `label_scores`, `label_accuracy` and
+have the loss's shape, (B, 1), of 0 and 1. Several labels per row, (B, L): `label_scores`, `label_accuracy` and
 `exact_match`. How well scores rank, whatever the threshold: `roc_curve` and `roc_auc`.
 
 Everything is jittable (`k`, `count` and `bins` being static) and computed in float32 or better: in float64 where the
-probabilities are, once 64 bits are switched on. Lists, Series and DataFrames do as well. `weights` (B,), finite
+probabilities are and JAX has it enabled. Lists, Series and DataFrames are accepted, too. `weights` (B,), finite
 and of 0 or more, make every mean a weighted one. Rows of weight 0 are masked: a NaN there changes nothing. A NaN in a
-row that counts is a mistake to the accuracies and NaN to every other measure. Where no row weighs anything, a mean is
-NaN. What shapes and dtypes show is refused anywhere; what only values show, outside of `jit`.
+row that counts is a mistake in the accuracies and makes every other measure NaN. Where all weights are 0, a mean is
+NaN. Wrong shapes and dtypes are refused anywhere, wrong values only outside of `jit`.
 """
 
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ from fnnet._values import as_array
 Probabilities = Float[ArrayLike, "B C"]
 Scores = Float[ArrayLike, "B *one"]
 Classes = Integer[ArrayLike, "B"]
-# (B,) classes; for two classes also (B, 1), as the loss has them
+# (B,) classes; for two classes also (B, 1), as for the loss
 Truth = Num[ArrayLike, "B *one"] | Bool[ArrayLike, "B *one"]
 LabelProbabilities = Float[ArrayLike, "B L"]
 Labels = Num[ArrayLike, "B L"] | Bool[ArrayLike, "B L"]
@@ -81,7 +81,7 @@ class Reliability(NamedTuple):
 
 
 class RocCurve(NamedTuple):
-    """What calling every row with a score of at least `threshold` positive gives, (B + 1,) each, from none to all.
+    """The rates where rows with a score of at least `threshold` are called positive, (B + 1,) each, from none to all.
 
     false_positive_rate  of the rows of class 0, the fraction that is called positive
     true_positive_rate   of the rows of class 1, the fraction that is called positive
@@ -94,11 +94,11 @@ class RocCurve(NamedTuple):
 
 
 def accuracy(probabilities: Probabilities, classes: Truth, weights: Weights = None) -> Float[Array, ""]:
-    """Fraction of rows whose largest entry (of several, the first) stands at the class, ().
+    """Fraction of rows whose largest entry (of several, the first) is at the class, ().
 
-    Logits (B, C) do as well; of two classes the probability (B, 1) is needed, and 1/2 is class 0. Several labels per
-    row are refused: there are two accuracies of them, `label_accuracy` and `exact_match`. A class outside 0 .. C - 1
-    raises ValueError; under jit, where nothing can be raised, its row is wrong.
+    Logits (B, C) work, too; a single column (B, 1) must hold the probability of class 1, and 1/2 is class 0. Several
+    labels per row are refused: there are two accuracies of them, `label_accuracy` and `exact_match`. A class outside
+    0 .. C - 1 raises ValueError; under jit, where nothing can be raised, its row is wrong.
     """
     probabilities, classes, weights = _check_classes("accuracy", probabilities, classes, weights)
     right = _is_right(probabilities, classes)
@@ -106,7 +106,7 @@ def accuracy(probabilities: Probabilities, classes: Truth, weights: Weights = No
 
 
 def top_k_accuracy(probabilities: Probabilities, classes: Truth, k: int, weights: Weights = None) -> Float[Array, ""]:
-    """Fraction of rows whose class is among the k largest entries, (). Logits do as well; k = 1 is `accuracy`.
+    """Fraction of rows whose class is among the k largest entries, (). Logits work, too; k = 1 is `accuracy`.
 
     Ties go to the lower class: of equal entries the first is the largest. (scikit-learn's go to the higher.)
 
@@ -188,7 +188,7 @@ def exact_match(probabilities: LabelProbabilities, targets: Labels, weights: Wei
 def roc_curve(scores: Scores, classes: Truth, weights: Weights = None) -> RocCurve:
     """Receiver operating characteristic of two classes: the rates of right and false alarms at every threshold.
 
-    scores   (B,), or (B, 1) as `fnnet.predict` gives them; only their order matters, so logits do as well
+    scores   (B,), or (B, 1) as `fnnet.predict` gives them; only their order matters, so logits work, too
     classes  of 0 and 1, (B,) or (B, 1)
 
     One of several classes or labels against the rest: `roc_curve(p[:, c], y == c)`. NaN where a class has no row.
@@ -237,8 +237,8 @@ def log_loss(probabilities: Probabilities, classes: Truth, weights: Weights = No
 def reliability(probabilities: Probabilities, classes: Truth, bins: int = 15, weights: Weights = None) -> Reliability:
     """How often the network is right when it is this sure: a table by confidence, in bins of equal width.
 
-    A row's confidence is its largest probability, and falls into bin i where i / bins < it <= (i + 1) / bins. Of two
-    classes with the probability p of class 1 that is max(p, 1 - p).
+    A row's confidence is its largest probability, and falls into bin i where i / bins < it <= (i + 1) / bins. For a
+    single column p, the probability of class 1, that is max(p, 1 - p).
     `fnnet.plots.reliability` draws the table. Source: Guo, Pleiss, Sun, Weinberger 2017, arXiv 1706.04599.
     """
     probabilities, classes, weights = _check_classes("reliability", probabilities, classes, weights)
@@ -305,13 +305,13 @@ def _scores(right: Array, called: Array, support: Array, undefined: float | int)
 
 
 def _rate(weights: Array, last: Array) -> Array:
-    """The weight of all rows up to each point, of the whole; the first point is before any row."""
+    """The fraction of the total weight up to each point; the first point is before any row."""
     total = jnp.cumsum(weights)
     return jnp.concatenate([jnp.zeros(1, total.dtype), total[last] / total[-1]])
 
 
 def _mean(values: Array, weights: Array | None) -> Array:
-    """sum w v / sum w over the rows that weigh something."""
+    """sum w v / sum w over the rows of weight above 0."""
     w = _weights(weights, len(values), values.dtype)
     return jnp.where(w == 0, 0, w * values).sum() / w.sum()
 
@@ -342,7 +342,7 @@ def _binned(
 
 
 def _arrays(caller: str, weights: Any, **values: Any) -> list[Any]:
-    """The values and then the weights as JAX's arrays; None stays. TypeError, ValueError for what holds no numbers."""
+    """The values and then the weights as JAX arrays; None stays. TypeError or ValueError for anything but numbers."""
     given = {**values, "weights": weights}.items()
     *arrays, w = (None if value is None else jnp.asarray(as_array(caller, name, value)) for name, value in given)
     return [*arrays, None if w is None else _number(w)]
@@ -383,8 +383,8 @@ def _check_classes(caller: str, probabilities: Any, classes: Any, weights: Any) 
 def _check_binary(caller: str, scores: Array, classes: Array, weights: Array | None) -> tuple[Array, Array]:
     """(scores (B,), int32 classes (B,)), a class that is neither 0 nor 1 being -1; ValueError where shapes do not fit.
 
-    Where they are at hand (not while a program is compiled), classes other than 0 and 1 are refused, too, and so are
-    numbers outside [0, 1] in the place of probabilities.
+    Where values are known (not while a program is compiled), classes other than 0 and 1 are refused, too, and so are
+    probabilities outside [0, 1].
     """
     if scores.shape not in (scores.shape[:1], (*scores.shape[:1], 1)) or scores.size == 0:
         raise ValueError(f"{caller}: expected scores of class 1, (B,) or (B, 1), with rows, got {scores.shape}")
@@ -426,7 +426,7 @@ def _check_probabilities(caller: str, probabilities: Array, weights: Array | Non
 
 
 def _counting(weights: Array | None, rows: int) -> np.ndarray:
-    """(rows,) bool: which rows weigh something."""
+    """(rows,) bool: which rows have a weight above 0."""
     return np.ones(rows, bool) if weights is None else np.asarray(weights) != 0
 
 

@@ -138,11 +138,11 @@ def mlp(
     dropout      rate, after every hidden activation
     input_dropout   rate, on the inputs (0.2 beside 0.5 for hidden layers is Srivastava and others' 2014 choice)
     weights, biases   initializers of every Dense
-    input_shape  of one row if not (sizes[0],): `(28, 28)` puts a Flatten in front
+    input_shape  of one row if not (sizes[0],): `(28, 28)` puts a Flatten first
     scale        puts a Rescale in front: 1 / 255 for pixels
     preprocessing   a layer or a tuple of layers, put before everything else; it sees rows of input_shape
 
-    Raises ValueError where sizes, activations and input_shape do not fit together, TypeError for what is no layer.
+    Raises ValueError where sizes, activations and input_shape do not fit together, TypeError for what is not a layer.
     """
     sizes = _counts("sizes", sizes, "(784, 128, 10)")
     input_shape = sizes[:1] if input_shape is None else _counts("input_shape", input_shape, "(28, 28)")

@@ -1,8 +1,8 @@
 """The contracts as types: what a layer, a loss, an initializer, a penalty, a schedule and an optimizer are.
 
 A class fulfills a contract by having its methods; there is nothing to inherit from and nowhere to register. Arguments
-without a `*` in front are passed by position, so a class may name them as its mathematics does. `isinstance` is content
-with the class itself (`Relu` has the methods of a layer); `is_spec_of` refuses it, and whatever is no spec.
+without a `*` in front are passed by position, so a class may name them as its mathematics does. `isinstance` accepts
+the class itself (`Relu` has the methods of a layer); `is_spec_of` accepts only specs.
 """
 
 import dataclasses
@@ -34,11 +34,11 @@ Shape: TypeAlias = tuple[int, ...]
 class Batch(NamedTuple):
     """Rows with their targets; a batch and a whole data set are the same thing.
 
-    x        (B, ...)  inputs; images are uint8, a `Rescale` in the network makes them numbers
+    x        (B, ...)  inputs; images are uint8, a `Rescale` in the network makes them floats
     y        (B,) integer classes, (B, C) probabilities, or (B, O) values: what the loss expects
     weights  (B,) weights of the rows, or None. The value of a batch is sum(w * l) / sum(w).
-             Rows of weight 0 are masked (another row stands in for them): whatever stands in them, a NaN
-             included, changes nothing. Only a layer that looks across rows counts the stand-in as a row.
+             Rows of weight 0 are masked (another row is read in their place): whatever they contain, a NaN included,
+             changes nothing. Only a layer that looks across rows counts the row in their place.
     """
 
     x: Any  # Any, since JAX also puts shapes, shardings and axes here
@@ -82,7 +82,7 @@ class Layer(Protocol):
 
     Names are x and dx, the output (the last left side of the first formula) and its gradient, the fields of params
     and d before them, numbers of the spec, arrays as `backward` names its arguments, and whatever an equation before
-    defines. A blank between names is a matrix product. What cannot be read (`y = x sorted`) is printed as it stands,
+    defines. A space between names is a matrix product. What cannot be read (`y = x sorted`) is printed unchanged,
     followed by the result. `fnnet.inspection.formulas` lists the functions.
     """
 
@@ -151,7 +151,7 @@ class Initializer(Protocol):
 
 @runtime_checkable
 class Schedule(Protocol):
-    """A number that changes with the step; it may stand wherever a number of a spec stands."""
+    """A number that changes with the step; it may take the place of any number of a spec."""
 
     def value_at(self, step: Array, /) -> Number:
         """The number at a step; step is a 0-d floating array, 0 at the first update."""

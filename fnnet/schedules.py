@@ -209,8 +209,8 @@ class OneCycle:
     stop_divisor   it ends at peak / start_divisor / stop_divisor
 
     optax's cosine_onecycle_schedule(steps, peak, pct_start=rise, start_divisor, stop_divisor). PyTorch's OneCycleLR is
-    at its peak and its end one update earlier, and turns the momentum the other way at the same time, which here is a
-    schedule of its own. Sources: Smith 2018, arXiv 1803.09820; Smith, Topin 2017, arXiv 1708.07120.
+    at its peak and its end one update earlier, and by default varies the momentum in the opposite direction, for which
+    momentum here has a schedule of its own. Sources: Smith 2018, arXiv 1803.09820; Smith, Topin 2017, arXiv 1708.07120.
     """
 
     peak: Number

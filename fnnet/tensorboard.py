@@ -24,8 +24,8 @@ class Events:
     """Writes the event files of one run; a context manager that closes them.
 
     folder   gets a subfolder for each of the history's `training`, `validation` and `measured` that is there;
-             TensorBoard draws them in the same charts: `loss` and `accuracy`. Figures go to `training`. A folder that
-             has events already gets more of them.
+             TensorBoard draws them in the same charts: `loss` and `accuracy`. Figures go to `training`. New events are
+             added to those already in a folder.
 
     Raises ImportError without tensorboardX.
     """

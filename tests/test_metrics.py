@@ -571,6 +571,20 @@ def test_what_a_person_hands_over_is_converted_and_checked(case):
 
 
 @pytest.mark.usefixtures("untyped")
+@pytest.mark.usefixtures("float64", "untyped")
+@pytest.mark.parametrize(("given", "dtype"), [("int32", "float64"), ("float32", "float32"), ("float64", "float64")])
+def test_measures_are_in_the_dtype_of_the_predictions(given, dtype):
+    """In JAX's default where these are integers."""
+    p = np.array([[1, 0], [0, 1], [1, 0]], given)
+    y = np.array([0, 1, 1], np.int32)
+    found = [
+        metrics.accuracy(p, y), metrics.top_k_accuracy(p, y, 1), metrics.log_loss(p, y), metrics.roc_auc(p[:, 1], y),
+        metrics.r_squared(p[:, 1], y), metrics.label_accuracy(p, p), metrics.reliability(p, y).weight,
+    ]  # fmt: skip
+    assert [a.dtype for a in found] == [dtype] * 7
+    np.testing.assert_allclose([found[0], found[3], found[4], found[5]], [2 / 3, 0.75, -0.5, 1], rtol=1e-6)
+
+
 def test_a_mask_of_rows_is_weights():
     mask = np.array([True, False, True, True])
     np.testing.assert_array_equal(confusion_matrix(Y, Y, 3, mask), confusion_matrix(Y[mask], Y[mask], 3))

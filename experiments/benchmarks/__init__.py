@@ -1,1 +1,1 @@
-"""Measurements: two variants alternately in one process, medians, compile time apart."""
+"""Measurements: variants in turn within one process, medians, compilation timed separately."""

@@ -1,8 +1,8 @@
-"""Seconds of an epoch beside the floor and everything else that runs on XLA, in processes of their own.
+"""Seconds of an epoch compared with the floor and with everything else that runs on XLA, in separate processes.
 
 These programs come from one compiler and run for about the same time, so that small differences count: they take turns
-without a rest between. (In `epochs` threads of PyTorch and NumPy spin while they wait for work, so that every call
-follows a rest, and what comes after a rest is slower.)
+without a pause. (In `epochs` threads of PyTorch and NumPy spin while they wait for work, so that every call follows a
+pause, and what comes after a pause is slower.)
 
 The layout of a process's memory happens to make one of two equal programs a few percent faster, for as long as the
 process lives. So every number is the median of several processes, with their minimum and maximum.
@@ -23,13 +23,13 @@ from experiments import command_line
 from experiments.benchmarks import epochs, results, systems, task
 
 ONE_KERNEL = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=65536"
-"""Lets XLA compile a loop that touches so few bytes a step into one kernel; by itself it does so up to 1024 bytes."""
+"""Lets XLA compile a loop that touches at most this many bytes per step into one kernel; its own limit is 1024."""
 NAMES = (systems.OURS, systems.GRAD_SCAN, systems.GRAD_LOOP, systems.EQUINOX)
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Time epochs beside the floor; measurements are added to the stored ones, by network and batch size."""
+    """Time epochs and the floor; measurements are added to the stored ones, by network and batch size."""
 
     sizes: tuple[int, ...] | None = None
     """Inputs, hidden layers, outputs; none: the four networks of the table, and XOR."""

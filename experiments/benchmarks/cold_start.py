@@ -39,9 +39,9 @@ class Config:
     epochs: int = 3
     """Epochs of every system but scikit-learn."""
     epochs_scikit_learn: int = 7
-    """Epochs of scikit-learn, whose Adam knows no schedule."""
+    """Epochs of scikit-learn, whose Adam has no schedule."""
     learning_rate: float = 3e-3
-    """At the first step; scikit-learn takes a third of it."""
+    """At the first step; scikit-learn has a third of it."""
     results: Path = results.FOLDER
     """Folder of the measurements."""
 

@@ -92,10 +92,10 @@ def measure_epoch(
 
 
 def check_trained(trainers: dict, x: np.ndarray, y: np.ndarray) -> None:
-    """Raise unless every system reads most of the rows by now: what does not train is not timed."""
+    """Raise unless every system classifies most rows correctly by now: what does not train is not timed."""
     accuracies = {name: float((t.predict(x) == y).mean()) for name, t in trainers.items()}
     if min(accuracies.values()) < 0.6:
-        raise RuntimeError(f"expected every system to read 60 % of the training rows by now, got {accuracies}")
+        raise RuntimeError(f"expected every system to get 60 % of the training rows right by now, got {accuracies}")
 
 
 def measure_xor(config: Config) -> dict:

@@ -66,7 +66,7 @@ def _systems(sizes: tuple[int, ...], batch_size: int, data: tuple, rows: int) ->
 
 
 def _networks(count: int, data: tuple) -> dict:
-    """So many networks, each from its own start, on the same rows."""
+    """Many networks, each from its own start, on the same rows."""
     model, optimizer = fnnet.mlp((784, 32, 16, 10), scale=1 / 255), fnnet.Adam(1e-3)
     states = jax.vmap(lambda key: fnnet.init_state(model, optimizer, key))(jax.random.split(jax.random.key(0), count))
     rows = jax.device_put(fnnet.Batch(data[0][:ROWS], data[1][:ROWS]))

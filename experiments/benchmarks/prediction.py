@@ -28,7 +28,7 @@ class Config:
 
 
 def measure(config: Config) -> None:
-    """Seconds a call, written down."""
+    """Seconds per call, stored."""
     x, y, test_x, _ = task.mnist(1280)
     job = task.Task(task.initial_weights((784, 128, 64, 10)), x, y, 128, 1e-3)
     names = config.only or tuple(n for n in systems.MODULES if n != systems.COMPILED)

@@ -2,9 +2,9 @@
 
     python -m experiments.benchmarks.ratios
 
-Trains 784-128-64-10 on MNIST at batch 128 beside the same network with jax.grad and optax, the floor of matrix
-products, PyTorch and NumPy, in turn, and prints how many times as long each takes; then the seconds of compilation
-and the bytes of temporary memory beside the autodiff version's.
+Trains 784-128-64-10 on MNIST at batch 128 in turn with the same network in jax.grad and optax, the floor of matrix
+products, PyTorch and NumPy, and prints how many times as long each takes; then compilation time and temporary memory
+over those of the jax.grad version.
 """
 
 import dataclasses

@@ -79,7 +79,7 @@ def _epochs(measured: dict, folder: Path) -> str:
 
 
 def _nearest(part: dict, near: dict) -> dict:
-    """Times over fnnet and the floor as `closest` measured them, where it did; the others as they are."""
+    """Times over fnnet and the floor: those of `closest` where it has them, else those of `epochs`."""
     over = part["over_fnnet"] | near.get("over_fnnet", {})
     return {"over_fnnet": over} | {name: near[name] for name in ("floor", "over_floor") if name in near}
 
@@ -90,33 +90,25 @@ def _order(key: str) -> tuple:
 
 
 def _closest(measured: dict, folder: Path) -> str:
-    others = closest.NAMES[1:]
+    _, scan, *others = closest.NAMES
 
     def row(key: str, part: dict) -> list[str]:
         floor = ["", ""]
         if "floor" in part:
             floor = [f"{part['over_floor'][systems.OURS]:.2f}", f"{part['floor_gflops']:.0f}"]
         spread = "{:.2f} to {:.2f}".format(*closest.extremes(part, systems.GRAD_SCAN))
-        scan, *rest = (_times(part["over_fnnet"].get(n)) for n in others)
-        return [key, _seconds(part["seconds"][systems.OURS]), scan, spread, *rest, *floor]
+        over_scan, *over = (_times(part["over_fnnet"].get(n)) for n in (scan, *others))
+        return [key, _seconds(part["seconds"][systems.OURS]), over_scan, spread, *over, *floor]
 
     return _paragraphs(
-        "## Beside other programs on XLA, and beside the floor",
+        "## Compared with other programs on XLA, and with the floor",
         "`python -m experiments.benchmarks.closest`. The time of everything else on XLA over fnnet's, and "
         "fnnet's over the floor: the matrix products of the step on float32 batches that are ready, and nothing "
-        "else, in the fastest of three forms. They take turns without a rest in processes of their own: seconds "
+        "else, in the fastest of three forms. They take turns without a pause in separate processes: seconds "
         "are fewer than above, and more accurate. Medians of five processes; for the scan, which is nearly the "
         "same program, also the minimum and maximum of the five, which differ by how memory is laid out.",
         _table(
-            [
-                "network, batch",
-                "fnnet",
-                others[0],
-                "minimum to maximum",
-                *others[1:],
-                "fnnet over the floor",
-                "floor, GFLOP/s",
-            ],
+            ["network, batch", "fnnet", scan, "minimum to maximum", *others, "fnnet over the floor", "floor, GFLOP/s"],
             (row(*item) for item in sorted(measured.items(), key=lambda item: _order(item[0]))),
         ),
     )
@@ -169,7 +161,7 @@ def _cold_start(measured: dict, folder: Path) -> str:
 
 
 def _growth(measured: dict, folder: Path) -> str:
-    rows = ([axis, *(f"{part['slopes'][n]:.2f}" if n in part["slopes"] else "" for n in GROWN)] for axis, part in measured.items())  # fmt: skip  # noqa: E501
+    rows = ([axis, *(_times(part["slopes"].get(name)) for name in GROWN)] for axis, part in measured.items())
     return _paragraphs(
         "## As work grows",
         "`python -m experiments.benchmarks.growth`. The slope of log seconds over log work in the larger half of "

@@ -32,18 +32,18 @@ RATE = "optimizer.learning_rate"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Time sweeps beside loops."""
+    """Time sweeps and loops."""
 
     networks: tuple[str, ...] = ("784-32-16-10", "784-128-64-10", "784-800-10", "784-1024-1024-10")
-    """Of the table."""
+    """Networks of the table."""
     batches: tuple[int, ...] = (32, 128, 512)
     """Rows of a step, in the table."""
     rows: int = 60_000
     """Images of one epoch in the table; the fixed cost of an epoch is a larger fraction of a short one."""
     alternations: int = 3
-    """Of loop and sweep; the fewest seconds of each are reported."""
+    """Rounds of loop and sweep; the fewest seconds of each are reported."""
     runs_per_device: tuple[int, ...] = ()
-    """Also time these numbers of runs side by side, for the rule in fnnet.sweeps.devices."""
+    """Also time sweeps with these numbers of runs side by side, for the rule in fnnet.sweeps.devices."""
     parts: tuple[str, ...] = ("table", "mnist", "xor")
     """What to measure."""
     results: Path = Path("experiments/results/sweeps.json")
@@ -72,7 +72,7 @@ def alternating(sides: dict[str, Callable[[], Any]], times: int) -> dict[str, Se
 
 
 def one_by_one(points: tuple[Point, ...], data: fnnet.Batch, epochs: int, shuffle: Any) -> None:
-    """Every point from seed 0, as anybody would without sweeps."""
+    """Every point from seed 0, one by one: the usual loop."""
     for _, c in points:
         state = fnnet.init_state(c.model, c.optimizer, jax.random.key(0))
         arguments = {"epochs": epochs, "batch_size": c.batch_size, "shuffle": shuffle}

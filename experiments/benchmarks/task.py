@@ -73,7 +73,7 @@ def shuffled_batches(task: Task, epochs: int, rng: np.random.Generator) -> Itera
 
 
 def mnist(rows: int | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(x, y, test x, test y) as flat uint8 pixels and int32 classes, read as simply as possible.
+    """(x, y, test x, test y) as flat uint8 pixels and int32 classes, read in the simplest way.
 
     The files are those of `FNNET_DATA`, packed or not; `rows` takes only the first of the training rows.
     """

@@ -27,7 +27,7 @@ def seconds(f: Callable[[], Any]) -> float:
 def alternate(variants: Mapping[str, Callable[[], Any]], rounds: int, rest: float = REST) -> dict[str, list[float]]:
     """Seconds of every variant in every round, after a first call that is not counted.
 
-    Each round has its own order (the same ones every time). Before each call is a rest: threads of PyTorch and NumPy
+    Each round has its own order (the same ones every time). Before each call is a pause: threads of PyTorch and NumPy
     spin for a while before they sleep, at the cost of the next variant.
     """
     for f in variants.values():

@@ -7,7 +7,7 @@
 
     python -m experiments.benchmarks.tricks --tricks shuffling
 
-Where a program is compiled, that is timed apart from running it, from nothing (no cache); numbers are medians.
+Compilation is timed separately, without a cache; numbers are medians.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ USERS = {
     "in_place": ("fnnet.training.steps.overwriting",),
     "compile_once": ("fnnet.inspection.gradient_checker.jit_once", "fnnet.inspection.finite_differences.jit_once"),
 }
-"""Where a trick is used; what the plain version is put in place of."""
+"""Where a trick is used, and so where the plain version replaces it."""
 PLAIN: dict[str, Callable[..., Any]] = {
     "threefry": lambda key: key,
     "in_place": lambda updates, grads: updates,
@@ -46,7 +46,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Measure tricks beside their plain versions."""
+    """Compare tricks with their plain versions."""
 
     tricks: tuple[Name, ...] = get_args(Name)
     """Which ones."""
@@ -57,7 +57,7 @@ class Config:
     permutation: int = 60_000
     """Rows that are shuffled."""
     sizes: tuple[int, ...] = (784, 1024, 1024, 10)
-    """Of the network that is trained in place."""
+    """Sizes of the network that is trained in place."""
     rows: int = 6_000
     """Rows of its epoch."""
     batch_size: int = 128

@@ -1,4 +1,4 @@
-"""What is there only because of the compiler: programs as they should be, written as XLA compiles or runs them fast.
+"""Code that exists only because of the compiler: programs rewritten so that XLA compiles or runs them fast.
 
     threefry        JAX's random bits written out: the same numbers, compiled in a third of the time
     shuffling       a random permutation as a radix sort: the same permutation, several times as fast
@@ -7,5 +7,5 @@
     compile_once    programs that run once, compiled without optimizing
 
 Each says what it works around, what it gains, and when it can go; `tests/_xla` compares each with the plain version,
-and trains with the room emptied.
+and trains with all of them replaced.
 """

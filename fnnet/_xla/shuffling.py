@@ -14,14 +14,14 @@ def shuffled(key: PRNGKeyArray, n: int) -> Int[Array, "n"]:
     """0 .. n - 1 in random order: the numbers sorted by 32 random bits each, `argsort(random.bits(key, (n,)))`.
 
     Equal bits (n^2 / 2^33 pairs are expected) keep their order, a bias of one pair in 2^32. The bits are sorted as
-    digits, lowest first: each pass sorts integers that have a digit on top and the place it stood at below, which keeps
-    the order of the passes before.
+    digits, lowest first: each pass sorts integers with a digit in the high bits and its position in the low bits, which
+    keeps the order of the passes before.
     """
     bits = jax.random.bits(key, (n,), jnp.uint32)
     place_bits = max(1, (n - 1).bit_length())
     places = rows = jnp.arange(n, dtype=jnp.uint32)
     for done in range(0, 32, 32 - place_bits):
-        digits = at(bits, rows) >> done << place_bits  # what is above the digit falls out
+        digits = at(bits, rows) >> done << place_bits  # what is above the digit is shifted out
         rows = at(rows, jnp.sort(digits | places) & ((1 << place_bits) - 1))
     return rows.astype(jnp.int32)
 

@@ -63,7 +63,7 @@ def save(
     columns: Columns | None = None,
     score: Number = None,
 ) -> Path:
-    """Write a checkpoint, durably and in one instant: at every moment the path holds the old file or the new one.
+    """Write a checkpoint, durably and atomically: at every moment the path holds the old file or the new one.
 
     history   of the epochs so far
     data      what the run trains on: its SHA-256 is stored, not the rows. Or the digest itself
@@ -223,7 +223,7 @@ def _on_device(name: str, a: np.ndarray) -> jax.Array:
     array = jnp.asarray(a)
     if array.dtype != a.dtype:
         raise CheckpointError(
-            f"{name}: {a.dtype} would become {array.dtype}; switch 64 bits on first: "
+            f"{name}: {a.dtype} would become {array.dtype}; enable 64-bit types first: "
             f'jax.config.update("jax_enable_x64", True)'
         )
     return array

@@ -26,7 +26,7 @@ from fnnet.checkpoints.files import DTYPES, CheckpointError
 from fnnet.training.stopping import PlateauMemory, Scaled, StoppingMemory
 
 _ROOMS = (datasets, initializers, layers, losses, model, optimizers, penalties, schedules, training)
-_PRIVATE = (_spec.Static, Scaled, StoppingMemory, PlateauMemory)  # what stands in specs and histories, unexported
+_PRIVATE = (_spec.Static, Scaled, StoppingMemory, PlateauMemory)  # parts of specs and histories that are not exported
 _STORED = {np.dtype(dtype) for dtype in DTYPES.values()}
 
 
@@ -65,7 +65,7 @@ def field_names(cls: type) -> tuple[str, ...] | None:
 def encode(value: Any, path: str, arrays: dict[str, np.ndarray], known: dict[str, type], static: bool = False) -> Any:
     """The JSON for value; its arrays go into `arrays`, in C order, each under its path.
 
-    known   name -> class, fnnet's own at first; classes that are met are added, and no two may share a name
+    known   name -> class, fnnet's own at first; classes found in value are added, and no two may have the same name
     static  inside of a static field, where an array has no place
 
     Raises CheckpointError naming the path of what cannot be stored.
@@ -163,7 +163,7 @@ def _take(arrays: dict[str, np.ndarray], name: str) -> np.ndarray:
 
 
 def _class(name: str, fields: dict[str, Any], known: dict[str, type]) -> type:
-    """The class called name, with these very fields."""
+    """The class called name, with exactly these fields."""
     if name not in known:
         raise CheckpointError(
             f"{name} is not a class of fnnet; if it is yours, pass it: restore(..., types=({name},)); "

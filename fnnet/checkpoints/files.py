@@ -1,8 +1,8 @@
 """The file itself: its bytes, its SHA-256, and how it gets onto the disk whole or not at all.
 
 A checkpoint is a safetensors file with one metadata key, `fnnet`, whose text is a JSON object (the document)
-that begins with `"sha256"`. That digest is taken over the whole file, header and payload, with 64 zeros
-in the digest's own place. safetensors and PyTorch open it as any other file of tensors.
+that begins with `"sha256"`. That digest is taken over the whole file, header and payload, with 64 zeros in place of the
+digest. safetensors and PyTorch open it as any other file of tensors.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ def pack(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> bytearray:
 
 
 def _digest_of(content: bytes | bytearray) -> bytes:
-    """SHA-256 of a file with 64 zeros where the digest stands, in hexadecimal."""
+    """SHA-256 of a file with 64 zeros in place of the digest, in hexadecimal."""
     digest, view = hashlib.sha256(), memoryview(content)
     for part in (view[: _DIGEST.start], b"0" * 64, view[_DIGEST.stop :]):
         digest.update(part)
@@ -106,7 +106,7 @@ def _json(text: str) -> dict[str, Any]:
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) != len(pairs):
-            raise CheckpointError(f"malformed: a key stands twice in {[name for name, _ in pairs]}")
+            raise CheckpointError(f"malformed: a key occurs twice in {[name for name, _ in pairs]}")
         return dict(pairs)
 
     def constant(name: str) -> None:
@@ -125,7 +125,7 @@ def _array(dtype: str, shape: list[int], data: Any) -> np.ndarray:
 
 
 def write(path: Path, content: bytes | bytearray) -> None:
-    """Put content at path, durably and in one instant: until then, and if anything fails, the old file stays.
+    """Put content at path, durably and atomically: until then, and if anything fails, the old file stays.
 
     `<name>.tmp` is locked and filled, its bytes are forced to the disk, then it takes the name, and the
     folder is forced to the disk. A `.tmp` that a killed process left is written over. Raises
@@ -162,8 +162,8 @@ def locked(path: Path, otherwise: str) -> Iterator[int]:
     """The file at path, open for writing and locked until the block ends or the process dies, however it dies.
 
     Raises CheckpointError(otherwise) at once if another has the lock. The lock is advisory (`flock`):
-    it keeps out those who ask. Where there is none (Windows) nobody is kept out. CheckpointError too if path
-    is a link or no ordinary file: what it leads to is somebody else's, and stays as it is.
+    it keeps out those who ask for it, and on Windows, which has none, nobody. CheckpointError too if path is a link
+    or not an ordinary file: what it leads to stays as it is.
     """
     try:
         file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | _NO_LINKS, 0o666)

@@ -111,7 +111,7 @@ def _is_best(best: Path, score: Number) -> bool:
 
 
 def _set_aside(best: Path, error: CheckpointError) -> None:
-    """A best checkpoint that nobody can read helps nobody, and must not cost the run the checkpoints to come."""
+    """Rename a best checkpoint that cannot be read, so that the run can go on saving."""
     damaged = best.with_name(best.name + ".damaged")
     os.replace(best, damaged)
     warnings.warn(f"{error}; kept as {damaged.name}, the best from here on is the new one", stacklevel=4)

@@ -140,7 +140,7 @@ def _read(file: Path, name: str, sha256: str) -> np.ndarray:
 def _npz_content(file: Path, name: str) -> bytes:
     """Return one array of Keras' npz file as the IDX file it was made from."""
     try:
-        # Opened here: np.load leaves the file open when it is no zip.
+        # Opened here: np.load leaves the file open when it is not a zip.
         with open(file, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return encode(arrays[_KERAS_ARRAYS[name]])
     except Exception as error:  # zipfile, zlib and NumPy have a dozen types for a damaged file

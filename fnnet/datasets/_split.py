@@ -12,9 +12,9 @@ def split(data: Batch, *, test_fraction: float, seed: int) -> tuple[Batch, Batch
     test_fraction  between 0 and 1; the test set has round(N * test_fraction) rows
     seed           of the NumPy generator that shuffles the rows; the same seed, the same split
 
-    Every row is in exactly one of the two; both are read-only copies in shuffled order. Raises ValueError if
-    `data` is no such batch, if `test_fraction` is not between 0 and 1 or if it leaves one of the two empty;
-    TypeError for arrays that JAX does not have.
+    Every row is in exactly one of the two; both are read-only copies in shuffled order. Raises ValueError if `data` is
+    not such a batch, if `test_fraction` is not between 0 and 1 or if it leaves one of the two empty;
+    TypeError for dtypes that JAX does not have.
     """
     data = _checked("split", data, test_fraction)
     order = np.random.default_rng(seed).permutation(len(data.x))
@@ -82,7 +82,7 @@ def _rows(data: Batch, rows: np.ndarray) -> Batch:
 
 
 def _checked(caller: str, data: Batch, test_fraction: float) -> Batch:
-    """The batch with NumPy arrays for parts, once they and the fraction have been found to make a split."""
+    """The batch with NumPy arrays for parts, once these and the fraction are checked."""
     if not isinstance(data, Batch):
         raise TypeError(f"{caller}: expected a Batch, got {type(data).__name__}; write fnnet.Batch(x, y)")
     data = Batch(*(_array(caller, name, part) for name, part in data._asdict().items()))

@@ -1,12 +1,12 @@
-"""Tables of a person's own, csv files and DataFrames, as numbers: categories become one-hot columns.
+"""Your own tables, csv files and DataFrames, as numbers: categories become one-hot columns.
 
     data, columns = fnnet.datasets.table("cars.csv", target="price", categories=("fuel", "gearbox"))
     train, test = fnnet.datasets.split(data, test_fraction=0.2, seed=0)
     ...
     x = columns.encode({"power": [75], "fuel": ["diesel"], "gearbox": ["manual"]})      # a new row, the same way
 
-The numbers are raw: `fnnet.standardize(train.x)` makes the layer that scales them, so that it travels with the model.
-`fnnet.save(..., columns=columns)` keeps the columns beside it.
+The numbers are not scaled: `fnnet.standardize(train.x)` makes the layer that does so, as part of the model.
+`fnnet.save(..., columns=columns)` saves the columns with it.
 """
 
 import csv
@@ -46,8 +46,8 @@ class Columns:
 
     inputs      names of the columns that make x, in order
     targets     names of the columns that make y
-    categories  (column, its categories in order), for each column that holds no numbers
-    delimiter   what stands between the cells of a csv file
+    categories  (column, its categories in order), for each column that does not hold numbers
+    delimiter   the character between the cells of a csv file
     """
 
     inputs: Sequence[str] = static()
@@ -105,7 +105,7 @@ def table(
     source      a csv file in UTF-8 with a header, a DataFrame, or a dict of columns
     target      the column that is to be predicted, or several
     categories  the columns that hold categories, not numbers: {"size": ("S", "M", "L")} with their order, or only the
-                names, for the order of numbers or the alphabet
+                names, for numerical or alphabetical order
     ignore      columns that are left out, such as a row's identifier; one without a name has to be (pandas' index)
     delimiter   between the cells of a csv file
 
@@ -192,7 +192,7 @@ def _from_csv(path: str | os.PathLike[str], delimiter: str) -> _Rows:
         if len(cells) != len(header):
             raise DataError(path, f"row {row} (line {line}): {len(cells)} cells, not the {len(header)} of the header")
     if len(header) == 1 and any(other in header[0] for other in ",;\t"):
-        raise DataError(path, f"has one column, {header[0]!r:.60}: what stands between its cells? delimiter=';'")
+        raise DataError(path, f"has one column, {header[0]!r:.60}: are its cells separated otherwise? delimiter=';'")
     _check_distinct(os.fspath(path), header)
     columns = zip(*(cells for _, cells in lines), strict=True) if lines else [()] * len(header)
     return _Rows(os.fspath(path), dict(zip(header, columns, strict=True)), [line for line, _ in lines])
@@ -253,13 +253,13 @@ def _numbers(rows: _Rows, name: str) -> np.ndarray:
 
 
 def _number(cell: Any) -> float:
-    if isinstance(cell, str) and "_" in cell:  # Python's own 1_000, which nobody means in a table
+    if isinstance(cell, str) and "_" in cell:  # Python reads 1_000 as a number, which no table means
         raise ValueError
     return float(cell)
 
 
 def _first_fault(rows: _Rows, name: str) -> DataError:
-    """The error for the first cell of a column that is no finite number in float32."""
+    """The error for the first cell of a column that is not a finite number in float32."""
     for row, cell in enumerate(_column(rows, name)):
         if _is_missing(cell):
             return rows.fault(row, name, "is missing; fill it in, or leave the row out")
@@ -277,7 +277,7 @@ def _first_fault(rows: _Rows, name: str) -> DataError:
 
 
 def _shown(cell: Any) -> str:
-    """A cell as it may stand in a message, not too long."""
+    """A cell as shown in a message, not too long."""
     text = repr(cell.item() if isinstance(cell, np.generic) else cell)
     return text if len(text) <= 40 else f"{text[:37]}..."
 
@@ -287,7 +287,7 @@ def _is_missing(cell: Any) -> bool:
 
 
 def _order(rows: _Rows, name: str, given: Sequence[Any] | None) -> tuple[str, ...]:
-    """The categories of a column: as given, else in the order of numbers if all are numbers, else of the alphabet."""
+    """The categories of a column: as given, else in numerical order if all are numbers, else in alphabetical order."""
     if given is not None:
         return tuple(map(_text, given))
     for row, cell in enumerate(_column(rows, name)):

@@ -1,4 +1,4 @@
-"""A person's own digit, photographed, scanned or painted, as MNIST would show it.
+"""Your own digit, photographed, scanned or painted, as MNIST would show it.
 
     image = fnnet.datasets.digit_from_image("my_seven.jpg")         # (28, 28) uint8
     probabilities = fnnet.predict(model, params, image[None])
@@ -9,7 +9,7 @@ middle, light on dark. A network has seen nothing else, so an image must be prep
 
     read_grey    decoded, in grey, no longer than 512 pixels                 (`image_files`)
     find_ink     uneven light removed; what differs from the paper at the border is ink, whether darker or lighter
-    find_digits  connected pieces of ink; specks and what reaches in from the border are left out
+    find_digits  connected pieces of ink; specks and what touches the border are left out
     fit          cut out, strokes that are thinner than MNIST's thickened, 20 x 20, centered in 28 x 28
 
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
@@ -27,7 +27,7 @@ from fnnet.datasets.image_files import ImageLike, name_of, pillow, read_grey
 SIDE, BOX = 28, 20
 THINNEST = 0.1  # of a stroke, as a fraction of the digit's longer side; four fifths of MNIST's are wider (median 0.12)
 _FINE = 160  # the longer side of a digit while its strokes are measured and thickened
-_NOTHING = "nothing that stands out from the paper is drawn on it: take a darker pen, more light"
+_NOTHING = "nothing that stands out from the paper is drawn on it: use a darker pen or more light"
 _FAINTEST = 0.04  # contrast under which there is nothing to be seen, 10 of 255
 
 
@@ -53,13 +53,13 @@ def digit_from_image(source: ImageLike) -> UInt8[np.ndarray, "28 28"]:
 
     The digit may be dark on light or light on dark, of any color, size and place, in any light; the paper must fill
     the image, and darker rules on it or other things beside the digit may be taken for ink. Raises `DataError`
-    that names the file if it is no image or nothing is drawn on it; ImportError without Pillow.
+    that names the file if it is not an image or nothing is drawn on it; ImportError without Pillow.
     """
     return find_digits(source).images[0]
 
 
 def digits_from_image(source: ImageLike) -> UInt8[np.ndarray, "N 28 28"]:
-    """Return the digits that stand side by side in an image, from left to right: (N, 28, 28) uint8, read-only.
+    """Return the digits side by side in an image, from left to right: (N, 28, 28) uint8, read-only.
 
     As `digit_from_image`. Digits that touch come out as one.
     """
@@ -160,7 +160,7 @@ def opened(a: np.ndarray, window: int) -> np.ndarray:
 
 
 def connected(mask: Bool[np.ndarray, "H W"]) -> Int[np.ndarray, "H W"]:
-    """Return labels of a mask's connected components, 1 and up, 0 outside; pixels touch sideways and cornerwise."""
+    """Return labels of a mask's connected components, 1 and up, 0 outside; diagonal neighbors are connected."""
     return _ndimage().label(mask, np.ones((3, 3)))[0]
 
 

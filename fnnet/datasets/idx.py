@@ -152,7 +152,7 @@ def _content(file: BufferedReader) -> memoryview:
 def _allocated(header: int, body: int) -> tuple[np.ndarray, memoryview]:
     """Return memory, and the part of it for header and body; the body begins at a multiple of 64 bytes.
 
-    JAX uses such an array as it lies; any other it copies to where it likes.
+    JAX uses such an array in place; any other it copies.
     """
     room = np.empty(header + body + _ALIGNMENT, np.uint8)
     start = -(room.ctypes.data + header) % _ALIGNMENT

@@ -37,11 +37,11 @@ def image_folder(
     color  (N, H, W, 3) in RGB; else (N, H, W) in grey
 
     Returns Batch(x uint8, y=(N,) int32), read-only, and the names of the classes, which are those of the subfolders
-    in the order of the alphabet. Images are upright (EXIF), transparent ones lie on white. Files whose names begin
-    with a dot, and those beside the subfolders, are left out.
+    in alphabetical order. Images are turned upright (EXIF), transparent ones put on white. Files whose names begin with
+    a dot, and those beside the subfolders, are left out.
 
-    Raises `DataError` that names the file if it is no image (PNG, JPEG, WEBP, GIF, BMP, TIFF, PPM), is damaged, has
-    more than 8 bits per channel or, without `size`, another size than the first; ValueError for a size that is none;
+    Raises `DataError` that names the file if it is not an image (PNG, JPEG, WEBP, GIF, BMP, TIFF, PPM), is damaged, has
+    more than 8 bits per channel or, without `size`, another size than the first; ValueError for an impossible size;
     ImportError without Pillow.
     """
     sides = None if size is None else _sides(size)
@@ -113,7 +113,7 @@ def read_grey(source: ImageLike) -> np.ndarray:
     source  a path, a binary file, or an array: (H, W) of any real dtype, stretched to 0..1 unless uint8; or
             (H, W, 3 or 4) uint8, RGB with or without alpha
 
-    An image that is mostly transparent lies on black or white, whichever is farther from what is drawn;
+    An image that is mostly transparent is put on black or white, whichever is farther from what is drawn;
     the rare transparent pixels of another have the color that is most common in it. Raises `DataError` that
     names the file if it is not an image in one of FORMATS, is damaged, has more than 64 million pixels, or
     is narrower than 8 pixels; ImportError without Pillow.

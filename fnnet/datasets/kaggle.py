@@ -116,6 +116,6 @@ def _first_fault(path: str | os.PathLike[str], names: tuple[str, ...]) -> str:
 
 
 def _shown(cell: str) -> str:
-    """A cell as it may stand in a message: quoted, on one line, not too long."""
+    """A cell as shown in a message: quoted, on one line, not too long."""
     text = repr(cell)
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -23,7 +23,7 @@ def xor() -> Batch:
 
 
 def two_moons(count: int, *, noise: float | int = 0.1, seed: int) -> Batch:
-    """Two half circles of radius 1 that reach into each other: x (count, 2), y (count,) 0 or 1.
+    """Two interlocking half circles of radius 1: x (count, 2), y (count,) 0 or 1.
 
     Class 0 is (cos t, sin t), class 1 is (1 - cos t, 1/2 - sin t), t evenly from 0 to pi.
     """
@@ -56,7 +56,7 @@ def spirals(count: int, *, noise: float | int = 0.02, classes: int = 3, turns: f
 
 
 def blobs(count: int, *, noise: float | int = 0.3, classes: int = 3, seed: int) -> Batch:
-    """Round clouds of deviation `noise` around points evenly on a circle of radius 1: x (count, 2), y (count,)."""
+    """Gaussian clouds of deviation `noise` around points spaced evenly on the unit circle: x (count, 2), y (count,)."""
     sizes = _sizes("blobs", count, classes, noise)
     parts = [_polar(1.0, np.full(size, 2 * math.pi * k / classes)) for k, size in enumerate(sizes)]
     return _classes(parts, noise, seed)

@@ -5,7 +5,7 @@ from html import escape
 
 
 def html_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """An HTML table of texts, which are escaped; leading blanks indent."""
+    """An HTML table of texts, which are escaped; leading spaces indent."""
 
     def line(tag: str, cells: Sequence[str]) -> str:
         shown = (escape(cell).replace("  ", "&nbsp;&nbsp;") for cell in cells)

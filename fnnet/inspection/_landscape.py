@@ -5,10 +5,10 @@
     plane = fnnet.landscape(model, params, data, directions)
     plots.landscape(plane).savefig("landscape.png")    # from fnnet import plots
 
-A network has millions of directions and a figure has two, so the figure depends on them, and on their scale: a ReLU
-network stays the same function when one layer is doubled and the next one halved, but a step of length 1 is then
-another step. Filter normalization takes that freedom away. What a random plane shows is how wide the valley is on
-average; it shows no path and hardly ever the steepest way.
+A network has millions of directions and a figure has two, so the figure depends on which these are, and on their scale:
+a ReLU network stays the same function when one layer is doubled and the next one halved, but a step of length 1 is then
+another step. Filter normalization removes that freedom. A random plane shows how wide the valley is on average; it
+shows no path, and hardly ever the steepest direction.
 
 Source: Li, Xu, Taylor, Studer, Goldstein 2018, Visualizing the loss landscape of neural nets, arXiv 1712.09913.
 """
@@ -68,8 +68,8 @@ def landscape(
                 (`jax.tree.map(jnp.subtract, other, params)`: the other is then at offset 1)
     reach       how far the grid goes either way, in lengths of a direction
     points      on each axis, odd, so that the network itself is one of them
-    at_once     grid points computed together; more take more memory, and pay where the device is large
-    step        what schedules in the model are read at; only needed where there are any
+    at_once     grid points computed together; more need more memory, and pay off on large devices
+    step        the step at which schedules in the model are evaluated; only needed where there are any
 
     Raises ValueError for other numbers of directions, for directions unlike params and for even points.
     """

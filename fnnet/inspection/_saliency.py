@@ -37,17 +37,16 @@ def saliency(
     Integer inputs (pixels as bytes) are read as floating numbers, so that they have a gradient. In prediction: no
     dropout. Layers that look across rows mix the rows' gradients. Pure; jit it if you like.
 
-    Raises ValueError for outputs that are not (B, C), for classes that do not exist or stand beside of_loss, and for
-    schedules, which need `fnnet.at_step`.
+    Raises ValueError for outputs that are not (B, C), for classes that do not exist or come together with of_loss, and
+    for schedules, which need `fnnet.at_step`.
     """
     if classes is not None and of_loss is not None:
         raise ValueError("saliency: expected classes or of_loss, got both; a loss has targets instead of a class")
     check_model("saliency", model, params)
     dtype = parameter_dtype(params)
     model = as_numbers(model, dtype, "saliency")
-    batch = prepare(
-        model, Batch(jnp.asarray(x, dtype), jnp.zeros(jnp.shape(x)[:1]) if of_loss is None else of_loss), dtype
-    )
+    x = jnp.asarray(x, dtype)
+    batch = prepare(model, Batch(x, jnp.zeros(x.shape[:1]) if of_loss is None else of_loss), dtype)
     outputs, residuals = forward_layer(model.network, params, batch.x)
     doutputs = _one_logit(outputs, classes) if of_loss is None else _own_losses(model, outputs, batch.y)
     _, dx = backward_layer(model.network, params, residuals, doutputs)

@@ -1,4 +1,4 @@
-"""The trace of one pass: every number of it by layer name, for people who look.
+"""The trace of one pass: every number of it, by layer name.
 
 t = fnnet.trace(model, params, x, y)
 t.layers["1 Relu"].dy        # the gradient that arrives at the ReLU's output
@@ -14,6 +14,7 @@ from fnnet.inspection._html import html_table
 from fnnet.inspection.recording import Recording, record
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer, Params
+from fnnet.training.state import trainable
 
 
 class Trace(Recording):
@@ -51,10 +52,10 @@ def trace(
 
     x, y, weights, key   as in `backward`: (B, ...) inputs, targets, (B,) weights; a key means training
     optimizer   also gives `updates` and `update_ratios`; its noise, if it has some, is drawn from fold_in(key, 0)
-    opt_state   of the optimizer at these parameters: `state.opt_state`. Only one that keeps nothing does without
+    opt_state   of the optimizer at these parameters: `state.opt_state`. Only one without state needs none
 
-    Outside of jit, `result` is what `backprop` returns to the last bit. `Serial` and `Residual` are opened, any
-    other layer made of layers is one box. Memory: every activation and cotangent of the batch.
+    Outside of jit, `result` is what `backprop` returns to the last bit. `Serial` and `Residual` are opened, any other
+    layer made of layers is shown as one. Memory: every activation and cotangent of the batch.
 
     Raises what `backprop` raises; ValueError for schedules, in the optimizer too, which need `fnnet.at_step`, and for
     an optimizer whose state is missing.
@@ -66,7 +67,7 @@ def trace(
 
 def _nothing_kept(optimizer: Optimizer, params: Params) -> Any:
     """The state of an optimizer that keeps nothing from step to step. Raises ValueError for any other."""
-    opt_state = jax.eval_shape(optimizer.init, params)
+    opt_state = jax.eval_shape(optimizer.init, trainable(params))
     if jax.tree.leaves(opt_state):
         raise ValueError(
             f"trace: expected opt_state, because the updates of {type(optimizer).__name__} depend on the steps before; "

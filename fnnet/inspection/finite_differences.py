@@ -1,4 +1,4 @@
-"""Slopes of a function by central differences: what a gradient must agree with, whoever derived it.
+"""Slopes of a function by central differences: what a gradient must agree with, however it was derived.
 
     S(h) = (L(t + h v) - L(t - h v)) / 2h,     slope along v  =  (4 S(h / 2) - S(h)) / 3  +  O(h^4)
 
@@ -26,7 +26,7 @@ class Slopes(NamedTuple):
     """What was measured along the probes of one tensor, (P,) each.
 
     mine      <gradient, direction>
-    measured  by differences
+    measured by finite differences
     kinked    whether the function has a kink within a step, so that no slope exists
     noise     () rounding in the norm of `measured`: 30 eps |L| / h a probe
     places    each probe in words: `[2, 1]` or `direction 5`
@@ -52,7 +52,7 @@ def slopes(
 ) -> list[Slopes]:
     """Slopes of L = terms(tensors).sum() along every entry (or 32 random directions) of every tensor.
 
-    tensors, grads   float64, alike in shape; grads are held against the differences. One compiled program.
+    tensors, grads   float64, alike in shape; grads are compared to the differences. One compiled program.
     """
     plan = [
         _Probe(i, entry, seed)
@@ -86,7 +86,7 @@ def slopes(
 
 
 def kinks(values: np.ndarray, h: float, size: float) -> np.ndarray:
-    """(P,) bool: which probes of a tensor see a kink within a step, or a curve too sharp for differences.
+    """(P,) bool: which probes of a tensor see a kink within a step, or too much curvature for finite differences.
 
     values   (P, 5) L at -h, -h/2, 0, h/2 and h along each probe;  size  () of what L is a sum of
 

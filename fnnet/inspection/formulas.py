@@ -10,8 +10,8 @@ A formula is one equation, or several with `;` between them, in the arithmetic o
                                                     outputs (all axes but the first)
     reshape(x)      the entries of x in the shape of the left side; pi is 3.14159
 
-A gradient of parameters with axes more than the parameter is summed over the first of them. What is written otherwise
-cannot be filled with numbers; it is printed as it stands, and the result follows.
+A gradient with more axes than its parameter is summed over the first of them. What is written otherwise cannot be
+filled with numbers; it is printed unchanged, followed by the result.
 """
 
 import ast
@@ -28,7 +28,7 @@ import numpy as np
 Terms: TypeAlias = np.ndarray
 """An array of `Term` objects."""
 
-_COMPARED, _NEGATIVE, _SUM, _PRODUCT, _POWER, _ATOM = range(6)  # how tightly an expression holds together
+_COMPARED, _NEGATIVE, _SUM, _PRODUCT, _POWER, _ATOM = range(6)  # operator precedence of an expression
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Named:
 
 
 def number(value: Any, symbol: str | None = None) -> Term:
-    """A number that is called by a symbol, or by itself. Four digits, so that pencil and paper keep up."""
+    """A number with a symbol, or its digits in place of one; four digits, enough to follow on paper."""
     text = four_digits(value)
     numbers = Text(text, _NEGATIVE if text.startswith("-") else _ATOM)
     return Term(numbers if symbol is None else Text(symbol), numbers, float(value))
@@ -91,7 +91,7 @@ def four_digits(value: Any) -> str:
 
 
 def equation(left: Term, right: Term | None) -> str:
-    """`  a = b * c = 2 * 3 = 6`; a number that would stand there twice stands once. None: the result alone."""
+    """`  a = b * c = 2 * 3 = 6`; equal sides are shown once. None: the result alone."""
     sides = [] if right is None else [right.symbols.text, right.numbers.text]
     if sides and sides[-1] == left.numbers.text:
         sides.pop()
@@ -148,7 +148,7 @@ def read(formula: str, known: dict[str, Named | None], suffix: str = "") -> Iter
 
     known   what names stand for; what an equation defines is added. An equation whose left side is None there (no
             gradient) is left out
-    suffix  is put after the names that equations define
+    suffix  appended to the names that equations define
     """
     for text in formula.split(";"):
         left, _, right = (side.strip() for side in text.partition("="))

@@ -233,7 +233,7 @@ def _learned(params: Any, x: Any) -> list[int]:
 
 
 def _named(hand: tuple[Any, Any], other: tuple[Any, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """(name, hand's tensor, other's tensor) for every parameter that is a number, and for x."""
+    """(name, hand-derived tensor, reference tensor) for every floating parameter, and for x."""
     others = jax.tree.leaves(other[0], is_leaf=lambda a: a is None)
     named = jax.tree_util.tree_leaves_with_path(hand[0], is_leaf=lambda a: a is None)
     for (path, mine), theirs in zip(named, others, strict=True):
@@ -258,7 +258,7 @@ def _check(name: str, mode: str, against: str, a: Any, b: Any, limit: float, noi
 
 
 def _worst_entry(a: np.ndarray, b: np.ndarray, against: str) -> str:
-    """Where the two differ most, with both values; and the one factor between them, if there is one."""
+    """Where the two differ most, with both values; and the constant factor between them, if there is one."""
     apart = np.where(np.isfinite(a - b), np.abs(a - b), np.inf)
     index = tuple(map(int, np.unravel_index(apart.argmax(), a.shape)))
     where = f"entry {list(index)}: backward gives {a[index]:.9g}, {against} gives {b[index]:.9g}"

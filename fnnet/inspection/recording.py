@@ -1,7 +1,7 @@
 """One pass, written down: everything that went through every layer, by the layer's name.
 
-Nothing is computed a second time and no mathematics is repeated here: `record` runs the very pass of `backprop` with a
-probe around every layer. A probe passes everything on and notes what it saw. `fnnet.trace` prints the recording.
+Nothing is computed a second time and no mathematics is repeated here: `record` runs the pass of `backprop` itself, with
+a probe around every layer. A probe passes everything on and notes what it saw. `fnnet.trace` prints the recording.
 """
 
 import dataclasses
@@ -17,6 +17,7 @@ from fnnet._spec import as_numbers, at_least_float32, parameter_dtype, spec, sta
 from fnnet.layers import HardSigmoid, Relu, Residual, Serial, Sigmoid, Softmax, Tanh
 from fnnet.model import Model, Pass, check_model, masked, one_pass, prepare
 from fnnet.protocols import Batch, Key, Layer, Optimizer, Params, Shape
+from fnnet.training.state import trainable
 
 SATURATED = 0.01
 """An activation is saturated where its slope is below this fraction of its steepest: |x| > 6.0 for a sigmoid."""
@@ -34,7 +35,7 @@ class LayerTrace(NamedTuple):
     residuals  what forward kept for backward
     grads      dL/dparams, like params
     loss_grads the part of grads that came back through the layers; the rest is the penalty's
-    updates    what the optimizer would add to params, like params; None without an optimizer
+    updates    what the optimizer would add to params, like params (None for integers); None without an optimizer
     grad_norms      like params, each (): Euclidean norm of the gradient
     update_ratios   like params, each (): norm of the update / norm of the parameter (about 1e-3 is usual;
                     inf for a parameter of zeros); None without an optimizer
@@ -49,7 +50,7 @@ class LayerTrace(NamedTuple):
     params: Params
     x: Array
     y: Array
-    dy: Array | Any  # None where no gradient arrives; Any, so that those who know that one does need no check
+    dy: Array | Any  # None where no gradient arrives; Any, so that callers who know that one does need no check
     dx: Array | Any
     residuals: Any
     grads: Params
@@ -178,7 +179,7 @@ def _layer_trace(note: dict, params: Params, result: Pass, updates: Params | Non
     layer, path = note["layer"], note["path"]
     p, residuals, grads = _entry(params, path), _entry(result.residuals, path), _entry(result.grads, path)
     update = None if updates is None else _entry(updates, path)
-    ratios = None if update is None else jax.tree.map(jnp.divide, _norms(update), _norms(p))
+    ratios = None if update is None else jax.tree.map(jnp.divide, _norms(update), _norms(trainable(p)))
     counts = jnp.ones(batch.x.shape[0], bool) if batch.weights is None else batch.weights != 0
     return LayerTrace(
         layer=layer, params=p, x=note["x"], y=note["y"], dy=note["dy"], dx=note["dx"], residuals=residuals,
@@ -199,11 +200,9 @@ def _norms(tree: Params) -> Params:
 
 
 def _updates(optimizer: Optimizer, opt_state: Any, params: Params, grads: Params, key: Key | None) -> Params:
-    """What `train_step` would add to params: in float32 or better, as there."""
-    wide = at_least_float32(parameter_dtype(params))
-    optimizer = as_numbers(optimizer, wide, "trace")
-    floating = lambda a: a.astype(wide) if jnp.issubdtype(a.dtype, jnp.floating) else a  # noqa: E731
-    params, grads = jax.tree.map(floating, (params, grads))
+    """What `train_step` would add to params: in float32 or better, as there; None in place of integers."""
+    optimizer = as_numbers(optimizer, at_least_float32(parameter_dtype(params)), "trace")
+    grads, params = trainable((grads, params))
     return optimizer.update(grads, opt_state, params, key=None if key is None else jax.random.fold_in(key, 0))[0]
 
 
@@ -222,7 +221,7 @@ def _saturated(layer: Layer, residuals: Any, y: Array, counts: Array) -> Array |
 
 
 def slope(layer: Layer, residuals: Any, y: Array) -> Any:
-    """f'(x) of an activation at every entry, shaped like its output y: dy_c/dx_c, read off its own backward.
+    """f'(x) of an activation at every entry, shaped like its output y: dy_c/dx_c, from its own backward.
 
     An elementwise activation answers dy = 1 with f'(x). A Softmax mixes its row, so it is asked once for
     each class c, with a 1 there and 0 elsewhere.

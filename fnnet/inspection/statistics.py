@@ -56,7 +56,7 @@ def layer_statistics(
 
     key   a key means training: dropout is on. Without one it is off; transformations that draw noise need one.
 
-    Names are those of `fnnet.trace`, whose pass this reads. Schedules stand at state.step.
+    Names are those of `fnnet.trace`, whose pass this reads. Schedules are evaluated at state.step.
     """
     dtype = parameter_dtype(state.params, batch.x)
     optimizer = at_step(optimizer, state.step, at_least_float32(dtype))
@@ -98,7 +98,7 @@ def _statistics(layer: LayerTrace, counts: Array) -> LayerStatistics:
 
 
 def _norm(tree: Any) -> Array:
-    """Of all entries of all floating leaves, in float32 or better."""
+    """Euclidean norm of all floating leaves together, in float32 or better."""
     squares = [jnp.vdot(w := a.astype(at_least_float32(a.dtype)), w) for a in _floating(tree)]
     return jnp.sqrt(jnp.stack(squares).sum())
 

@@ -47,9 +47,9 @@ class Drawn(NamedTuple):
 
 
 def kind_of_subject(subject: Any) -> str:
-    """ "layer", "loss", "penalty" or "model". Raises TypeError for anything that is none of them, or no spec."""
+    """ "layer", "loss", "penalty" or "model". Raises TypeError for anything else, and for what is not a spec."""
     if not dataclasses.is_dataclass(subject) and not isinstance(subject, type):
-        raise TypeError(f"check_gradients: {type(subject).__name__} is no spec; write @fnnet.spec above the class")
+        raise TypeError(f"check_gradients: {type(subject).__name__} is not a spec; write @fnnet.spec above the class")
     if isinstance(subject, Model):
         return "model"
     if is_spec_of(subject, Layer):
@@ -136,7 +136,7 @@ def cast(tree: Any, dtype: str) -> Any:
 
 
 def modes_of(kind: str, subject: Any, drawn: Drawn) -> tuple[Drawn, tuple[str, ...]]:
-    """Without a key, and with one where that is another function for any of 32 keys; drawn with such a key."""
+    """The modes to check: without a key, and with one, if any of 32 keys changes the outputs; drawn with such a key."""
     if kind not in ("layer", "model"):
         return drawn, ("prediction",)
     network = as_numbers(subject.network if kind == "model" else subject, jnp.float64, "check_gradients")

@@ -1,7 +1,7 @@
 """A recorded pass as text: the chain rule with the numbers of a small network, a table of a larger one.
 
-`print(fnnet.trace(...))` shows one or the other. What a layer or a loss computes stands in its own `formulas`; here
-they get the symbols and the numbers of the pass (see `fnnet.inspection.formulas`).
+`print(fnnet.trace(...))` shows one or the other. What a layer or a loss computes is in its own `formulas`; here they
+are filled with the symbols and numbers of the pass (see `fnnet.inspection.formulas`).
 """
 
 import inspect
@@ -25,7 +25,7 @@ COLUMNS = ("layer", "output", "mean", "std", "|dy|", "|grad|", "idle", "update")
 
 
 def is_small(t: Recording) -> bool:
-    """Whether a person would follow every number of it."""
+    """Whether it is small enough for a person to follow every number."""
     widths = [np.size(t.batch.x[0]), *(np.size(layer.y[0]) for layer in t.layers.values())]
     parameters = sum(np.size(p) for p in jax.tree.leaves(t.result.grads))
     return max(widths) <= 4 and parameters <= 24 and len(t.layers) <= 6 and len(t.batch.x) <= 4
@@ -171,7 +171,7 @@ def _steps(t: Recording) -> list[_Step]:
 
 
 def _places(name: str) -> list[str]:
-    """["3 Residual", "3 Residual / 0 Dense"] for "3 Residual / 0 Dense": the layer with all it stands in."""
+    """["3 Residual", "3 Residual / 0 Dense"] for "3 Residual / 0 Dense": the layers that contain it, then itself."""
     parts = name.split(" / ")
     return [" / ".join(parts[:n]) for n in range(1, len(parts) + 1)]
 
@@ -233,7 +233,7 @@ def _backward(s: _Step, row: int) -> list[str]:
 
 
 def _penalty(s: _Step, left: str) -> Any:
-    """What the penalty P adds to an entry of a parameter's gradient, as a term; None for what is no such gradient."""
+    """What the penalty P adds to an entry of a parameter's gradient, as a term; None for anything else."""
     paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(s.layer.params)]
     names = [f"d{jax.tree_util.keystr(path, simple=True, separator='.')}" for path in paths]
     if left not in names:

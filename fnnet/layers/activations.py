@@ -71,7 +71,7 @@ class Sigmoid(_Elementwise):
 
 @spec
 class HardSigmoid(_Elementwise):
-    """f(x) = x / 6 + 1/2 clipped to [0, 1]: a sigmoid of straight lines, with kinks at -3 and 3."""
+    """f(x) = x / 6 + 1/2 clipped to [0, 1]: a piecewise linear sigmoid, with kinks at -3 and 3."""
 
     formulas = ("h = min(max(x + 3, 0), 6) / 6", "dx = dh * (abs(x) < 3) / 6")
 

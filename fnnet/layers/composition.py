@@ -32,7 +32,7 @@ def _keys(key: Key | None, count: int) -> Any:
 
 @contextlib.contextmanager
 def _noting(number: int, layer: Layer, method: str, shape: Shape) -> Iterator[None]:
-    """An error inside says in a note which layer raised it, and at what shape; type and traceback stay."""
+    """Adds a note to an error inside: which layer raised it, and at what shape."""
     try:
         yield
     except Exception as error:

@@ -39,5 +39,5 @@ class Dropout:
     def backward(
         self, params: tuple[()], m: Float[Array, "*shape"] | None, dy: Float[Array, "*shape"]
     ) -> tuple[tuple[()], Float[Array, "*shape"]]:
-        """dx = m dy, with the very mask of the forward pass: y is linear in x, with slope m."""
+        """dx = m dy, with the mask of the forward pass: y is linear in x, with slope m."""
         return (), dy if m is None else m * dy

@@ -145,8 +145,8 @@ def standardize(x: ArrayLike) -> Standardize:
 
     x  (N, ...) real numbers: the inputs of the training set, not of the test set
 
-    An entry that is the same in all rows becomes 0 (deviation 1). Computed in float64. Raises ValueError for an array
-    without rows, and for NaN and infinite numbers; TypeError for what are no real numbers.
+    An entry that is the same in all rows becomes 0 (its deviation is set to 1). Computed in float64. Raises ValueError
+    for an array without rows, and for NaN and infinite numbers; TypeError for anything but real numbers.
     """
     a = np.asarray(x)
     if a.dtype.kind not in "biuf" and not jnp.issubdtype(a.dtype, jnp.floating):

@@ -126,7 +126,7 @@ class AmsGrad(_Moments):
         l <- max(l, v)
         theta <- theta - eta m' / (sqrt(l') + e),   l' = l / (1 - b2^t)
 
-    l starts at 0. PyTorch's Adam(amsgrad=True) computes the same, and Keras's but for e, which is added before the
+    l starts at 0. PyTorch's Adam(amsgrad=True) computes the same; so does Keras's, except that e is added before the
     correction. optax.amsgrad takes the largest of the corrected v', which never forgets the uncertain first ones.
     Source: Reddi, Kale, Kumar 2018, arXiv 1904.09237, algorithm 2, which has no corrections.
     """
@@ -168,7 +168,7 @@ class Nadam(_Moments):
         c_t  = 1 - mu_1 mu_2 .. mu_t
         theta <- theta - eta n / (sqrt(v') + e),   n = (1 - mu_t) g / c_t + mu_(t+1) m / c_(t+1)
 
-    With psi = 0.004 PyTorch's NAdam computes the same, and Keras's Nadam but for e, which is added before the
+    With psi = 0.004 PyTorch's NAdam computes the same; so does Keras's Nadam, except that e is added before the
     correction; without psi, optax.nadam does. c is computed as c <- mu_t c + (1 - mu_t) from 0.
     Source: Dozat 2016, Incorporating Nesterov momentum into Adam, ICLR workshop, algorithm 2.
     """

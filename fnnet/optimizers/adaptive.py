@@ -76,7 +76,7 @@ class RmsProp:
         m     <- m + (1 - b) (g - m)
 
     The two say the same, but a difference of two averages can round to below 0, and this cannot. Where gradients
-    hardly change, v goes to 0 and steps grow: centered wants a larger e. v, m, u start at 0.
+    hardly change, v goes to 0 and steps grow: centered needs a larger e. v, m, u start at 0.
 
     PyTorch computes the same (its alpha is b). optax and Keras have e inside the root (optax: unless
     eps_in_sqrt=False), b = 0.9, and eta inside of u, which differs only while eta changes.

@@ -13,8 +13,8 @@ from fnnet.protocols import Key, Optimizer, OptState, Params, is_spec_of, why_no
 class Chain:
     """Gradient transformations in sequence: each sees the updates of the one before.
 
-    Transformation i draws from fold_in(key, i). What works on gradients stands before the optimizer, what works on
-    updates or on the parameters they lead to stands after it:
+    Transformation i draws from fold_in(key, i). What works on gradients comes before the optimizer, what works on
+    updates or on the parameters they lead to comes after it:
 
         Chain((ClipByGlobalNorm(1.0), GradientNoise(1e-3), Adam(1e-3), WeightDecay(1e-4), MaxNorm(2.0), Average(0.999)))
     """

@@ -55,7 +55,7 @@ class Lion:
         theta <- theta - eta sign(b1 m + (1 - b1) g)
         m     <- b2 m + (1 - b2) g
 
-    m starts at 0; sign(0) = 0. eta wants to be 3 to 10 times smaller than Adam's. The weight decay of the paper,
+    m starts at 0; sign(0) = 0. eta should be 3 to 10 times smaller than Adam's. The weight decay of the paper,
     theta <- theta - eta lambda theta, is a transformation of its own: Chain((Lion(eta), WeightDecay(eta * lambda))).
     optax has it inside, 1e-3 by default; Keras computes the same as here; PyTorch has no Lion.
     Source: Chen, Liang, Huang and others 2023, arXiv 2302.06675, algorithm 2.

@@ -1,4 +1,4 @@
-"""Gradient transformations that are no optimizers: they clip, add noise, decay or project. None keeps a state."""
+"""Gradient transformations that are not optimizers: they clip, add noise, decay or project. None keeps a state."""
 
 from collections.abc import Callable
 from functools import reduce

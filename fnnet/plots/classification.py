@@ -86,7 +86,7 @@ def reliability(table: Any) -> "Figure":
     """How often a network is right when it is this sure, as `fnnet.metrics.reliability` counted it.
 
     A bar is as high as the fraction that is right. Where it ends at the mean confidence (about the diagonal), the
-    network's probabilities can be believed. Red: it was too sure. Pale: it was not sure enough. The lower panel shows
+    network's probabilities can be trusted. Red: it was too sure. Pale: it was not sure enough. The lower panel shows
     how many rows each bar stands for. Raises ValueError for a table without rows.
     """
     confidence, accuracy, weight = (np.asarray(column, np.float64) for column in table)

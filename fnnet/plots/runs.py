@@ -1,4 +1,4 @@
-"""How training went."""
+"""Learning curves."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

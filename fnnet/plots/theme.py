@@ -1,4 +1,4 @@
-"""What all figures share: colors, and axes without the frame lines that say nothing."""
+"""What all figures share: colors, and axes without needless frame lines."""
 
 import functools
 import io
@@ -52,7 +52,7 @@ def _shown_in_notebooks() -> "type[Figure]":
 
 
 def logarithmic(axis: Any) -> None:
-    """A logarithmic y axis with numbers that people read: 0.02, not 2 x 10^-2; enough of them on a short axis."""
+    """A logarithmic y axis with plain numbers: 0.02, not 2 x 10^-2; enough of them on a short axis."""
     from matplotlib.ticker import LogLocator, MaxNLocator
 
     axis.set_yscale("log")

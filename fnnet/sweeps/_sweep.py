@@ -1,10 +1,10 @@
-"""`sweep`: the walk of a point from the search space to its rows in the results, top down.
+"""`sweep`: from the search space to the rows of the results, top down.
 
 by_structure      points whose programs are the same, as one stacked configuration
 choose, fastest   how many runs each device computes side by side
 place             the program of a group, and one configuration and one seed per run, on the devices
 _train            all epochs of all runs
-_results          what came of them
+_results          their metrics, as Results
 """
 
 import time
@@ -72,7 +72,7 @@ def sweep(
     early_stopping   stops each run by itself, as in `fit`; its best epoch counts then
     rank_by      the metric to rank by: "loss" or "accuracy", of the validation data if there is some
     runs_per_device  how many runs to compute side by side on each device; None: chosen by a rule (see `devices.py`), or
-                 measured on this machine with `measure`, which takes some compilations
+                 measured on this machine with `measure`, at the cost of some compilations
     devices      None: all of this process, or fewer where networks are too large for a CPU's cache (see `devices.py`).
                  Runs are split evenly across devices; nothing passes between them.
     keep_params  keep the parameters of every run in the results, as they were at the epoch that counts
@@ -80,7 +80,7 @@ def sweep(
 
     Points that differ in static fields are compiled separately. A run has diverged when its loss, its validation loss
     or a parameter is not finite: its metrics are NaN, its parameters those of the epoch before, it ranks last, and no
-    other run notices. Runs side by side give the metrics of `train` up to rounding, not to the bit.
+    other run is affected. Runs side by side give the metrics of `train` up to rounding, not to the bit.
 
     Raises ValueError or TypeError, before anything is computed, for what cannot be swept.
     """

@@ -19,8 +19,8 @@ devices, only compete for the shared cache. So:
 
 2 MiB is about where 1, 2, 4, 8, ... runs side by side cross on cores with 1 MiB of second-level cache each, and 8 MiB
 per core is half of the third-level cache that two such cores share. `python -m experiments.benchmarks.sweeps` measures
-what these choices come to, for networks from 17 to 1.9 million weights and batches of 32 to 512. The rows for other
-devices are reasoned, not measured; `measure=True` measures there.
+what these choices come to, for networks from 17 to 1.9 million weights and batches of 32 to 512. The rules for other
+devices are estimates; `measure=True` measures there.
 """
 
 import os
@@ -38,7 +38,7 @@ CPU_TRAINED = 8 * 2**20
 
 @runtime_checkable
 class Device(Protocol):
-    """What is asked of one of `jax.devices()`."""
+    """The part of a JAX device that is used here."""
 
     platform: Any
 

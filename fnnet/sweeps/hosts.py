@@ -50,9 +50,9 @@ def sweep_shard(
     arguments     of `sweep`
 
     The files are folder/<digest>/<chunk>-of-<chunks>.jsonl, where the digest is that of the points, the arguments, the
-    data, fnnet's source and the version of jax. It is also in every line, so that no run passes for one of another
-    sweep. A file gets its name in one instant, when it is complete and safely on the disk. What is there is skipped:
-    start a host that was killed or switched off again, and it has lost no more than the chunk it was working on. Chunks
+    data, fnnet's source and the version of jax. It is also in every line, so that runs of different sweeps cannot be
+    mixed up. A file appears under its name once it is complete and safely on disk, and chunks that are there are
+    skipped: a host that was killed and is started again has lost no more than the chunk it was working on. Chunks
     hold points of one structure each.
 
     Raises ValueError for a host that is not in 0 .. hosts - 1, and what `sweep` raises.
@@ -104,7 +104,7 @@ def collect(path: str | os.PathLike[str]) -> Results:
         if run.get("sweep") != expected or "points" not in run:
             raise ValueError(
                 f"collect: expected runs of sweep {expected} in {path}, got one of sweep {run.get('sweep')} in "
-                f"{run['place']}; take that file out and run its chunk again"
+                f"{run['place']}; remove that file and run its chunk again"
             )
     results = results_of(runs)
     points, seeds = runs[0]["points"], Counter(results.point.tolist())
@@ -122,9 +122,7 @@ def _check_names(path: Path, files: list[Path]) -> None:
     matches = {file.name: _NAME.fullmatch(file.stem) for file in files}
     names = {name: (int(match[1]), int(match[2])) for name, match in matches.items() if match}
     if odd := [name for name in matches if name not in names or not names[name][0] < names[name][1]]:
-        raise ValueError(
-            f"collect: expected files such as 00000-of-00002.jsonl in {path}, got {odd[:10]}; take them out"
-        )
+        raise ValueError(f"collect: expected files such as 00000-of-00002.jsonl in {path}, got {odd[:10]}; remove them")
     counts = {count for _, count in names.values()}
     if len(counts) != 1:
         raise ValueError(

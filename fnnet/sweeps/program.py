@@ -3,10 +3,10 @@
     runs = start(program, configurations, seeds, shared)
     runs, history = advance(program, configurations, runs, shared, first, count)     # again and again
 
-A run is `train_epoch` and `evaluate` as ever. One that diverged or stopped early is still computed, but its results are
-masked: its curves from there on, and its parameters where they are wanted. Numbers in which the runs differ have an
-axis (runs, ...); everything else, the shuffled order of the data and the step included, has none, so that each batch is
-gathered once for all runs.
+A run uses `train_epoch` and `evaluate`, as elsewhere. One that diverged or stopped early is still computed, but its
+results are masked: its curves from there on, and its parameters where they are wanted. Numbers in which the runs differ
+have an axis (runs, ...); everything else, the shuffled order of the data and the step included, has none, so that each
+batch is gathered once for all runs.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from fnnet.training.state import History, Metrics, TrainState, all_finite, init_
 from fnnet.training.stopping import EarlyStopping, StoppingMemory
 
 EPOCHS_PER_CALL = 64
-"""Epochs in one call of the program at most: how far Python may lag behind what happens."""
+"""Epochs in one call of the program at most: how rarely Python may see what happens."""
 
 
 class Program(NamedTuple):
@@ -180,8 +180,8 @@ def _no_epochs(c: Configuration, run: Run, validation: Batch | None) -> History:
 def _after(program: Program, run: Run, state: TrainState, good: Bool[Array, ""]) -> Run:
     """The run after an epoch, no longer running where that was not good.
 
-    Its parameters are then those of the epoch before, where these are wanted. Elsewhere nobody will look at them, and
-    to choose would cost a copy of the old ones: for one large network a tenth of an epoch of 100 steps.
+    Its parameters are then those of the epoch before, where these are wanted. Otherwise nothing reads them, and
+    selecting would cost a copy of the old ones: for one large network a tenth of an epoch of 100 steps.
     """
     params = state.params
     if program.keep_params and run.stopping is None:

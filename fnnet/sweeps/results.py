@@ -1,4 +1,4 @@
-"""What a sweep found out: a record for every run, and what the seeds of every point say together."""
+"""Results of a sweep: a record for every run, and statistics over the seeds of every point."""
 
 import csv
 import dataclasses
@@ -21,7 +21,7 @@ _FIELDS = {"settings": dict, **_COLUMNS, "score": str, "curves": dict}
 
 
 class Summary(NamedTuple):
-    """What the seeds of each point say together, (points,) each, in the order of the points.
+    """Statistics over the seeds of each point, (points,) each, in the order of the points.
 
     point      numbers of the points
     seeds      runs of the point
@@ -96,8 +96,8 @@ class Results:
     def ranking(self) -> np.ndarray:
         """Numbers of the points, best first, by the mean of the score over seeds.
 
-        A point with diverged seeds ranks after all points without, and the lower the larger the fraction of them is:
-        the mean of those that survived says little. NaN is last.
+        A point with diverged seeds ranks after all points without, and lower the larger their fraction: the mean of the
+        others says little. NaN is last.
         """
         summary = self.summary()
         mean = summary.mean[self.score] * (-1 if self.score.endswith("accuracy") else 1)
@@ -236,7 +236,7 @@ def _refuse(constant: str) -> None:
 
 
 def _decoded(run: Any) -> dict[str, Any]:
-    """A run as it stands in a line, with its floats decoded. Raises ValueError that says what is wrong with it."""
+    """A run as it is written in a line, with its floats decoded. Raises ValueError that says what is wrong with it."""
     if not isinstance(run, dict):
         raise ValueError(f"expected an object, got {str(run)[:50]}")
     for name, kind in _FIELDS.items():
@@ -256,7 +256,7 @@ def _decoded(run: Any) -> dict[str, Any]:
 
 
 def _encoded_setting(value: Label) -> Any:
-    """JSON has no inf and no NaN: they are written as {"float": "inf"}, which no label looks like."""
+    """JSON has no inf and no NaN: they are written as {"float": "inf"}, which no label can be."""
     return {"float": repr(float(value))} if isinstance(value, float) and not math.isfinite(value) else value
 
 

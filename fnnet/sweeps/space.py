@@ -194,7 +194,7 @@ def stack(specs: Sequence[Any]) -> Stacked:
         spec, axes = stack([Sgd(0.1), Sgd(0.2)])
         jax.vmap(f, in_axes=(axes, None))(spec, x)
 
-    A number that all specs share gets no axis: it would be carried through the whole program for nothing.
+    A number that all specs share gets no axis: it would run through the whole program for nothing.
     Raises ValueError unless the specs have one structure, and so one program.
     """
     groups = by_structure(specs)

@@ -10,9 +10,9 @@ Pure, each a single compiled program:
 and `fit`, the shell around an epoch: progress, early stopping, data from disk or on many devices, Ctrl-C.
 
     state      TrainState, Metrics, History         steps      one update
-    epochs     whole epochs and runs                rows       which rows, by what weights
-    sources    where rows lie                       stopping   rules that act between epochs
-    nonfinite  the first number that is not finite  checks     values refused while they can be seen
+    epochs     whole epochs and runs                rows       which rows, with what weights
+    sources    where rows are stored                stopping   rules that act between epochs
+    nonfinite  the first number that is not finite  checks     of values, outside of jit
     _fit       the shell
 """
 

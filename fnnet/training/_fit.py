@@ -39,7 +39,7 @@ from fnnet.training.stopping import EarlyStopping, ReduceOnPlateau, check_monito
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with what the last whole epoch left: `fit(..., state, ..., history=history)` goes on from there.
+    """Ctrl-C, with the results of the last whole epoch: `fit(..., state, ..., history=history)` goes on from there.
 
     state, history   what `fit` would have returned
     """
@@ -55,7 +55,7 @@ class NonFiniteError(ArithmeticError):
     epoch    in which epoch, from 1
     state    the TrainState that the epoch began with
     history  of the epochs before it; None if it was the first
-    culprit  `fnnet.training.Culprit`: step, name, place and value of the first tensor that went bad; None if the
+    culprit  `fnnet.training.Culprit`: step, name, place and value of the first tensor that is not finite; None if the
              epoch, replayed step by step, stayed finite
     """
 
@@ -83,19 +83,20 @@ def fit(
     progress: bool = True,
     on_epoch: Callable[[TrainState, History], None] | None = None,
 ) -> tuple[TrainState, History]:
-    """Train epoch by epoch; the same states as `train` gives, to the bit, seen while they come.
+    """Train epoch by epoch and report on the way; the states are those of `train`, to the bit.
 
     (Networks with convolutions are compiled with another option on a CPU, and give the same up to rounding.)
 
+    data        a Batch; lists, DataFrames and Series in it are converted, values checked (see `training.checks`)
     validation  data that is measured after every epoch; or a fraction of `data` to hold out for that: rows drawn with
                 a key made from `shuffle`, of every class alike
-    early_stopping, plateau   what acts between epochs on the validation metrics
+    early_stopping, plateau   rules applied to the validation metrics after every epoch
     class_weights     (C,) what a row of each class counts in training, times its own weight; for integer classes,
                       or (N, 1) of 0 and 1
-    measure_training  so many rows of the training data are also measured after every epoch, at fixed parameters and
-                without class weights (`history.measured`): the loss met while training is older, and has dropout on
+    measure_training  this many rows of the training data are also measured after every epoch, at fixed parameters and
+                without class weights (`history.measured`): the training loss is of earlier parameters, with dropout
     history     of an earlier fit, to go on from: 5 epochs and 5 more are 10, bit for bit. Returned with the new epochs
-    mesh        devices that every batch is split across: `fnnet.data_mesh()` is all there are, on all hosts. Each has a
+    mesh        devices that every batch is split across: `fnnet.data_mesh()` has all of them, on all hosts. Each has a
                 copy of the parameters; rows are read as they are needed; a batch that does not divide gets padding rows
                 of weight 0. Equal to one device up to rounding (with dropout, where batches divide)
     progress    a bar with the loss and accuracy of each epoch; needs the extra `experiments`
@@ -107,12 +108,10 @@ def fit(
     Data is moved to the device once. Where `data.x` is a np.memmap, rows are read as they are needed instead, so that
     the data may be larger than memory; the bits are the same.
 
-    data        a Batch; lists, DataFrames and Series in it are converted, values checked (see `training.checks`)
-
     Raises ImportError if a bar is asked for and tqdm is missing; ValueError for settings that do not fit together, for
-    targets that the loss cannot mean and for weights that are none; TypeError for parameters in place of a state, or
-    data that are no Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not
-    finite; Interrupted (a KeyboardInterrupt) on Ctrl-C, which carries what the last whole epoch left.
+    targets that the loss cannot use and for invalid weights; TypeError for parameters in place of a state, or data
+    that is not a Batch; NonFiniteError, which carries the state before the epoch, if the loss or a parameter is not
+    finite; Interrupted (a KeyboardInterrupt) on Ctrl-C, which carries the results of the last whole epoch.
     """
     _check_outside_of_jit(state, data, validation, shuffle)
     _check_state(model, optimizer, state, history)
@@ -144,7 +143,7 @@ def fit(
                     on_epoch(*run)
         except KeyboardInterrupt as interrupt:
             done = len(run.history.training.loss) - len(start.history.training.loss)
-            message = f"fit: Ctrl-C after {done} of {epochs} epochs; `state` and `history` are what they left"
+            message = f"fit: Ctrl-C after {done} of {epochs} epochs; `state` and `history` are those after it"
             raise Interrupted(message, _result(run), run.history) from interrupt
     if early_stopping is not None and run.history.stopping.epoch == 0:
         raise _never_finite(run)
@@ -182,7 +181,7 @@ def _start(job: _Job, state: TrainState, history: History | None, dtype: Any, me
         history = _no_epochs(job, dtype)
     for name, wanted in (("validation", job.validation), ("measured", job.measured)):
         if (getattr(history, name) is None) != (wanted is None):
-            raise ValueError(f"fit: the history has {'no ' * (wanted is not None)}{name} metrics; go on as it began")
+            raise ValueError(f"fit: the history has {'no ' * (wanted is not None)}{name} metrics; keep the settings")
     stopping = plateau = None
     if job.early_stopping is not None and (stopping := history.stopping) is None:
         stopping = job.early_stopping.start(state, dtype)
@@ -214,7 +213,7 @@ def _same(a: TrainState, b: TrainState) -> bool:
 
 
 def _epoch(job: _Job, run: _Run) -> _Run:
-    """One epoch of training, then what is measured, then what the rules make of it.
+    """One epoch of training, then the measurements, then the rules.
 
     Raises NonFiniteError if the loss or a parameter is not finite.
     """

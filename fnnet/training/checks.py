@@ -1,6 +1,5 @@
-"""A Batch as a person hands it over, converted and checked while its values can be seen.
-
-Under somebody's `jit` there is nothing to see but shapes.
+"""A Batch as the user passes it, converted and checked. Under the user's own `jit` values are unknown, and only shapes
+are checked.
 """
 
 from typing import Any
@@ -43,8 +42,8 @@ def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: 
 def converted_batch(caller: str, data: Batch, name: str) -> Batch:
     """The data with lists, DataFrames and Series as arrays.
 
-    Raises TypeError for what is no Batch or holds no numbers, ValueError for rows that do not fit together or are none,
-    both naming the argument and what to do.
+    Raises TypeError for what is not a Batch of numbers, ValueError without rows and for rows that do not fit together;
+    both name the argument and say what to do.
     """
     check_batch(caller, data, name)
     x, y = as_array(caller, f"{name}.x", data.x), as_array(caller, f"{name}.y", data.y)

@@ -38,10 +38,10 @@ def train_epoch(
     start: int = 0,
     stop: int | None = None,
 ) -> tuple[TrainState, Metrics]:
-    """Every row of data once, in batches; the metrics are means over the epoch's rows as they were met.
+    """Every row of data once, in batches; the metrics are means over its batches, each before its update.
 
     shuffle   key of the shuffling: epoch e goes through the permutation drawn from fold_in(shuffle, e), where
-            e = (state.step - start) // (steps an epoch). None keeps the rows as they stand.
+            e = (state.step - start) // (steps an epoch). None keeps the rows in order.
     start, stop   only these batches of the epoch; parts one after the other give the same bits as the whole
 
     The last batch is filled up with rows of weight 0 where batch_size does not divide the rows; a batch_size
@@ -62,9 +62,9 @@ def evaluate(
     """Metrics over every row of data, at fixed parameters, without dropout; batch_size bounds the memory.
 
     data   a Batch; lists, DataFrames and Series in it are converted
-    step   what schedules in the model are read at; only needed where there are any
+    step   the step at which schedules in the model are evaluated; only needed where there are any
 
-    Raises ValueError for targets that the loss cannot mean, and for weights that are none; under somebody's `jit` only
+    Raises ValueError for targets that the loss cannot use, and for invalid weights; under the user's own `jit` only
     shapes are checked.
     """
     return measured(model, params, checked_batch("evaluate", model, params, data), batch_size=batch_size, step=step)
@@ -72,7 +72,7 @@ def evaluate(
 
 @jit("batch_size")
 def measured(model: Model, params: Params, data: Batch, *, batch_size: int = 1000, step: Any = None) -> Metrics:
-    """`evaluate`, compiled, of data that were checked before."""
+    """`evaluate`, compiled, of data that has been checked."""
     return _evaluate(model, params, data, batch_size, step)
 
 
@@ -90,7 +90,7 @@ def train(
 ) -> tuple[TrainState, History]:
     """A whole run as one pure program: jit it, vmap it. Validation data is measured after every epoch.
 
-    Shapes are checked, values are not: `fit` refuses targets and weights that mean nothing, here they train on.
+    Shapes are checked, values are not: `fit` refuses invalid targets and weights, this does not.
     """
     check_arrays("train", state, data)
     check_epochs("train", epochs)
@@ -153,7 +153,7 @@ def check_rows(data: Batch) -> None:
 def plan(
     shuffle: PRNGKeyArray | None, step: Int[Array, ""], n: int, batch_size: int
 ) -> tuple[Int[Array, "S B"], Bool[Array, "S B"] | None]:
-    """Row numbers of every batch of the epoch that `step` lies in, and which are real, no padding rows (None: all)."""
+    """Row numbers of every batch of the epoch that `step` lies in, and which of these are not padding (None: all)."""
     if not isinstance(batch_size, int | np.integer) or batch_size < 1 or n < 1:
         raise ValueError(f"expected rows and an int above 0 as batch_size, got {n} rows, batch_size {batch_size!r}")
     size = min(batch_size, n)

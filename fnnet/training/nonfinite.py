@@ -1,4 +1,4 @@
-"""Where a run went bad: the epoch again, step by step, up to the first tensor that is not finite."""
+"""The first tensor of a run that is not finite, found by replaying the epoch step by step."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -20,9 +20,9 @@ class Culprit(NamedTuple):
     """The first tensor that is not finite.
 
     step    of the run, from 0: the value of `state.step` before the update
-    tensor  its name: "x", "y of layer 2 Exp", "gradient of params[0].w", "params[0].w after the update"
+    tensor  its name, such as "x", "y, the output of layer 2 Exp" or "after the update, params[0].w"
     entry   where in it, the first in row-major order
-    value   that stands there
+    value   found there
     row     of the data set, where the tensor is the batch's x or y; else None
     """
 
@@ -48,7 +48,7 @@ def find_culprit(
 ) -> Culprit | None:
     """Replay the epoch that starts in `state` and name the first tensor that is not finite; None where all are.
 
-    Within the first bad step the order is that of computing: batch, parameters, forward, loss, backward, update.
+    Within that step the order is that of computing: batch, parameters, forward, loss, backward, update.
     """
     numbers = source.numbers(state, batch_size, shuffle)
     for stacked, rows in zip(source.batches(state, batch_size, shuffle), numbers, strict=True):

@@ -1,4 +1,4 @@
-"""The rows of a data set that a run trains on: which of them, by what weights, and whether the loss can mean them."""
+"""The rows of a data set that a run trains on: which of them, and with what weights."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Rows:
         return dataclasses.replace(self, data=jax.tree.map(np.asanyarray, self.data))
 
     def take(self, places: np.ndarray) -> Batch:
-        """The rows in these places, (B,), read in the order in which they lie on the disk."""
+        """The rows in these places, (B,), read in the order in which they are stored."""
         numbers = places if self.numbers is None else self.numbers[places]
         weights = None if self.data.weights is None else np.asarray(self.data.weights)[numbers]
         if weights is not None:
@@ -54,7 +54,7 @@ class Rows:
 
     @cached_property
     def _stand_in(self) -> int:
-        """The first row that counts, looked for once."""
+        """The first row that counts; found once, then kept."""
         weights = np.asarray(self.data.weights)
         counting = np.flatnonzero(weights if self.numbers is None else weights[self.numbers])
         if counting.size == 0:
@@ -63,7 +63,7 @@ class Rows:
 
 
 def _read(array: np.ndarray, numbers: np.ndarray, name: str) -> np.ndarray:
-    """array[numbers], a part at a time in the order in which rows lie, so that nothing is held twice."""
+    """array[numbers], read in parts and in the order of storage, so that nothing is held twice."""
     rows = np.empty((len(numbers), *array.shape[1:]), array.dtype.newbyteorder("="))
     sorting = np.argsort(numbers, kind="stable")
     at_once = max(1, PART_BYTES // max(1, rows[:1].nbytes))
@@ -96,7 +96,7 @@ def stacked(rows: Rows, places: np.ndarray, real: np.ndarray | None, at_once: in
 
 
 def only(kept: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Weights of rows of which only some count."""
+    """The weights, 0 for all rows but those kept."""
     return kept.astype(np.float32) if weights is None else np.where(kept, weights, np.zeros((), weights.dtype))
 
 

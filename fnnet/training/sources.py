@@ -1,7 +1,7 @@
-"""Where rows lie while a network trains: in the device's memory, in a file, or split across many devices.
+"""Where rows are stored while a network trains: in the device's memory, in a file, or split across many devices.
 
-What trains does not ask. A source does an epoch of training and a measurement, and gives the same bits wherever its
-rows lie; only a sum over several devices is taken in another order.
+The code that trains does not depend on it. A source does an epoch of training or a measurement, and gives the same bits
+wherever its rows are; only a sum over several devices is taken in another order.
 """
 
 import dataclasses
@@ -48,12 +48,12 @@ class Source(Protocol):
         ...
 
     def numbers(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> np.ndarray:
-        """(S, B): which row of the data set stands where in these batches."""
+        """(S, B): the row of the data set at each place in these batches."""
         ...
 
 
 def source_of(rows: Rows, mesh: Mesh | None = None) -> Source:
-    """Where these rows are trained on: in a file that stays there, on the mesh, or else on the device."""
+    """The source of these rows: streamed from their file, split across the mesh, or else held on the device."""
     if mesh is not None:
         return OnMesh(rows.on_host(), mesh=mesh)
     return Streamed(rows) if isinstance(rows.data.x, np.memmap) else in_memory(rows)
@@ -84,14 +84,14 @@ class InMemory:
 
 
 def in_memory(rows: Rows) -> InMemory:
-    """The rows carried to the device, once."""
+    """The rows copied to the device, once."""
     if rows.numbers is None:
         return InMemory(jax.tree.map(_owned, rows.data), rows)
     return InMemory(jax.device_put(jax.tree.map(lambda a: np.asarray(a)[rows.numbers], rows.data)), rows)
 
 
 def _owned(a: np.ndarray | jax.Array) -> jax.Array:
-    """a on the device; copied where its owner could write to it, since a CPU may use memory where it lies."""
+    """a on the device; copied where its owner could write to it, since a CPU may use the memory in place."""
     return jnp.array(a) if isinstance(a, np.ndarray) and a.flags.writeable else jax.device_put(a)
 
 
@@ -117,7 +117,7 @@ class Streamed:
         for chunk in self._chunks(state, batch_size, shuffle, at_once):
             state, metrics = train(model, optimizer, state, chunk)
             parts.append(metrics)
-            jax.block_until_ready(parts[-2:-1])  # the chunk before: else chunks pile up behind a slow device
+            jax.block_until_ready(parts[-2:-1])  # the chunk before: else chunks pile up when the device is slow
         return state, mean_metrics(jax.tree.map(lambda *m: jnp.concatenate(m), *parts))
 
     def measure(self, model: Model, state: TrainState, batch_size: int = 1000) -> Metrics:
@@ -181,7 +181,7 @@ class OnMesh(Streamed):
 
 
 def data_mesh() -> Mesh:
-    """All devices of all processes in one row, for `fit(..., mesh=)`: each takes an equal part of every batch."""
+    """All devices of all processes along one axis, for `fit(..., mesh=)`: each takes an equal part of every batch."""
     return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
 
 

@@ -1,4 +1,4 @@
-"""What a run is between two steps, and what is measured of it."""
+"""The state of a run between two steps, and its metrics."""
 
 from typing import Any, NamedTuple
 
@@ -32,12 +32,12 @@ class TrainState(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What was measured over some rows, each () or one entry an epoch, in float32 or better.
+    """What was measured over some rows, each () or one entry per epoch, in float32 or better.
 
     loss      weighted mean loss plus penalty
     accuracy  weighted fraction of rows that the loss calls correct (of several labels: all of them right); None for
               losses without `correct`
-    weight    sum of the rows' weights (their number, without weights): what it takes to average further
+    weight    sum of the rows' weights (their number, without weights): needed to average further
     """
 
     loss: Any
@@ -81,7 +81,7 @@ def in_words(name: str, metrics: Metrics) -> str:
 def init_state(model: Model, optimizer: Optimizer, key: PRNGKeyArray, dtype: Any = jnp.float32) -> TrainState:
     """A fresh TrainState: parameters drawn from one half of key, the other half kept for noise.
 
-    Raises TypeError where model or optimizer is no such spec; ValueError where a penalty, weight decay or max-norm
+    Raises TypeError where model or optimizer is not one; ValueError where a penalty, weight decay or max-norm
     finds no parameter to act on (see `parameter_name`).
     """
     check_kinds("init_state", model, optimizer)
@@ -119,7 +119,7 @@ def check_kinds(caller: str, model: Model, optimizer: Optimizer) -> None:
     if not is_spec_of(optimizer, Optimizer):
         raise TypeError(
             f"{caller}: expected optimizer to be a spec with init and update such as fnnet.Adam(1e-3), got "
-            f"{optimizer!r:.200}; one of another library becomes a spec by a class of two methods under @fnnet.spec"
+            f"{optimizer!r:.200}; wrap one of another library in a class with these two methods under @fnnet.spec"
         )
 
 

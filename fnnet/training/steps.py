@@ -28,10 +28,10 @@ def train_step(model: Model, optimizer: Optimizer, state: TrainState, batch: Bat
 
 @jit()
 def train_batches(model: Model, optimizer: Optimizer, state: TrainState, batches: Batch) -> tuple[TrainState, Metrics]:
-    """One update a batch, from batches that are ready: every array (S, B, ...); metrics come one a batch, (S,).
+    """One update per batch, from stacked batches: every array (S, B, ...); the metrics of each batch, (S,).
 
     The same bits as train_epoch where these are the batches of its permutation (see `fnnet.training.rows`). Nothing is
-    masked: in a row of weight 0 must stand what the network can digest.
+    masked: rows of weight 0 must hold what the network can process.
     """
     dtype = parameter_dtype(state.params, batches.x)
 
@@ -82,7 +82,7 @@ def metrics_of(model: Model, value: Array, outputs: Array, batch: Batch) -> Metr
 
 
 def mean_of(metrics: Metrics) -> Metrics:
-    """Metrics of parts, (S,), as metrics of the whole, (): each counts by its weight. NaN where nothing weighs."""
+    """Metrics of parts, (S,), as metrics of the whole, (): each counts by its weight. NaN where all weights are 0."""
     weight = metrics.weight.sum()
     fractions = metrics.weight / jnp.where(weight == 0, 1, weight)
     means = jax.tree.map(lambda part: jnp.where(fractions == 0, 0, fractions * part).sum(), metrics)

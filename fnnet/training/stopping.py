@@ -60,8 +60,8 @@ class EarlyStopping:
     min_delta  how much better counts as better
     monitor    "loss" (lower is better; with the penalty) or "accuracy" (higher is better) of the validation data
 
-    An epoch counts where its score is below the best so far by more than min_delta; ties and NaN do not. The best
-    state is returned also where the epochs run out first. (Prechelt, "Early stopping - but when?", 1998.)
+    An epoch counts where its score is below the best so far by more than min_delta; ties and NaN do not. The best state
+    is returned even if the epochs run out first. (Prechelt, "Early stopping - but when?", 1998.)
     """
 
     patience: Number = 5.0
@@ -69,7 +69,6 @@ class EarlyStopping:
     monitor: Monitor = static(default="loss")
 
     def check(self) -> None:
-        """At least one epoch of patience."""
         check_range(self, "patience", low=1, required=True)
         check_range(self, "min_delta", low=0, required=True)
         _check_monitor(self)
@@ -101,7 +100,7 @@ class ReduceOnPlateau:
     lowest     the scale does not fall below this: 0.01 keeps at least a hundredth of the learning rate
     min_delta, monitor   as in EarlyStopping; absolute, where PyTorch's default is relative
 
-    Every field `learning_rate` of the optimizer and of what stands in a `Chain` is scaled, schedules included.
+    Every field `learning_rate` of the optimizer, or of those in a `Chain`, is scaled, schedules included.
     """
 
     factor: Number = 0.1
@@ -112,7 +111,6 @@ class ReduceOnPlateau:
     monitor: Monitor = static(default="loss")
 
     def check(self) -> None:
-        """A reduction makes smaller."""
         check_range(self, "factor", low=0, high=1, low_open=True, high_open=True, required=True)
         check_range(self, "patience", low=1, required=True)
         check_range(self, "cooldown", low=0, required=True)
@@ -139,13 +137,12 @@ class ReduceOnPlateau:
 
 @spec
 class Scaled:
-    """by value, at every step; value may be a schedule."""
+    """by times value, at every step; value may be a schedule."""
 
     value: Number
     by: Number
 
     def value_at(self, step: Any) -> Any:
-        """by value."""
         return self.by * self.value
 
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fnnet._xla.threefry import quick
+from fnnet._xla.threefry import quick, threefry
 
 KEY = jax.random.key(12)
 DRAWS = {
@@ -25,6 +25,20 @@ DRAWS = {
 }
 
 
+@pytest.mark.parametrize(
+    ("key", "counters", "expected"),
+    [
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((2**32 - 1, 2**32 - 1), (2**32 - 1, 2**32 - 1), (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ],
+    ids=["zeros", "ones", "pi"],
+)
+def test_the_numbers_are_those_of_its_authors(key, counters, expected):
+    """The known answers that the authors publish with their code, Random123."""
+    assert tuple(map(int, threefry(jnp.array(key, jnp.uint32), *map(jnp.uint32, counters)))) == expected
+
+
 @pytest.mark.parametrize("name", DRAWS)
 def test_the_numbers_are_those_of_jax(name):
     np.testing.assert_array_equal(DRAWS[name](quick(KEY)), DRAWS[name](KEY))
@@ -41,6 +55,18 @@ def test_keys_of_another_generator_come_back_as_they_are():
     key = jax.random.key(0, impl="rbg")
     assert quick(key) is key
     assert quick(quick(KEY)).dtype == quick(KEY).dtype
+    raw = jax.random.key_data(KEY)
+    assert quick(raw) is raw
+
+
+def test_keys_of_the_old_numbering_come_back_as_they_are():
+    with jax.threefry_partitionable(False):
+        assert quick(KEY) is KEY
+
+
+def test_a_key_may_be_made_from_a_seed():
+    made = jax.random.key(2**32 + 5, impl=jax.random.key_impl(quick(KEY)))
+    np.testing.assert_array_equal(jax.random.key_data(made), jax.random.key_data(jax.random.key(2**32 + 5)))
 
 
 def test_more_numbers_than_can_be_counted_are_refused():

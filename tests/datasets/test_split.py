@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fnnet import datasets
+from fnnet.datasets._split import split_rows
 from fnnet.protocols import Batch
 from tests.datasets.loading import assert_read_only, assert_same
 
@@ -101,6 +102,25 @@ def test_a_plain_split_takes_any_targets():
     assert sorted(test.x) != list(test.x) or sorted(train.x) != list(train.x), "shuffled"
     other = datasets.split(data, test_fraction=0.3, seed=2)[1]
     assert {*other.x} != {*test.x}
+
+
+def test_targets_that_are_not_classes_do_not_decide_who_is_tested():
+    y, order = np.random.default_rng(0).normal(size=50), np.random.default_rng(3).permutation(50)
+    train, test = split_rows(y, 0.3, 3)
+    assert_same(test, order[:15])
+    assert_same(train, order[15:])
+
+
+def test_lists_are_split_too():
+    train, test = datasets.split(Batch([[1.0], [2.0], [3.0]], [0, 1, 2]), test_fraction=0.4, seed=0)
+    assert sorted([*train.y, *test.y]) == [0, 1, 2]
+    assert_same(train.x[:, 0], train.y + 1.0)
+
+
+@pytest.mark.parametrize("y", [np.linspace(0, 1, 9), np.ones(9, complex), np.ones((9, 2))], ids=str)
+def test_only_classes_are_stratified(y):
+    with pytest.raises(ValueError, match=r"^stratified_split: expected y to be \(N,\) or \(N, 1\) classes, got"):
+        datasets.stratified_split(Batch(np.arange(9), y), test_fraction=0.5, seed=0)
 
 
 @pytest.mark.parametrize("dtype", [int, np.float32, bool])

@@ -173,7 +173,7 @@ FILES = {
     "empty": ("", "has no rows"),
     "only a header": ("a,b\n", "has no rows"),
     "twice": ("a,a,price\n1,2,3\n", "has the column 'a' twice"),
-    "semicolons": ("a;price\n1;2\n", "has one column, 'a;price': what stands between its cells? delimiter=';'"),
+    "semicolons": ("a;price\n1;2\n", "has one column, 'a;price': are its cells separated otherwise? delimiter=';'"),
     "no target": ("a,b\n1,2\n", "has no column 'price'; it has 'a', 'b'"),
     "quotes": ('a,price\n"1,2\n', "line 2: unexpected end of data"),
 }

@@ -86,6 +86,15 @@ def test_blobs_are_round_clouds_around_their_centers():
         np.testing.assert_allclose(np.cov(rows.T), 0.04 * np.eye(2), atol=0.003)
 
 
+def test_noise_is_drawn_before_the_rows_are_shuffled():
+    """So that a seed shuffles rows in the same order whatever the noise."""
+    clean, noisy = (datasets.blobs(30, noise=noise, seed=5) for noise in (0, 0.3))
+    draw = np.random.default_rng(5)
+    expected = draw.normal(size=(30, 2))[draw.permutation(30)]
+    np.testing.assert_allclose(noisy.x - clean.x, 0.3 * expected, atol=1e-6)
+    np.testing.assert_array_equal(noisy.y, clean.y)
+
+
 def test_a_sine_with_the_noise_that_was_asked_for():
     x, y, _ = datasets.sine(20_000, noise=0.3, seed=0)
     assert -math.pi <= x.min() < -3.1

@@ -1,11 +1,13 @@
 """The landscape against `fnnet.loss` in a loop, and its directions against the definition."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import fnnet
 from fnnet import Batch, landscape, random_direction
+from fnnet.inspection._landscape import _moved
 from fnnet.layers import DenseParams
 
 DRAW = np.random.default_rng(0)
@@ -52,6 +54,20 @@ def test_filters_end_in_the_last_axis_and_what_does_not_learn_stays():
     )
     assert not np.any(direction["scale"])
     assert not np.any(direction["count"])
+
+
+def test_directions_are_normally_distributed():
+    d = np.asarray(random_direction({"w": jnp.ones((200, 100))}, jax.random.key(0))["w"])
+    np.testing.assert_allclose([d.mean(), (d**2).mean(), (d**4).mean()], [0, 1, 3], atol=0.1)
+
+
+def test_every_parameter_moves_in_its_own_dtype():
+    params = {"a": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(2), "count": jnp.int32(3)}
+    directions = ({"a": jnp.full(2, 4.0), "b": jnp.full(2, 2.0, jnp.bfloat16), "count": jnp.int32(1)},) * 2
+    moved = _moved(params, directions, jnp.array([0.5, 0.25]))
+    assert {name: (a.dtype, np.asarray(a, float).tolist()) for name, a in moved.items()} == {
+        "a": ("bfloat16", [4, 4]), "b": ("float32", [2.5, 2.5]), "count": ("int32", 3)
+    }  # fmt: skip
 
 
 @pytest.mark.usefixtures("float64")

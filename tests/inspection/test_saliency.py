@@ -46,6 +46,12 @@ def test_the_gradient_of_each_rows_own_loss(params):
     np.testing.assert_allclose(found, slopes(lambda x: np.asarray(losses(x))), atol=1e-9)
 
 
+@pytest.mark.usefixtures("float64", "untyped")
+def test_classes_may_be_a_list(params):
+    expected = saliency(MODEL, params, X, CLASSES)
+    np.testing.assert_array_equal(saliency(MODEL, params, X.tolist(), CLASSES.tolist()), expected)
+
+
 def test_pixels_as_bytes_have_a_saliency():
     model = fnnet.mlp((4, 2), input_shape=(2, 2), scale=1 / 255)
     params = (*[()] * 2, fnnet.layers.DenseParams(jnp.arange(8.0).reshape(4, 2), jnp.zeros(2)))

@@ -1,6 +1,9 @@
 """Layer statistics against NumPy on the outputs, `backprop`'s gradients, and what `train_step` really does."""
 
+from typing import Any, NamedTuple
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -56,6 +59,51 @@ def test_rows_of_weight_zero_do_not_count(state):
     for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
         np.testing.assert_array_equal(a, b)
         assert np.isfinite(a)
+
+
+class Counting(NamedTuple):
+    """A parameter, and a count, which is an integer."""
+
+    scale: Any
+    count: Any
+
+
+@fnnet.spec
+class Counter:
+    """x times a scale."""
+
+    def init(self, key, in_shape):
+        return Counting(jnp.ones(in_shape), jnp.full((), 7, jnp.int32)), in_shape
+
+    def forward(self, params, x, *, key=None):
+        return x * params.scale[None].astype(x.dtype), x
+
+    def backward(self, params, x, dy):
+        scale = params.scale.astype(dy.dtype)
+        return Counting((x * dy).sum(0).astype(params.scale.dtype), jnp.zeros_like(params.count)), dy * scale[None]
+
+
+@pytest.mark.parametrize("parameters", ["float32", "bfloat16", "float64"])
+def test_images_nested_layers_and_integer_parameters_have_statistics(parameters, float64):
+    """Without weights, every row counts once; numbers are of the parameters' dtype, in float32 or better."""
+    inner = fnnet.Serial((fnnet.Dense(6), fnnet.Tanh()))
+    layers = (fnnet.Rescale(0.5), Counter(), fnnet.Flatten(), fnnet.Residual(inner), fnnet.Dense(2))
+    model, optimizer = fnnet.Model(fnnet.Serial(layers), fnnet.SoftmaxCrossEntropy(), (2, 3)), fnnet.Sgd(0.1)
+    state = fnnet.init_state(model, optimizer, jax.random.key(0), parameters)
+    x = np.maximum(np.random.default_rng(1).normal(size=(6, 2, 3)), 0).astype(parameters)
+    statistics = fnnet.layer_statistics(model, optimizer, state, Batch(x, Y))
+    weighted = fnnet.layer_statistics(model, optimizer, state, Batch(x, Y, np.full(6, 3, np.float32)))
+    grads = fnnet.backward(model, state.params, x, Y)[1]
+    for (name, s), other, i in zip(statistics.items(), weighted.values(), (0, 1, 2, 3, 3, 3, 4), strict=True):
+        assert all(a.dtype == ("float64" if parameters == "float64" else "float32") for a in jax.tree.leaves(s))
+        rtol = 1e-2 if parameters == "bfloat16" else 1e-5
+        jax.tree.map(lambda a, b, rtol=rtol: np.testing.assert_allclose(a, b, rtol=rtol), s, other)
+        if name in ("1 Counter", "3 Residual", "4 Dense"):
+            floating = [a for a in jax.tree.leaves(grads[i]) if jnp.issubdtype(a.dtype, jnp.floating)]
+            np.testing.assert_allclose(s.gradient_norm, norm(floating), rtol=rtol)
+    zeros = (x == 0).mean()
+    assert 0.3 < zeros < 0.7
+    np.testing.assert_allclose([statistics[name].zeros for name in ("0 Rescale", "2 Flatten")], zeros, rtol=1e-6)
 
 
 def test_records_stack_over_time(state):

@@ -20,12 +20,33 @@ def test_the_rows_it_was_fitted_to_get_mean_0_and_deviation_1(dtype):
     np.testing.assert_allclose(y.std(0), 1, rtol=1e-4)
 
 
-def test_constant_columns_become_zero_and_are_not_divided_by_zero():
-    x = np.column_stack([np.full(7, 0.1), np.arange(7), np.full(7, 1e-30)])
+@pytest.mark.parametrize("rows", [3, 7, 1])
+def test_constant_columns_become_zero_and_are_not_divided_by_zero(rows, dtype):
+    """The sum of three times 0.1, over 3, is not 0.1."""
+    x = np.column_stack([np.full(rows, 0.1), np.arange(rows), np.full(rows, 1e-30)])
     layer = standardize(x)
-    y, _ = layer.forward((), jnp.asarray(x, jnp.float32))
+    y, _ = layer.forward((), jnp.asarray(x, dtype))
     np.testing.assert_array_equal(y[:, [0, 2]], 0)
+    assert np.asarray(layer.mean)[[0, 2]].tolist() == [0.1, 1e-30]
     assert np.asarray(layer.deviation)[[0, 2]].tolist() == [1, 1]
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize(
+    "given", [np.asarray, jnp.asarray, np.ndarray.tolist, list], ids=["numpy", "jax", "list", "rows"]
+)
+def test_whatever_holds_the_numbers_they_are_summed_in_float64(given):
+    layer = standardize(given(X))
+    np.testing.assert_allclose(layer.mean, X.astype(np.float64).mean(0), rtol=1e-14)
+    np.testing.assert_allclose(layer.deviation, X.astype(np.float64).std(0), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_integers_take_the_dtype_of_the_mean(dtype):
+    layer = fnnet.at_step(Standardize(np.array([1, 2]), np.array([2, 4])), 0, dtype)
+    y, _ = layer.forward((), jnp.array([[3, 2], [0, 3]], jnp.uint8))
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(y, [[1, 0], [-0.5, 0.25]])
 
 
 def test_integers_become_numbers_and_have_no_gradient():

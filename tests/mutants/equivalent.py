@@ -14,10 +14,14 @@ _NDIM = "only the number of axes is read, which the two have in common"
 _ZERO = "minus 0, or 0 times a factor, is 0"
 _LAST_AXIS = "the array has two axes, so the last one is axis 1"
 _ROWS = "only the number of rows is read, which the two have in common"
+_SHAPE = "only the shape is read"
+_RESULT_TYPE = "the result type of two does not depend on their order"
 _TRUTH = "only its truth value is read, and -1 and 1.001 are truthy, like True"
 _DTYPE = "only the dtype is read, which the two have in common"
 _MORE_BITS = "more bits for the place leave smaller digits and more passes to the same order"
 _CANONICAL = "parameter_dtype gives a dtype that JAX has switched on already"
+_INFINITE = "infinity times a factor is infinity"
+_WEAK = "a Python integer takes the dtype of what it is combined with"
 _NO_NORM = "jnp.zeros((), parameter_dtype(tree))"
 _NO_AVERAGE = "jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))"
 
@@ -65,10 +69,27 @@ _BY_FUNCTION = {
         ): _TRUTH,
         ("sign", "is_integer -> -is_integer"): _TRUTH,
         ("factor", "is_integer -> 1.001 * is_integer"): _TRUTH,
+        ("order", "jnp.result_type(self.scale, float) -> jnp.result_type(float, self.scale)"): _RESULT_TYPE,
+    },
+    "layers.shapes:Standardize.init": {
+        ("sign", "self.mean -> -self.mean"): _SHAPE,
+        ("factor", "self.mean -> 1.001 * self.mean"): _SHAPE,
+        ("sign", "self.deviation -> -self.deviation"): _SHAPE,
+        ("factor", "self.deviation -> 1.001 * self.deviation"): _SHAPE,
+    },
+    "layers.shapes:Standardize.forward": {
+        ("sign", "not jnp.issubdtype(x.dtype, jnp.floating) -> -(not jnp.issubdtype(x.dtype, jnp.floating))"): _TRUTH,
         (
-            "order",
-            "jnp.result_type(self.scale, float) -> jnp.result_type(float, self.scale)",
-        ): "the result type of two does not depend on their order",
+            "factor",
+            "not jnp.issubdtype(x.dtype, jnp.floating) -> 1.001 * (not jnp.issubdtype(x.dtype, jnp.floating))",
+        ): _TRUTH,
+        ("sign", "is_integer -> -is_integer"): _TRUTH,
+        ("factor", "is_integer -> 1.001 * is_integer"): _TRUTH,
+        ("order", "jnp.result_type(self.mean, float) -> jnp.result_type(float, self.mean)"): _RESULT_TYPE,
+    },
+    "layers.shapes:standardize": {
+        ("name", "a -> x #2"): "what is finite is so in float64, too",
+        ("name", "a -> x #5"): "the first row is the same in either, and becomes float64 beside the mean",
     },
     "layers.composition:_keys": {
         ("drop", "key is None or count == 0 -> key is None"): "no keys at all are no keys either way",
@@ -105,6 +126,69 @@ _BY_FUNCTION = {
             "statement",
             "data = Batch(*jax.tree.map(jnp.asarray, tuple(data))) -> pass",
         ): "every caller is compiled, so its data are arrays already",
+    },
+    "training.rows:only": {
+        ("name", "weights -> kept #3"): "a False in place of the 0 becomes a 0 of the weights' dtype",
+    },
+    "training.stopping:EarlyStopping.start": {
+        ("factor", "jnp.full((), jnp.inf, dtype) -> 1.001 * jnp.full((), jnp.inf, dtype)"): _INFINITE,
+        ("sign", "jnp.int32(0) -> -jnp.int32(0)"): _ZERO,
+        ("sign", "jnp.int32(0) -> -jnp.int32(0) #2"): _ZERO,
+    },
+    "training.stopping:ReduceOnPlateau.start": {
+        ("factor", "np.float64(np.inf) -> 1.001 * np.float64(np.inf)"): _INFINITE,
+        ("sign", "np.int64(0) -> -np.int64(0)"): _ZERO,
+        ("sign", "np.int64(0) -> -np.int64(0) #2"): _ZERO,
+    },
+    "metrics:_confusion": {
+        ("compare", "classes < count -> classes <= count"): "such a row lies beyond the matrix, and is dropped there",
+    },
+    "metrics:reliability": {("constant", "1 -> 2 #3"): "what an empty bin is divided by does not count: it is NaN"},
+    "metrics:_rate": {
+        ("factor", "jnp.cumsum(weights) -> 1.001 * jnp.cumsum(weights)"): "a factor cancels in the fraction",
+        ("name", "total -> weights"): _DTYPE,
+    },
+    "metrics:_at_class": {("constant", "1 -> 0 #2"): "whether there is such a class is the second result"},
+    "sweeps.program:over_runs": {
+        (
+            "factor",
+            "jax.tree.leaves(own)[0].shape[0] -> 1.001 * jax.tree.leaves(own)[0].shape[0]",
+        ): "all runs at once are the same as one portion of all runs",
+    },
+    "sweeps.space:put": {
+        ("factor", "int -> 1.001 * int"): "the type of a variable is not evaluated",
+    },
+    "inspection._saliency:saliency": {
+        ("constant", "1 -> 2"): _ROWS,
+        ("reverse", "x.shape[:1] -> x.shape"): _ROWS,
+    },
+    "inspection._landscape:landscape": {
+        ("compare", "at_once == 1 -> at_once != 1"): "how many losses are computed at a time changes none of them",
+    },
+    "inspection._landscape:_like_filters": {("name", "w -> n"): _NDIM},
+    "inspection._landscape:_check_alike": {
+        ("constant", "True -> False"): "the structures have been compared, so there are equally many leaves",
+    },
+    "datasets._split:_are_whole": {
+        ("unwrap", "bool(np.all(y == np.round(y))) -> np.all(y == np.round(y))"): "only its truth value is read",
+    },
+    "_xla.threefry:quick": {
+        ("unwrap", "str(jax.random.key_impl(key)) -> jax.random.key_impl(key)"): "a known generator has its name there",
+    },
+    "_xla.threefry:threefry": {
+        ("statement", "key = jax.lax.optimization_barrier(key) -> pass"): "the same numbers, only compiled faster",
+        ("constant", "1 -> 2"): "the key has two parts, and JAX reads the last in place of a third",
+        ("constant", "1 -> 2 #2"): "the key has two parts, and JAX reads the last in place of a third",
+        ("unwrap", "jnp.uint32(_PARITY) -> _PARITY"): _WEAK,
+        ("unwrap", "jnp.uint32(rotation) -> rotation"): _WEAK,
+        ("unwrap", "jnp.uint32(32 - rotation) -> 32 - rotation"): _WEAK,
+        ("unwrap", "jnp.uint32(block + 1) -> block + 1"): _WEAK,
+    },
+    "_xla.threefry:_numbered": {("name", "low -> count"): "one 0 is broadcast to the shape of the others"},
+    "_xla.threefry:_bits": {("unwrap", "jnp.uint64(32) -> 32"): _WEAK},
+    "_xla.threefry:_fold_in": {
+        ("unwrap", "jnp.uint32(0) -> 0"): _WEAK,
+        ("unwrap", "jnp.asarray(data, jnp.uint32) -> data"): "jax.random.fold_in has made a uint32 of it",
     },
     "training.steps:step": {("unwrap", "quick(state.key) -> state.key"): "the same numbers, only compiled faster"},
     "_xla.shuffling:shuffled": {

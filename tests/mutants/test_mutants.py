@@ -121,7 +121,7 @@ def test_every_target_has_tests():
         for test in targets.tests_of(target):
             assert (ROOT / "tests" / f"{test.split()[0]}.py").is_file()
     with pytest.raises(LookupError, match="no tests are named"):
-        targets.tests_of("fnnet.metrics:accuracy")
+        targets.tests_of("fnnet.plots.theme:figure")
 
 
 def test_the_words_of_a_test_match_whole_words():

@@ -29,6 +29,7 @@ from fnnet.sweeps import hosts as hosts_module
 from fnnet.sweeps._sweep import mesh_of, place
 from fnnet.sweeps.devices import choose, choose_devices, fastest
 from fnnet.sweeps.program import Program, Shared, advance, start
+from fnnet.sweeps.space import label_of
 
 RNG = np.random.default_rng(0)
 DATA = Batch(RNG.normal(size=(23, 3)).astype(np.float32), RNG.integers(0, 2, 23).astype(np.int32))
@@ -334,7 +335,7 @@ def test_a_path_changes_what_it_leads_to_and_nothing_else(path, value, get):
         ("model.network[9].rate", r"no \[9\]"),
         ("model.network.layers.rate", "it is not a spec"),
         ("optimizer.learning_rate.start", "set it to a whole spec"),
-        ("optimizer[0]", "one field with a tuple"),
+        ("optimizer[0]", r"'optimizer\[0\]' leads nowhere: expected one field with a tuple"),
         ("optimizer..learning_rate", "expected a path"),
         ("", "expected a path"),
     ],
@@ -342,6 +343,19 @@ def test_a_path_changes_what_it_leads_to_and_nothing_else(path, value, get):
 def test_a_path_that_leads_nowhere_says_where_it_ends(path, text):
     with pytest.raises(ValueError, match=text):
         put(BASE, path, 0.1)
+
+
+@fnnet.spec
+class Scaled:
+    """Layers and a number."""
+
+    layers: tuple
+    scale: fnnet.Number = 2.0
+
+
+def test_a_path_goes_into_the_one_tuple_of_a_spec_that_has_numbers_too():
+    changed = put(Scaled((fnnet.Dropout(0.1), fnnet.Dropout(0.2))), "[1].rate", 0.5)
+    assert changed == Scaled((fnnet.Dropout(0.1), fnnet.Dropout(0.5)))
 
 
 def test_a_value_out_of_range_is_the_specs_own_error():
@@ -356,6 +370,26 @@ def test_a_grid_is_every_combination_with_the_last_fastest():
     assert grid(fnnet.Sgd(1.0), {"learning_rate": np.array([0.5])})[0] == Point(
         {"learning_rate": 0.5}, fnnet.Sgd(0.5)
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_draws_stay_in_their_intervals(log):
+    points = sample(BASE, {RATE: Between(1.0, 1.0005, log=log)}, count=50, seed=0)
+    assert all(1 <= p.settings[RATE] <= 1.0005 for p in points)
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        (np.float32(0.5), 0.5), (np.array(2), 2), (jnp.float32(0.25), 0.25), (np.bool_(True), True), (None, None),
+        ("slow", "slow"), (fnnet.Relu(), "Relu()"), ((1, 2), "(1, 2)"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_grid_labels_its_values(value, label):
+    (point,) = grid(Scaled(()), {"scale": {label: 1.0}})
+    assert point.settings == {"scale": label}
+    assert (label_of(value), type(label_of(value))) == (label, type(label))
 
 
 def test_draws_fill_their_intervals_and_a_longer_one_begins_as_a_shorter():

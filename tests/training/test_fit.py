@@ -1,4 +1,4 @@
-"""fit: the same bits as train, cut anywhere; stops, slows down, streams; and says where a run went bad."""
+"""fit: the same bits as train, cut anywhere; stops, slows down, streams, and names what is not finite."""
 
 import jax
 import jax.numpy as jnp
@@ -194,7 +194,19 @@ def test_early_stopping_counts_epochs_without_a_better_score(monitor, scores, be
         assert not rule.is_over(memory)
         memory = rule.after(memory, state_of(epoch), metrics(score, score), epoch)
     assert (memory.best, memory.epoch, memory.waited) == (state_of(best), best, waited)
+    assert memory.score == np.float32([np.inf, *(scores if monitor == "loss" else np.negative(scores))][best])
     assert rule.is_over(memory) == (waited >= 2)
+
+
+def test_the_memory_of_early_stopping_keeps_its_dtypes(dtype):
+    """Also while 64-bit types are enabled, and in a sweep, where every run has a patience of its own."""
+    rules = jax.tree.map(lambda *a: np.stack(a), EarlyStopping(1), EarlyStopping(5))
+    memory = EarlyStopping().start((), jnp.float32)
+    for epoch in (1, 2, 3):
+        assert [a.dtype for a in memory[1:]] == ["float32", "int32", "int32"]
+        assert not any(a.weak_type for a in memory[1:])
+        memory = EarlyStopping().after(memory, (), metrics(3), epoch)
+    assert jax.vmap(lambda rule: rule.is_over(memory))(rules).tolist() == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -205,13 +217,17 @@ def test_early_stopping_counts_epochs_without_a_better_score(monitor, scores, be
         (ReduceOnPlateau(0.5, patience=1, cooldown=2), [3, 3, 2, 2, 2], [1, 0.5, 0.5, 0.5, 0.25]),
         (ReduceOnPlateau(0.1, patience=1, lowest=0.05), [3, 3, 3, 3], [1, 0.1, 0.05, 0.05]),
         (ReduceOnPlateau(0.5, patience=1, min_delta=1), [3, 2.5, 1.9, np.nan], [1, 0.5, 0.5, 0.25]),
+        (ReduceOnPlateau(0.5, patience=2), [np.nan, np.nan, np.nan], [1, 0.5, 0.5]),
     ],
     ids=repr,
 )
 def test_a_plateau_scales_the_learning_rate(rule, losses, scales):
     memory, seen = rule.start(), []
+    assert [*map(type, memory)] == [np.float64, np.float64, np.int64, np.int64]
     for loss in losses:
         memory = rule.after(memory, metrics(loss))
+        assert [*map(type, memory)] == [np.float64, np.float64, np.int64, np.int64]
+        assert min(memory.waited, memory.resting) >= 0
         seen.append(memory.scale)
     np.testing.assert_allclose(seen, scales)
 
@@ -225,8 +241,27 @@ def test_what_a_plateau_scales_is_every_learning_rate_and_nothing_else():
     assert scaled(chain, 0.5) == expected
     rate = fnnet.at_step(scaled(fnnet.Adam(decay), 0.5), 3, jnp.float32).learning_rate
     np.testing.assert_allclose(rate, 0.5 * decay.value_at(jnp.float32(3)), rtol=1e-6)
-    with pytest.raises(ValueError, match="a field learning_rate"):
-        scaled(fnnet.ClipByValue(1.0), 0.5)
+    for without in (fnnet.ClipByValue(1.0), fnnet.Chain((fnnet.ClipByValue(1.0), fnnet.WeightDecay(0.1)))):
+        with pytest.raises(ValueError, match="a field learning_rate"):
+            scaled(without, 0.5)
+
+
+@fnnet.spec
+class Of:
+    """An optimizer with a class in a static field."""
+
+    kind: type = fnnet.static()
+    learning_rate: fnnet.Number = 0.1
+
+    def init(self, params):
+        return ()
+
+    def update(self, grads, opt_state, params, *, key=None):
+        return grads, opt_state
+
+
+def test_a_class_in_an_optimizer_is_left_alone():
+    assert scaled(Of(fnnet.Adam), 0.5) == Of(fnnet.Adam, Scaled(0.1, 0.5))
 
 
 def test_a_plateau_makes_steps_smaller_without_compiling_again():
