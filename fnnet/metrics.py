@@ -34,7 +34,7 @@ Classes = Integer[ArrayLike, "B"]
 Truth = Num[ArrayLike, "B *one"] | Bool[ArrayLike, "B *one"]
 LabelProbabilities = Float[ArrayLike, "B L"]
 Labels = Num[ArrayLike, "B L"] | Bool[ArrayLike, "B L"]
-Weights = Num[ArrayLike, "B"] | None
+Weights = Num[ArrayLike, "B"] | Bool[ArrayLike, "B"] | None
 
 
 class ClassScores(NamedTuple):

@@ -509,7 +509,7 @@ ERRORS = {
     "residual": (
         lambda: fnnet.Residual(fnnet.Dense(2)).init(jax.random.key(0), (3,)),
         ValueError,
-        "keep the shape",
+        "to give the shape",
     ),
     "integers": (
         lambda: fnnet.forward(MODEL, PARAMS, X.astype(np.int32)),

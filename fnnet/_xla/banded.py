@@ -39,7 +39,7 @@ def convolved(
     """`canonical.convolved` at stride and dilation 1, t outputs of a row in one product."""
     _, l, _, o = w.shape  # noqa: E741
     rows, (h, v, n) = _patches(x, window, t)
-    y = rows @ _band(w, t + l - 1, t).reshape(-1, t * o)
+    y = rows @ jnp.stack(_spread(w, 1, t + l - 1, t), 3).reshape(-1, t * o)
     return y.reshape(x.shape[0], h, n * t, o)[:, :, :v]
 
 
@@ -51,7 +51,7 @@ def kernel_gradient(
     rows, (_, v, n) = _patches(x, window, t)
     dy = jnp.pad(dy, ((0, 0), (0, 0), (0, n * t - v), (0, 0))).reshape(-1, t * o)
     band = (rows.T @ dy).reshape(k, t + l - 1, c, t, o)
-    return jnp.einsum("jps,ipcso->ijco", _places(l, t + l - 1, t, x.dtype), band)
+    return sum((band[:, s : s + l, :, s] for s in range(t)), jnp.zeros((), x.dtype))
 
 
 def is_narrow(dy: Float[Array, "B h w O"], w: Float[Array, "k l C O"], image: Pair) -> bool:
@@ -66,10 +66,11 @@ def input_gradient(
     """`canonical.input_gradient`: a row of dy times the band is what it adds to k rows of dx."""
     (b, h, v, o), (k, _, c, _) = dy.shape, w.shape
     (s, stride), (d, dilation), ((top, _), (left, _)) = window.stride, window.dilation, window.padding
-    band = _band(w, image[1], v, stride, dilation, left).transpose(3, 4, 0, 1, 2).reshape(v * o, -1)
-    parts = (dy.reshape(b * h, v * o) @ band).reshape(b, h, k, -1)
-    dx = jnp.einsum("imh,bhin->bmn", _places(k, image[0], h, dy.dtype, s, d, top), parts)
-    return dx.reshape(b, *image, c)
+    band = jnp.stack(_spread(w.transpose(3, 0, 1, 2), 2, image[1], v, stride, dilation, left))
+    parts = (dy.reshape(b * h, v * o) @ band.reshape(v * o, -1)).reshape(b, h, k, -1)
+    m, place, i = np.ogrid[: image[0], :h, :k]
+    adds = jnp.asarray(m == place * s + i * d - top, dy.dtype)
+    return jnp.einsum("mhi,bhin->bmn", adds, parts).reshape(b, *image, c)
 
 
 def _patches(x: Array, window: Window, t: int) -> tuple[Array, tuple[int, int, int]]:
@@ -86,22 +87,16 @@ def _patches(x: Array, window: Window, t: int) -> tuple[Array, tuple[int, int, i
     return rows.reshape(b * h * n, -1), (h, v, n)
 
 
-def _band(
-    w: Array, columns: int, outputs: int, stride: int = 1, dilation: int = 1, offset: int = 0
-) -> Float[Array, "k P C S O"]:
-    """T, the matrix of a kernel (see above)."""
-    return jnp.einsum("jps,ijco->ipcso", _places(w.shape[1], columns, outputs, w.dtype, stride, dilation, offset), w)
+def _spread(
+    w: Array, axis: int, columns: int, outputs: int, stride: int = 1, dilation: int = 1, offset: int = 0
+) -> list[Array]:
+    """For every output of a row the kernel, put where that output sees the `columns` of an image; axis is that of l."""
+    span = (w.shape[axis] - 1) * dilation + 1
 
+    def placed(output: int) -> Array:
+        first = output * stride - offset
+        edges = [(0, 0, 0)] * w.ndim
+        edges[axis] = (first, columns - first - span, dilation - 1)
+        return lax.pad(w, jnp.zeros((), w.dtype), edges)
 
-def _places(
-    l: int,  # noqa: E741
-    columns: int,
-    outputs: int,
-    dtype: jnp.dtype,
-    stride: int = 1,
-    dilation: int = 1,
-    offset: int = 0,
-) -> Float[Array, "l P S"]:
-    """1 where column p of the image is entry j of the kernel for output s."""
-    j, p, s = np.ogrid[:l, :columns, :outputs]
-    return jnp.asarray(p == s * stride + j * dilation - offset, dtype)
+    return [placed(output) for output in range(outputs)]

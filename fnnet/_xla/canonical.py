@@ -16,6 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from fnnet._windows import Pair, Window
+from fnnet._xla.materialized import materialized
 
 
 def convolved(x: Float[Array, "B H W C"], w: Float[Array, "k l C O"], window: Window) -> Float[Array, "B h w O"]:
@@ -33,7 +34,7 @@ def kernel_gradient(x: Float[Array, "B H W C"], dy: Float[Array, "B h w O"], win
         (low, (k - 1) * d + (m - 1) * s + 1 - n - low)
         for n, m, k, s, d, (low, _) in zip(x.shape[1:3], dy.shape[1:3], *window, strict=True)
     ]
-    images, kernels = x.transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
+    images, kernels = materialized(x).transpose(3, 1, 2, 0), dy.transpose(1, 2, 0, 3)
     return _convolution(images, kernels, window.dilation, ends, (1, 1), window.stride).transpose(1, 2, 0, 3)
 
 

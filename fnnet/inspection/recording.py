@@ -159,6 +159,8 @@ class _Probe:
 def _opened(layer: Layer, spec: Any, name: str, path: tuple[int, ...], notes: OrderedDict) -> Layer:
     """The layer with a probe around every part; `Serial` and `Residual` still walk their parts themselves.
 
+    Branches of equal rank (`Parallel`, a `Residual` with a shortcut) are noted as one layer.
+
     spec  the layer as a person wrote it, before its numbers became arrays
     path  leads to the layer's entry in params, grads and residuals
     """
@@ -169,7 +171,7 @@ def _opened(layer: Layer, spec: Any, name: str, path: tuple[int, ...], notes: Or
             tuple(_opened(part, said, f"{prefix}{i} {kind_of(part)}", (*path, i), notes) for i, (part, said) in parts)
         )
     name = name or kind_of(layer)
-    if type(layer) is Residual:
+    if type(layer) is Residual and layer.shortcut is None:
         inner = name if type(layer.inner) is Serial else f"{name} / {kind_of(layer.inner)}"
         layer = Residual(_opened(layer.inner, spec.inner, inner, path, notes))
     return _Probe(layer, spec, name, path, notes)

@@ -129,7 +129,7 @@ class Residual:
     def formulas(self) -> tuple[str, str]:
         if self.shortcut is None:
             return "y = x + f", "df = dy; dx = dy + dx_f"
-        return "y = f(x) + g(x)", "df = dy; dg = dy; dx = dx of f + dx of g"
+        return "y = inner(x) + shortcut(x)", "dx = dx of inner + dx of shortcut"
 
     def check(self) -> None:
         for layer in (self.inner,) if self.shortcut is None else (self.inner, self.shortcut):
@@ -193,8 +193,8 @@ class Parallel:
     @property
     def formulas(self) -> tuple[str, str]:
         if self.join == "add":
-            return "y = f_1(x) + f_2(x) + ...", "df_i = dy; dx = sum of the dx of all f_i"
-        return "y = f_1(x), f_2(x), ... side by side", "df_i = its part of dy; dx = sum of the dx of all f_i"
+            return "y = f_1(x) + f_2(x) + ...", "dx = sum of the dx of all f_i, each given dy"
+        return "y = f_1(x), f_2(x), ... side by side", "dx = sum of the dx of all f_i, each given its part of dy"
 
     def check(self) -> None:
         if not isinstance(self.layers, tuple) or not self.layers:

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from fnnet._spec import at_least_float32, check_range, spec, static
+from fnnet._xla.channel_sums import channel_sums
 from fnnet.protocols import Key, Number, Params, Shape, Statistics
 
 Axes = tuple[int, ...]
@@ -110,27 +111,33 @@ class BatchNorm(_Norm):
         """y_bc = scale_c h_bc + shift_c, h_bc = (x_bc - m_c) / sqrt(v_c + epsilon). Keeps h, 1 / s, m and v."""
         _check_channels(self, params.scale, x)
         if key is None:
-            h, inverse = _by_running_statistics(params.statistics, x, self.epsilon)
+            h, inverse = _by_statistics(params.statistics, x, self.epsilon)
             return _scaled(params, h, x), BatchNormResiduals(h, inverse, None)
-        h, inverse, batch = _normalized(x, tuple(range(x.ndim - 1)), self.epsilon)
-        return _scaled(params, h, x), BatchNormResiduals(h, inverse, jax.tree.map(jnp.ravel, batch))
+        batch = _batch_statistics(x)
+        h, inverse = _by_statistics(batch, x, self.epsilon)
+        return _scaled(params, h, x), BatchNormResiduals(h, inverse, batch)
 
     def backward(
         self, params: BatchNormParams, residuals: BatchNormResiduals, dy: Float[Array, "B *size C"]
     ) -> tuple[BatchNormParams, Float[Array, "B *size C"]]:
         """(BatchNormParams of gradients, dx).
 
-            dscale_c = sum_b dy_bc h_bc,  dshift_c = sum_b dy_bc,  dh = scale dy
-            dx = (dh - mean(dh) - h mean(dh h)) / s      with a key: means over rows and places, see above
-            dx = dh / s                                  without: the running m and v do not depend on x
+            dscale_c = sum_b dy_bc h_bc,  dshift_c = sum_b dy_bc
+            dx = scale (dy - dshift / n - h dscale / n) / s      with a key
+            dx = scale dy / s                                    without: the running m and v do not depend on x
 
-        The running statistics get zeros: they follow the batches, by `absorb`, and are never learned.
+        The first is (dh - mean(dh) - h mean(dh h)) / s from above with dh = scale dy: over the n rows and places of a
+        channel, scale is one number, so the two means are scale dshift / n and scale dscale / n. The running statistics
+        get zeros: they follow the batches, by `absorb`, and are never learned.
         """
         h, inverse, batch = residuals
-        scale, shift, dh = _scale_gradients(params.scale, h, dy)
-        dx = inverse * dh if batch is None else _input_gradient(h, inverse, dh, tuple(range(dy.ndim - 1)))
+        dscale, dshift, dh = _scale_gradients(params.scale, h, dy)
         zeros = jax.tree.map(jnp.zeros_like, params.statistics)
-        return BatchNormParams(scale, shift, zeros), dx.astype(dy.dtype)
+        if batch is not None:
+            n, scale = dy.size // dy.shape[-1], params.scale.astype(h.dtype)
+            dh = dh - _per_channel(scale * dshift / n, h) - h * _per_channel(scale * dscale / n, h)
+        grads = BatchNormParams(dscale.astype(params.scale.dtype), dshift.astype(params.shift.dtype), zeros)
+        return grads, (inverse * dh).astype(dy.dtype)
 
     def absorb(self, params: BatchNormParams, residuals: BatchNormResiduals) -> BatchNormParams:
         """The running statistics one batch further: r <- decay r + (1 - decay) of the batch."""
@@ -157,7 +164,7 @@ class LayerNorm(_Norm):
     ) -> tuple[Float[Array, "B *size C"], tuple[Array, Array]]:
         """y_bc = scale_c h_bc + shift_c, h_bc = (x_bc - m_b) / sqrt(v_b + epsilon). Keeps h and 1 / s."""
         _check_channels(self, params.scale, x)
-        h, inverse, _ = _normalized(x, (-1,), self.epsilon)
+        h, inverse = _normalized(x, (-1,), self.epsilon)
         return _scaled(params, h, x), (h, inverse)
 
     def backward(
@@ -165,8 +172,8 @@ class LayerNorm(_Norm):
     ) -> tuple[NormParams, Float[Array, "B *size C"]]:
         """dx = (dh - mean(dh) - h mean(dh h)) / s with dh = scale dy, means over channels; see above."""
         h, inverse = residuals
-        scale, shift, dh = _scale_gradients(params.scale, h, dy)
-        return NormParams(scale, shift), _input_gradient(h, inverse, dh, (-1,)).astype(dy.dtype)
+        dscale, dshift, dh = _scale_gradients(params.scale, h, dy)
+        return _like(params, dscale, dshift), _input_gradient(h, inverse, dh, (-1,)).astype(dy.dtype)
 
 
 @spec
@@ -199,7 +206,7 @@ class GroupNorm(_Norm):
         """y = scale h + shift; h has mean 0 and variance 1 over each group of each row. Keeps h and 1 / s."""
         _check_channels(self, params.scale, x)
         grouped, axes = self._grouped(x)
-        h, inverse, _ = _normalized(grouped, axes, self.epsilon)
+        h, inverse = _normalized(grouped, axes, self.epsilon)
         h = h.reshape(x.shape)
         return _scaled(params, h, x), (h, inverse)
 
@@ -208,10 +215,10 @@ class GroupNorm(_Norm):
     ) -> tuple[NormParams, Float[Array, "B *size C"]]:
         """dx = (dh - mean(dh) - h mean(dh h)) / s with dh = scale dy, means over group and places; see above."""
         h, inverse = residuals
-        scale, shift, dh = _scale_gradients(params.scale, h, dy)
+        dscale, dshift, dh = _scale_gradients(params.scale, h, dy)
         (h, axes), (dh, _) = self._grouped(h), self._grouped(dh)
         dx = _input_gradient(h, inverse, dh, axes).reshape(dy.shape)
-        return NormParams(scale, shift), dx.astype(dy.dtype)
+        return _like(params, dscale, dshift), dx.astype(dy.dtype)
 
     def _grouped(self, x: Array) -> tuple[Array, Axes]:
         """(B, *size, groups, C / groups), and the axes of one group."""
@@ -247,25 +254,32 @@ class RmsNorm(_Norm):
     ) -> tuple[RmsNormParams, Float[Array, "B *size C"]]:
         """dx = (dh - h mean(dh h)) / s with dh = scale dy: no mean is taken off, so no path goes through one."""
         h, inverse = residuals
-        scale, _, dh = _scale_gradients(params.scale, h, dy)
+        dscale, _, dh = _scale_gradients(params.scale, h, dy)
         dx = inverse * (dh - h * (dh * h).mean(-1, keepdims=True))
-        return RmsNormParams(scale), dx.astype(dy.dtype)
+        return RmsNormParams(dscale.astype(params.scale.dtype)), dx.astype(dy.dtype)
 
 
-def _normalized(x: Array, axes: Axes, epsilon: Number) -> tuple[Array, Array, Statistics]:
-    """(h, 1 / s, mean and variance), the axes kept with length 1."""
+def _normalized(x: Array, axes: Axes, epsilon: Number) -> tuple[Array, Array]:
+    """(h, 1 / s), the axes kept with length 1."""
     x = _wide(x)
-    mean = x.mean(axes, keepdims=True)
-    centered = x - mean
+    centered = x - x.mean(axes, keepdims=True)
     variance = (centered * centered).mean(axes, keepdims=True)
     inverse = 1 / jnp.sqrt(variance + jnp.asarray(epsilon, x.dtype))
-    return centered * inverse, inverse, Statistics(mean, variance)
+    return centered * inverse, inverse
 
 
-def _by_running_statistics(running: Statistics, x: Array, epsilon: Number) -> tuple[Array, Array]:
-    """(h, 1 / s) with numbers that do not come from x."""
+def _batch_statistics(x: Array) -> Statistics:
+    """Mean and biased variance of every channel, (C,)."""
+    x, n = _wide(x), x.size // x.shape[-1]
+    mean = channel_sums(x) / n
+    centered = x - _per_channel(mean, x)
+    return Statistics(mean, channel_sums(centered * centered) / n)
+
+
+def _by_statistics(statistics: Statistics, x: Array, epsilon: Number) -> tuple[Array, Array]:
+    """(h, 1 / s) of every channel."""
     x = _wide(x)
-    mean, variance = (_per_channel(a, x) for a in running)
+    mean, variance = (_per_channel(a, x) for a in statistics)
     inverse = 1 / jnp.sqrt(variance + jnp.asarray(epsilon, x.dtype))
     return (x - mean) * inverse, inverse
 
@@ -281,10 +295,13 @@ def _scaled(params: Any, h: Array, x: Array) -> Array:
 
 
 def _scale_gradients(scale: Array, h: Array, dy: Array) -> tuple[Array, Array, Array]:
-    """(dscale, dshift, dh): sums over all axes but the channels', and scale dy."""
-    d, axes = dy.astype(h.dtype), tuple(range(dy.ndim - 1))
-    dscale, dshift = (d * h).sum(axes), d.sum(axes)
-    return dscale.astype(scale.dtype), dshift.astype(scale.dtype), _per_channel(scale, h) * d
+    """(dscale, dshift, dh) in h's dtype: sums over all axes but the channels', and scale dy."""
+    d = dy.astype(h.dtype)
+    return channel_sums(d * h), channel_sums(d), _per_channel(scale, h) * d
+
+
+def _like(params: NormParams, dscale: Array, dshift: Array) -> NormParams:
+    return NormParams(dscale.astype(params.scale.dtype), dshift.astype(params.shift.dtype))
 
 
 def _per_channel(a: Array, x: Array) -> Array:

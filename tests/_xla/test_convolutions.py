@@ -7,7 +7,7 @@ import pytest
 
 import fnnet
 from fnnet._windows import Window, window_over
-from fnnet._xla import banded, canonical, channel_sums, convolutions, interleaving
+from fnnet._xla import banded, canonical, channel_sums, convolutions, interleaving, materialized
 from tests._xla import plain_convolutions as plain
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -182,3 +182,10 @@ def test_automatic_differentiation_is_not_in_the_fast_form(optimized):
     text = jax.jit(step).lower(jnp.ones((3, 3, 8, 8)), jnp.ones((4, 2, 12, 12, 8))).compile().as_text()
     forms = [line for line in text.splitlines() if " convolution(" in line]
     assert any("dim_labels=b01f_01io->b01f" not in line for line in forms)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_what_is_materialized_is_the_same_array(dtype):
+    x = jnp.asarray(RNG.normal(size=(3, 4)), dtype).at[0, 0].set(jnp.nan)
+    for f in (materialized.materialized, jax.jit(materialized.materialized), jax.vmap(materialized.materialized)):
+        np.testing.assert_array_equal(np.asarray(f(x), np.float64), np.asarray(x, np.float64))

@@ -7,6 +7,7 @@ import pytest
 
 import fnnet
 from fnnet import Batch
+from fnnet.inspection.trace_text import explain
 from fnnet.sweeps import Configuration, grid, sweep
 
 RNG = np.random.default_rng(0)
@@ -45,6 +46,69 @@ def test_transposed_is_the_transpose(float64, seed):
     y = jnp.asarray(rng.normal(size=large.shape))
     small, _ = down.forward(fnnet.layers.ConvParams(w.swapaxes(2, 3), None), y)
     assert abs(float((large * y).sum() - (x * small).sum())) < 1e-11
+
+
+@pytest.mark.parametrize("layer", [fnnet.Conv, fnnet.ConvTranspose])
+def test_weights_are_drawn_for_the_inputs_of_an_output(layer):
+    """HeNormal: variance 2 / fan_in, fan_in the products in one output; biases 0."""
+    spec = layer(64, (3, 3), stride=3, groups=2)
+    params, out_shape = spec.init(KEY, (6, 9, 32))
+    assert params.w.shape == (3, 3, 16, 64)
+    fan_in = 9 * 16 if layer is fnnet.Conv else 16
+    assert abs(float(params.w.var()) * fan_in / 2 - 1) < 0.1
+    assert not params.b.any()
+    assert out_shape == ((2, 3, 64) if layer is fnnet.Conv else (18, 27, 64))
+    uniform = layer(64, (3,), weights=fnnet.GlorotUniform(), biases=fnnet.Constant(2.0))
+    params, _ = uniform.init(KEY, (9, 32))
+    bound = np.sqrt(6 / (3 * 32 + 3 * 64))
+    assert bound * 0.98 < float(jnp.abs(params.w).max()) <= bound
+    assert (params.b == 2).all()
+    assert layer(3, (2,), biases=None).init(KEY, (9, 2))[0].b is None
+
+
+def test_branches_absorb_their_statistics():
+    """BatchNorm inside of Parallel and on both sides of a Residual follows its batches."""
+    norm = fnnet.BatchNorm(0.5)
+    network = fnnet.Serial(
+        (fnnet.Parallel((norm, fnnet.Serial((norm,)))), fnnet.Residual(norm, norm), fnnet.Residual(norm))
+    )
+    params, _ = network.init(KEY, (3,))
+    x = jnp.asarray(RNG.normal(3, 2, (64, 3)), "float32")
+    _, residuals = network.forward(params, x, key=KEY)
+    after = network.absorb(params, residuals)
+    half = 0.5 * x.mean(0)
+    np.testing.assert_allclose(after[0][0].statistics.mean, half, rtol=1e-5)
+    np.testing.assert_allclose(after[0][1][0].statistics.mean, half, rtol=1e-5)
+    for statistics in (after[1].inner.statistics, after[1].shortcut.statistics, after[2].statistics):
+        np.testing.assert_allclose(statistics.mean, 0, atol=1e-5)
+        assert (statistics.variance != 1).all()
+
+
+TRACED = fnnet.Serial(
+    (
+        fnnet.Conv(2, (3, 3)),
+        fnnet.BatchNorm(),
+        fnnet.MaxPool((2, 2)),
+        fnnet.Parallel((fnnet.Conv(2, (1, 1)), fnnet.MeanPool((1, 1))), join="add"),
+        fnnet.Residual(fnnet.Conv(4, (3, 3)), fnnet.Conv(4, (1, 1))),
+        fnnet.GlobalMaxPool(),
+        fnnet.LayerNorm(),
+        fnnet.Dense(2),
+    )
+)
+
+
+def test_a_trace_shows_every_layer_by_its_formulas():
+    model = fnnet.Model(TRACED, fnnet.SoftmaxCrossEntropy(), (4, 4, 1))
+    state = fnnet.init_state(model, fnnet.Adam(1e-3), KEY)
+    x, y = np.asarray(RNG.normal(size=(2, 4, 4, 1)), np.float32), np.array([0, 1], np.int32)
+    trace = fnnet.trace(model, state.params, x, y, key=KEY, optimizer=fnnet.Adam(1e-3), opt_state=state.opt_state)
+    assert [name.split()[1] for name in trace.layers] == [type(layer).__name__ for layer in TRACED.layers]
+    text = explain(trace)
+    for words in ("a0 = conv(x, w0) + b0", "largest y1 in the window", "y4 = inner(y3) + shortcut(y3)", "dscale6"):
+        assert words in text
+    assert trace.layers["1 BatchNorm"].updates.statistics == fnnet.Statistics(None, None)
+    assert "MaxPool" in str(trace)
 
 
 TIES = [
