@@ -69,6 +69,8 @@ def layers() -> list[Subject]:
     composites = (
         fnnet.Serial((fnnet.Dense(4), fnnet.Tanh(), fnnet.Dense(2))),
         fnnet.Residual(fnnet.Serial((fnnet.Dense(5), fnnet.Sigmoid()))),
+        fnnet.Residual(fnnet.Dense(3), fnnet.Dense(3)),
+        fnnet.Parallel((fnnet.Dense(2), fnnet.Tanh())),
     )
     plain = (
         fnnet.Dense(4),
@@ -78,7 +80,23 @@ def layers() -> list[Subject]:
         fnnet.Standardize(0.5, 2.0),
         fnnet.Flatten(),
     )
-    return [Subject(repr(layer), layer, (5,)) for layer in (*ACTIVATIONS, *plain, *composites)]
+    normal = (fnnet.BatchNorm(), fnnet.LayerNorm(), fnnet.RmsNorm())
+    images = (
+        fnnet.Conv(3, (3, 3)),
+        fnnet.Conv(4, (3, 2), stride=2, dilation=(1, 2), groups=2),
+        fnnet.Conv(4, (3, 3), groups=4),
+        fnnet.ConvTranspose(3, (3, 3), stride=2),
+        fnnet.MaxPool((2, 2)),
+        fnnet.MaxPool((3, 3), stride=2, padding="same"),
+        fnnet.MeanPool((2, 2)),
+        fnnet.MeanPool((3, 3), stride=2, padding="same"),
+        fnnet.GlobalMeanPool(),
+        fnnet.GlobalMaxPool(),
+        fnnet.GroupNorm(2),
+        fnnet.Reshape((8, 12)),
+    )
+    rows = [Subject(repr(layer), layer, (5,)) for layer in (*ACTIVATIONS, *plain, *composites, *normal)]
+    return rows + [Subject(repr(layer), layer, (4, 6, 4)) for layer in images]
 
 
 def losses() -> list[Subject]:

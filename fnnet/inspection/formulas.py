@@ -8,6 +8,7 @@ A formula is one equation, or several with `;` between them, in the arithmetic o
     exp log sqrt tanh erf abs sign max min where    entry by entry
     sum_b sum_c sum_o                               over rows (all axes but the last), classes (the last axis), and
                                                     outputs (all axes but the first)
+    mean_b mean_c                                   over rows, over the last axis
     reshape(x)      the entries of x in the shape of the left side; pi is 3.14159
 
 A gradient with more axes than its parameter is summed over the first of them. What is written otherwise cannot be
@@ -280,6 +281,12 @@ def _summed(terms: Terms, axes: tuple[int, ...], keep: bool = False) -> Terms:
     return np.expand_dims(total, axes) if keep else total
 
 
+def _mean(terms: Terms, axes: tuple[int, ...]) -> Terms:
+    """The mean over some axes, which are kept with length 1."""
+    total = _summed(terms, axes, keep=True)
+    return _each(operation("/"), total, number(terms.size // total.size))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Reader:
     """Reads the right side of an equation whose left side has a shape (None: not known before)."""
@@ -325,6 +332,10 @@ class _Reader:
                 return _summed(terms, tuple(range(terms.ndim - 1)))
             case "sum_c":
                 return _summed(terms, (-1,), keep=True)
+            case "mean_b":
+                return _mean(terms, tuple(range(terms.ndim - 1)))
+            case "mean_c":
+                return _mean(terms, (-1,))
             case "sum_o":
                 return _summed(terms, tuple(range(1, terms.ndim)))
         raise KeyError(name)

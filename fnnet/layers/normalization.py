@@ -92,8 +92,9 @@ class BatchNorm(_Norm):
     epsilon: Number = 1e-5
 
     formulas = (
-        "y = scale * h + shift",
-        "dscale = sum_b(dy * h); dshift = sum_b(dy); dx = scale * dy without its mean and its part along h, / s",
+        "h = (x - mean_b(x)) / sqrt(mean_b((x - mean_b(x))^2) + epsilon); y = scale * h + shift",
+        "dscale = sum_b(dy * h); dshift = sum_b(dy); dh = scale * dy; "
+        "dx = (dh - mean_b(dh) - h * mean_b(dh * h)) / sqrt(mean_b((x - mean_b(x))^2) + epsilon)",
     )
 
     def check(self) -> None:
@@ -157,7 +158,10 @@ class LayerNorm(_Norm):
 
     epsilon: Number = 1e-5
 
-    formulas = BatchNorm.formulas
+    formulas = (
+        "m = mean_c(x); s = sqrt(mean_c((x - m)^2) + epsilon); h = (x - m) / s; y = scale * h + shift",
+        "dscale = sum_b(dy * h); dshift = sum_b(dy); dh = scale * dy; dx = (dh - mean_c(dh) - h * mean_c(dh * h)) / s",
+    )
 
     def forward(
         self, params: NormParams, x: Float[Array, "B *size C"], *, key: Key | None = None
@@ -187,7 +191,10 @@ class GroupNorm(_Norm):
     groups: int = static()
     epsilon: Number = 1e-5
 
-    formulas = BatchNorm.formulas
+    formulas = (
+        "y = scale * (x - mean of its group) / s + shift",
+        "dshift = sum_b(dy); dx = scale * dy without what is constant or along h in its group, / s",
+    )
 
     def check(self) -> None:
         if type(self.groups) is not int or self.groups < 1:
@@ -232,7 +239,10 @@ class RmsNorm(_Norm):
 
     epsilon: Number = 1e-5
 
-    formulas = ("y = scale * h", "dscale = sum_b(dy * h); dx = scale * dy without its part along h, / s")
+    formulas = (
+        "s = sqrt(mean_c(x^2) + epsilon); h = x / s; y = scale * h",
+        "dscale = sum_b(dy * h); dh = scale * dy; dx = (dh - h * mean_c(dh * h)) / s",
+    )
 
     def init(self, key: Key, in_shape: Shape) -> tuple[RmsNormParams, Shape]:
         params, _ = super().init(key, in_shape)

@@ -138,7 +138,10 @@ def test_a_loss_of_ones_own_prints_both_formulas_with_its_numbers():
     check_equations(text)
 
 
-LAYERS = [s.spec for s in gradient_report.layers() if not isinstance(s.spec, fnnet.Serial)]
+SPECS = [(s.spec, s.in_shape) for s in gradient_report.layers() if not isinstance(s.spec, fnnet.Serial)]
+AS_IT_STANDS = (fnnet.Residual(fnnet.Dense(3), fnnet.Dense(3)), fnnet.Parallel((fnnet.Dense(2), fnnet.Tanh())))
+LAYERS = [spec for spec, in_shape in SPECS if len(in_shape) == 1 and spec not in AS_IT_STANDS]
+OF_IMAGES = [spec for spec, in_shape in SPECS if len(in_shape) == 3]
 
 
 @pytest.mark.parametrize("layer", LAYERS, ids=repr)
@@ -149,6 +152,20 @@ def test_the_formulas_of_every_layer_are_what_it_computes(layer):
     assert len(entries) >= 9
     assert not [line for line in entries if line.count(" = ") < 2]  # symbols, or numbers, are missing
     assert check_equations(text) >= 5
+
+
+@pytest.mark.parametrize("layer", [*AS_IT_STANDS, *OF_IMAGES], ids=repr)
+def test_what_no_formula_can_say_is_printed_as_it_stands(layer):
+    """Windows, groups and branches: the rule in its own words, forward and backward, and the results below it."""
+    in_shape = (5,) if layer in AS_IT_STANDS else (4, 6, 4)
+    network = fnnet.Serial((layer, fnnet.Flatten(), fnnet.Dense(2)))
+    model = fnnet.Model(network, fnnet.SquaredError(), in_shape)
+    x = np.random.default_rng(0).normal(size=(1, *in_shape)).astype(np.float32)
+    text = explain(fnnet.trace(model, fnnet.init(model, jax.random.key(0)), x, np.ones((1, 2), np.float32)))
+    headings = joined(text)
+    kind = type(layer).__name__
+    assert len([line for line in headings if line.startswith(f"0 {kind}: ")]) == 2
+    assert OTHERS_FORMULA not in text
 
 
 @pytest.mark.parametrize("loss", [s.spec for s in gradient_report.losses()], ids=repr)
