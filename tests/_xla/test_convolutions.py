@@ -8,6 +8,7 @@ import pytest
 import fnnet
 from fnnet._windows import Window, window_over
 from fnnet._xla import banded, canonical, channel_sums, convolutions, interleaving, materialized
+from fnnet._xla.compile_once import jit_once
 from tests._xla import plain_convolutions as plain
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -38,40 +39,36 @@ def drawn(image, kernel, channels, features, stride, dilation, padding, groups):
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_all_three_are_what_the_sums_are(case):
+def test_every_form_gives_what_the_sums_give(case):
+    """All three as they are chosen; and for one group canonical, and banded with few and with many outputs at once."""
     x, w, dy, window = drawn(*case)
-    groups = case[-1]
-    for got, wanted in (
-        (convolutions.convolved(x, w, window, groups), plain.convolved(x, w, window, groups)),
-        (convolutions.kernel_gradient(x, dy, w, window, groups), plain.kernel_gradient(x, dy, w, window, groups)),
-        (
-            convolutions.input_gradient(dy, w, x.shape[1:3], window, groups),
-            plain.input_gradient(dy, w, x.shape[1:3], window, groups),
-        ),
-    ):
-        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-12 * float(jnp.abs(wanted).max()))
+    image, groups = x.shape[1:3], case[-1]
 
+    def computed(x, w, dy):
+        y = [convolutions.convolved(x, w, window, groups)]
+        dw = [convolutions.kernel_gradient(x, dy, w, window, groups)]
+        dx = [convolutions.input_gradient(dy, w, image, window, groups)]
+        if groups == 1:
+            y += [canonical.convolved(x, w, window)]
+            dw += [canonical.kernel_gradient(x, dy, window)]
+            dx += [form.input_gradient(dy, w, image, window) for form in (canonical, banded)]
+        if groups == 1 and window.stride == window.dilation == (1, 1):
+            y += [banded.convolved(x, w, window, t) for t in (1, 2, 5)]
+            dw += [banded.kernel_gradient(x, dy, window, t) for t in (1, 2, 5)]
+        return y, dw, dx
 
-@pytest.mark.parametrize("case", [case for case in CASES if case[-1] == 1], ids=str)
-def test_both_forms_give_the_same_whichever_is_chosen(case):
-    """Canonical for every case; banded, with few and with many outputs at once, wherever it can be."""
-    x, w, dy, window = drawn(*case)
-    found = {
-        "y": [canonical.convolved(x, w, window)],
-        "dw": [canonical.kernel_gradient(x, dy, window)],
-        "dx": [form.input_gradient(dy, w, x.shape[1:3], window) for form in (canonical, banded)],
-    }
-    if window.stride == window.dilation == (1, 1):
-        found["y"] += [banded.convolved(x, w, window, t) for t in (1, 2, 5)]
-        found["dw"] += [banded.kernel_gradient(x, dy, window, t) for t in (1, 2, 5)]
-    wanted = {
-        "y": plain.convolved(x, w, window, 1),
-        "dw": plain.kernel_gradient(x, dy, w, window, 1),
-        "dx": plain.input_gradient(dy, w, x.shape[1:3], window, 1),
-    }
-    for name, results in found.items():
+    def summed(x, w, dy):
+        given = (window, groups)
+        return (
+            plain.convolved(x, w, *given),
+            plain.kernel_gradient(x, dy, w, *given),
+            plain.input_gradient(dy, w, image, *given),
+        )
+
+    found, wanted = jit_once(lambda *args: (computed(*args), summed(*args)))(x, w, dy)
+    for results, want in zip(found, wanted, strict=True):
         for result in results:
-            np.testing.assert_allclose(result, wanted[name], rtol=0, atol=1e-12 * float(jnp.abs(wanted[name]).max()))
+            np.testing.assert_allclose(result, want, rtol=0, atol=1e-12 * float(jnp.abs(want).max()))
 
 
 def test_every_form_is_chosen_somewhere():
