@@ -3,7 +3,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from fnnet import datasets, initializers, inspection, layers, losses, metrics, optimizers, penalties, schedules
+from fnnet import datasets, initializers, inspection, layers, losses, optimizers, penalties, schedules
 from fnnet._spec import Number, Static, at_step, spec, static
 from fnnet.checkpoints import *
 from fnnet.datasets import DataError
@@ -21,7 +21,7 @@ from fnnet.training import *
 from fnnet import checkpoints, model, protocols, training  # isort: skip
 
 if TYPE_CHECKING:
-    from fnnet import plots, sweeps, tensorboard
+    from fnnet import metrics, plots, sweeps, tensorboard
 
 __all__ = ["DataError", "Number", "Static", "at_step", "spec", "static"]
 __all__ += ["datasets", "initializers", "inspection", "layers", "losses", "metrics", "optimizers", "penalties"]
@@ -41,6 +41,6 @@ __all__ += training.__all__
 
 def __getattr__(name: str) -> Any:
     """Packages that many programs never use are imported on first access."""
-    if name in ("plots", "sweeps", "tensorboard"):
+    if name in ("metrics", "plots", "sweeps", "tensorboard"):
         return importlib.import_module(f"fnnet.{name}")
     raise AttributeError(f"module 'fnnet' has no attribute {name!r}")

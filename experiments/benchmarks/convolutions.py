@@ -63,8 +63,10 @@ def measure(config: Config) -> None:
         measure_forms(config.rounds)
         return
     for name in config.networks:
+        scan = apart(measure_scan, name)
         parts = [apart(measure_steps, name, config.rounds) for _ in range(config.processes)]
         measured = medians(parts) | {"processes": [part["milliseconds"] for part in parts]}
+        measured["milliseconds"][SCAN] = scan
         results.add(config.results, "convolutions", name, measured)
         shown = ", ".join(f"{system} {ms:.2f}" for system, ms in measured["milliseconds"].items())
         print(f"{name}: ms per step: {shown}", flush=True)
@@ -99,26 +101,37 @@ def network(name: Name) -> Network:
 def measure_steps(name: Name, rounds: int) -> dict[str, dict[str, float]]:
     """Milliseconds of one step of every system, seconds to compile, bytes of temporary memory."""
     net = network(name)
-    rng = np.random.default_rng(0)
-    shape = (net.steps, BATCH, *net.images)
-    x = rng.integers(0, 256, shape).astype(np.uint8) if name == "lenet" else rng.normal(size=shape).astype(np.float32)
-    batches = x, rng.integers(0, 10, shape[:2]).astype(np.int32)
-    variants, steps, compiled = systems_of(name, net, batches)
+    variants, compiled = systems_of(name, net, batches_of(name, net, net.steps))
     times = timing.medians(timing.alternate(variants, rounds))
-    milliseconds = {system: 1e3 * seconds / steps[system] for system, seconds in times.items()}
-    return {"milliseconds": milliseconds, **compiled}
+    return {"milliseconds": {system: 1e3 * seconds / net.steps for system, seconds in times.items()}, **compiled}
 
 
-def systems_of(name: Name, net: Network, batches: Any) -> tuple[dict[str, Callable], dict[str, int], dict]:
-    """(system -> a call, system -> steps in a call, what compiling took)."""
+def measure_scan(name: Name) -> float:
+    """Milliseconds of one step of automatic differentiation in a scan, which takes seconds: measured once, by itself."""
+    from experiments.benchmarks.peers import convolutional_jax as theirs
+
+    net = network(name)
+    batches = jax.device_put(batches_of(name, net, 2))
+    run = theirs.scan(getattr(theirs, name), fnnet.init(net.model, jax.random.key(0)), batches)
+    return 1e3 * timing.medians(timing.alternate({SCAN: run}, 1))[SCAN] / 2
+
+
+def batches_of(name: Name, net: Network, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """(S, B, ...) pixels or numbers, and (S, B) classes."""
+    rng = np.random.default_rng(0)
+    shape = (steps, BATCH, *net.images)
+    x = rng.integers(0, 256, shape).astype(np.uint8) if name == "lenet" else rng.normal(size=shape).astype(np.float32)
+    return x, rng.integers(0, 10, shape[:2]).astype(np.int32)
+
+
+def systems_of(name: Name, net: Network, batches: Any) -> tuple[dict[str, Callable], dict]:
+    """(system -> a call of all batches, what compiling took)."""
     from experiments.benchmarks.peers import convolutional_jax as theirs
 
     params = fnnet.init(net.model, jax.random.key(0))
     on_device, forward = jax.device_put(batches), getattr(theirs, name)
-    few = jax.tree.map(lambda a: a[:2], on_device)  # a step of automatic differentiation in a scan takes seconds
     variants = {
         **_ours(net, params, on_device),
-        SCAN: theirs.scan(forward, params, few),
         LOOP: theirs.loop(forward, params, on_device),
         PRODUCTS: products(net),
     }
@@ -129,8 +142,7 @@ def systems_of(name: Name, net: Network, batches: Any) -> tuple[dict[str, Callab
     for system, settings in TORCH.items():
         module = getattr(convolutional_torch, name)(params)
         variants[system] = convolutional_torch.train(module, batches, *settings)
-    steps = dict.fromkeys(variants, net.steps) | {SCAN: 2}
-    return variants, steps, _compiling(net, params, on_device)
+    return variants, _compiling(net, params, on_device)
 
 
 def _ours(net: Network, params: Any, batches: Any) -> dict[str, Callable]:
