@@ -17,7 +17,9 @@ from typing import Literal, get_args
 from experiments import command_line
 from experiments.benchmarks import report, results
 
-Axis = Literal["epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "tricks"]
+Axis = Literal[
+    "epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "convolutions", "tricks"
+]
 
 
 @dataclasses.dataclass(frozen=True)

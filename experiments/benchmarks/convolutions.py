@@ -107,7 +107,7 @@ def measure_steps(name: Name, rounds: int) -> dict[str, dict[str, float]]:
 
 
 def measure_scan(name: Name) -> float:
-    """Milliseconds of one step of automatic differentiation in a scan, which takes seconds: measured once, by itself."""
+    """Milliseconds of one step of automatic differentiation in a scan: it takes seconds, and is measured once."""
     from experiments.benchmarks.peers import convolutional_jax as theirs
 
     net = network(name)

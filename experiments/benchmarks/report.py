@@ -199,6 +199,42 @@ def _serving(measured: dict, folder: Path) -> str:
     )
 
 
+def _convolutions(measured: dict, folder: Path) -> str:
+    names = list(next(iter(measured.values()))["milliseconds"])
+    milliseconds = _table(
+        ["network", *names],
+        ([net, *(f"{part['milliseconds'][name]:,.1f}" for name in names)] for net, part in measured.items()),
+    )
+    times = _table(
+        ["network", *names[1:]],
+        (
+            [net, *(_times(part["milliseconds"][name] / part["milliseconds"][systems.OURS]) for name in names[1:])]
+            for net, part in measured.items()
+        ),
+    )
+
+    def over(values: dict[str, float]) -> str:
+        """fnnet's over the other system's."""
+        (other,) = (value for name, value in values.items() if name != systems.OURS)
+        return f"{values[systems.OURS] / other:.2f}"
+
+    compiling = _table(
+        ["network", "compile time over jax.grad's", "temporary memory over jax.grad's"],
+        ([net, over(part["compile_seconds"]), over(part["temporary_bytes"])] for net, part in measured.items()),
+    )
+    return _paragraphs(
+        "## Convolutional networks",
+        "`python -m experiments.benchmarks.convolutions`, which says what the networks are. Milliseconds of a training "
+        "step at batch 128, by Adam, batches in memory; medians of five processes (automatic differentiation in a "
+        "scan: one). fnnet is what `fit` compiles.",
+        milliseconds,
+        "How many times as long as fnnet (above 1: fnnet is faster):",
+        times,
+        "One step, compiled by itself:",
+        compiling,
+    )
+
+
 def _tricks(measured: dict, folder: Path) -> str:
     rows = [
         [name, what, _amount(what, at["trick"]), _amount(what, at["plain"]), f"{at['trick'] / at['plain']:.2f}"]
@@ -225,6 +261,7 @@ SECTIONS = (
     ("growth", _growth),
     ("prediction", _prediction),
     ("serving", _serving),
+    ("convolutions", _convolutions),
     ("tricks", _tricks),
 )
 

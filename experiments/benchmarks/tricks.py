@@ -4,6 +4,9 @@
     shuffling     seconds of a random permutation
     in_place      seconds of an epoch, and the temporary memory of its program
     compile_once  seconds of checking a network's gradients, nearly all of which the compiler takes
+    channel_sums, interleaving, materialized
+                  seconds of a training step of a convolutional network: two convolutions with max-pooling, for the
+                  last residual blocks with batch norm (see `experiments.benchmarks.convolutions`)
 
     python -m experiments.benchmarks.tricks --tricks shuffling
 
@@ -12,6 +15,7 @@ Compilation is timed separately, without a cache; numbers are medians.
 
 import contextlib
 import dataclasses
+import functools
 import gc
 import itertools
 import statistics
@@ -26,21 +30,36 @@ import jax.numpy as jnp
 
 import fnnet
 from experiments import command_line
-from experiments.benchmarks import results
+from experiments.benchmarks import convolutions, results
 from experiments.benchmarks.timing import alternate, medians, seconds
+from fnnet._xla.convolution_options import for_convolutions
 from fnnet._xla.shuffling import shuffled
 
-Name = Literal["threefry", "shuffling", "in_place", "compile_once"]
+Name = Literal["threefry", "shuffling", "in_place", "compile_once", "channel_sums", "interleaving", "materialized"]
+NETWORKS: dict[Name, convolutions.Name] = {
+    "channel_sums": "lenet",
+    "interleaving": "lenet",
+    "materialized": "resnet",
+}
+"""The network whose training step shows what a trick for convolutions gains."""
 USERS = {
     "threefry": ("fnnet.model.quick", "fnnet.training.state.quick", "fnnet.training.epochs.quick"),
     "in_place": ("fnnet.training.steps.overwriting",),
     "compile_once": ("fnnet.inspection.gradient_checker.jit_once", "fnnet.inspection.finite_differences.jit_once"),
+    "channel_sums": ("fnnet.layers.convolution.channel_sums", "fnnet.layers.normalization.channel_sums"),
+    "interleaving": ("fnnet.layers.pooling.summed",),
+    "materialized": ("fnnet._xla.canonical.materialized",),
 }
 """Where a trick is used, and so where the plain version replaces it."""
 PLAIN: dict[str, Callable[..., Any]] = {
     "threefry": lambda key: key,
     "in_place": lambda updates, grads: updates,
     "compile_once": jax.jit,
+    "channel_sums": lambda a: a.sum(tuple(range(a.ndim - 1))),
+    "interleaving": lambda parts, window, image: sum(
+        window.placed(part, where, image) for part, where in zip(parts, window.positions(), strict=True)
+    ),
+    "materialized": lambda x: x,
 }
 
 
@@ -115,11 +134,32 @@ def compile_once(config: Config) -> Measured:
     return {"seconds to compile and run": measured}
 
 
+def training_step(trick: Name, config: Config) -> Measured:
+    """Seconds of a training step of the trick's network, as `fit` compiles it."""
+    name, optimizer, key = NETWORKS[trick], fnnet.Adam(1e-3), jax.random.key(0)
+    net = convolutions.network(name)
+    x, y = convolutions.batches_of(name, net, net.steps)
+    data = jax.device_put(fnnet.Batch(x.reshape(-1, *x.shape[2:]), y.ravel()))
+    state = fnnet.init_state(net.model, optimizer, key)
+    programs = {}
+    for version in ("trick", "plain"):
+        with _version(trick, version):
+            jax.clear_caches()
+            for_convolutions.cache_clear()
+            fitted = for_convolutions(fnnet.train_epoch, "batch_size")
+            settings = {"batch_size": convolutions.BATCH, "shuffle": key}
+            programs[version] = fitted.lower(net.model, optimizer, state, data, **settings).compile()
+    given = (net.model, optimizer, state, data)
+    times = alternate({v: lambda f=f: f(*given, shuffle=key) for v, f in programs.items()}, config.rounds, rest=0)
+    return {"seconds of a step": {version: s / net.steps for version, s in medians(times).items()}}
+
+
 MEASURES: dict[Name, Callable[[Config], Measured]] = {
     "threefry": threefry,
     "shuffling": shuffling,
     "in_place": in_place,
     "compile_once": compile_once,
+    **{trick: functools.partial(training_step, trick) for trick in NETWORKS},
 }
 
 

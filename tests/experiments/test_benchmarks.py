@@ -2,10 +2,13 @@
 
 import importlib
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.benchmarks import closest, floor, growth, report, results, serving, systems, task, tricks
+import fnnet
+from experiments.benchmarks import closest, convolutions, floor, growth, report, results, serving, systems, task, tricks
 from experiments.benchmarks.peers import fnnet_train, numpy_loop
 
 
@@ -103,7 +106,13 @@ def test_what_a_trick_gains_is_in_the_report(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "names", [("shuffling", "in_place"), pytest.param(("threefry", "compile_once"), marks=pytest.mark.slow)], ids=str
+    "names",
+    [
+        ("shuffling", "in_place"),
+        pytest.param(("threefry", "compile_once"), marks=pytest.mark.slow),
+        pytest.param(("channel_sums", "interleaving"), marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_tricks_are_measured_beside_their_plain_versions(names, tmp_path, capsys):
     config = tricks.Config(
@@ -131,3 +140,31 @@ def test_the_plain_version_of_a_trick_is_used_where_the_trick_is(name):
         with tricks._version(name, "plain"):
             assert getattr(importlib.import_module(module), attribute) is tricks.PLAIN[name]
         assert getattr(importlib.import_module(module), attribute) is before
+
+
+@pytest.mark.parametrize("name", ["lenet", "resnet"])
+def test_convolutional_networks_are_the_same_in_every_library(name):
+    """Logits of the same weights, in training mode, where batch norm has the statistics of the batch."""
+    pytest.importorskip("optax")
+    from experiments.benchmarks.peers import convolutional_jax
+
+    net = convolutions.network(name)
+    params = fnnet.init(net.model, jax.random.key(0))
+    x = convolutions.batches_of(name, net, 1)[0][0, :3]
+    with jax.numpy_rank_promotion("allow"):
+        theirs = getattr(convolutional_jax, name)(params, jnp.asarray(x))
+    ours = fnnet.forward(net.model, params, x, key=jax.random.key(1))
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_convolutional_networks_are_in_the_report(tmp_path):
+    measured = {
+        "milliseconds": {systems.OURS: 10.0, convolutions.LOOP: 40.0, convolutions.SCAN: 300.0},
+        "compile_seconds": {systems.OURS: 1.0, convolutions.LOOP: 0.8},
+        "temporary_bytes": {systems.OURS: 1e6, convolutions.LOOP: 2e6},
+    }
+    results.add(tmp_path / "benchmarks", "convolutions", "lenet", measured)
+    text = report.write(tmp_path / "benchmarks").read_text()
+    assert "| lenet | 10.0 | 40.0 | 300.0 |" in text
+    assert "| lenet | 4.00 | 30.00 |" in text
+    assert "| lenet | 1.25 | 0.50 |" in text

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fnnet
-from experiments import digits, mnist
+from experiments import convolutions, digits, mnist
 from experiments.run_folder import RunFolder
 
 pytestmark = pytest.mark.usefixtures("optimized")
@@ -70,6 +70,34 @@ def test_mnist_reads_and_reports_every_test_image(tmp_path, capsys):
     assert "of 10,000 test images right" in capsys.readouterr().out
 
 
+@pytest.fixture
+def small_mnist(monkeypatch):
+    """The embedded digits, enlarged to 28 x 28, where the scripts would read MNIST."""
+
+    def enlarged(batch):
+        images = np.kron(batch.x, np.ones((3, 3), np.uint8)) * np.uint8(15)
+        return batch._replace(x=np.pad(images, ((0, 0), (2, 2), (2, 2))))
+
+    train, test = fnnet.datasets.split(fnnet.datasets.digits(), test_fraction=0.2, seed=0)
+    pair = enlarged(train), enlarged(test)
+    monkeypatch.setattr(fnnet.datasets, "mnist", lambda: pair, raising=False)
+
+
+def test_convolutions_learn_and_leave_filters_maps_and_saliency(small_mnist, tmp_path, capsys):
+    config = convolutions.Config(
+        seeds=1, epochs=3, batch_size=32, channels=(4, 8), hidden=(16,), runs=tmp_path, copy_to=tmp_path / "kept",
+        progress=False,
+    )  # fmt: skip
+    convolutions.main(config)
+    kept = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert {f"convolutions_mnist_{name}.png" for name in ("filters", "maps", "saliency", "curve")} < kept
+    assert "convolutions_mnist.json" in kept
+    (row,) = [row for row in records(only(tmp_path / "convolutions")) if "test_accuracy" in row]
+    assert row["test_accuracy"] > 0.8
+    assert "test accuracy" in capsys.readouterr().out
+    assert fnnet.restore(only(tmp_path / "convolutions") / "checkpoint.safetensors").model.input_shape == (28, 28)
+
+
 @pytest.mark.parametrize(
     ("setting", "text"),
     [
@@ -80,7 +108,7 @@ def test_mnist_reads_and_reports_every_test_image(tmp_path, capsys):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("script", [digits, mnist], ids=["digits", "mnist"])
+@pytest.mark.parametrize("script", [digits, mnist, convolutions], ids=["digits", "mnist", "convolutions"])
 def test_settings_that_make_no_sense_are_refused_in_one_line(script, setting, text, tmp_path):
     with pytest.raises(SystemExit, match=text):
         script.main(script.Config(**setting, runs=tmp_path))
@@ -96,7 +124,7 @@ def test_run_folders_never_collide(tmp_path):
         assert records(two.path) == []
 
 
-@pytest.mark.parametrize("script", ["digits", "mnist"])
+@pytest.mark.parametrize("script", ["digits", "mnist", "convolutions"])
 def test_help_explains_every_setting(script):
     command = [sys.executable, "-m", f"experiments.{script}", "--help"]
     text = subprocess.run(

@@ -186,6 +186,23 @@ def test_a_cnn_learns_its_rows(dtype):
     assert state.params[2].w.dtype == dtype
 
 
+def test_fit_trains_convolutions_wherever_the_rows_lie(tmp_path):
+    """In memory, in a file, on a mesh: what `train` gives up to rounding, since `fit` compiles with another option."""
+    model, optimizer = fnnet.cnn((8, 8), (2,), (3,), normalization=fnnet.BatchNorm(), scale=1 / 255), fnnet.Adam(1e-2)
+    settings = {"epochs": 2, "batch_size": 10, "shuffle": KEY}
+
+    def start():
+        return fnnet.init_state(model, optimizer, jax.random.key(0))
+
+    wanted, _ = fnnet.train(model, optimizer, start(), DATA, **settings)
+    np.save(tmp_path / "x.npy", DATA.x)
+    in_file = DATA._replace(x=np.load(tmp_path / "x.npy", mmap_mode="r"))
+    for data, mesh in ((DATA, None), (in_file, None), (DATA, fnnet.data_mesh())):
+        state, _ = fnnet.fit(model, optimizer, start(), data, mesh=mesh, progress=False, **settings)
+        for got, want in zip(jax.tree.leaves(state.params), jax.tree.leaves(wanted.params), strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
+
+
 def test_convolutions_are_swept_and_saved(tmp_path):
     model, optimizer = fnnet.cnn((8, 8), (2,), (3,), scale=1 / 255), fnnet.Adam(1e-2)
     points = grid(Configuration(model, optimizer, batch_size=8), {"optimizer.learning_rate": (1e-2, 1e-3)})
