@@ -35,7 +35,7 @@ def known_classes(types: tuple[type, ...] = ()) -> dict[str, type]:
 
     Raises TypeError for a type that is neither, ValueError for a name that is taken.
     """
-    public = [vars(room)[name] for room in _ROOMS for name in room.__all__ if name in vars(room)]  # else imported later
+    public = [getattr(room, name) for room in _ROOMS for name in room.__all__]
     known = {c.__name__: c for c in (*public, *_PRIVATE) if isinstance(c, type) and field_names(c) is not None}
     for cls in types:
         if not isinstance(cls, type) or field_names(cls) is None:

@@ -372,7 +372,7 @@ def test_a_checkpoint_that_is_not_like_what_is_expected_is_refused(small):
 
 
 def test_no_two_classes_of_fnnet_that_a_checkpoint_may_hold_share_a_name():
-    public = [vars(room)[name] for room in documents._ROOMS for name in room.__all__]
+    public = [getattr(room, name) for room in documents._ROOMS for name in room.__all__]
     states = [documents.classes_in(fresh(optimizer=optimizer)) for optimizer in children.everything().values()]
     classes = {c for c in public if isinstance(c, type) and documents.field_names(c)}
     classes |= {c for found in states for c in found.values()}
