@@ -11,6 +11,7 @@ from experiments.tabular_data import Config, Library, Setting, Table
 pytestmark = pytest.mark.usefixtures("optimized")
 
 
+@pytest.mark.slow
 def test_both_libraries_predict_classes_and_numbers(tmp_path, capsys):
     config = Config(tables=("wine", "diabetes"), hidden=(8,), epochs=(60,), folds=3, runs=tmp_path, copy_to=tmp_path)
     results = tabular_data.main(config)

@@ -179,7 +179,22 @@ LAYERS = [
 ]
 
 
-@pytest.mark.parametrize(("layer", "in_shapes"), LAYERS, ids=[repr(layer) for layer, _ in LAYERS])
+MORE_OF_A_KIND = {  # slow: neighbors in the table go through the same code, and PyTorch's references through these
+    fnnet.Conv(2, (2, 3), stride=(2, 3), padding=((2, 1), (0, 3))),
+    fnnet.Conv(6, (3, 3), stride=2, groups=3),
+    fnnet.ConvTranspose(3, (3, 3), stride=2),
+    fnnet.ConvTranspose(2, (3,), stride=3, padding="valid", dilation=2),
+    fnnet.MaxPool((3,), stride=1, padding="same"),
+    fnnet.MeanPool((3,), stride=1, padding="same"),
+    fnnet.MeanPool((2, 2)),
+}
+
+
+@pytest.mark.parametrize(
+    ("layer", "in_shapes"),
+    [pytest.param(*row, marks=pytest.mark.slow if row[0] in MORE_OF_A_KIND else ()) for row in LAYERS],
+    ids=[repr(layer) for layer, _ in LAYERS],
+)
 def test_every_layer_at_every_shape(layer, in_shapes):
     """A random cotangent through backward and through jax.vjp, for batches of 1, 3 and 17; the 3 without key, too."""
     key = jax.random.key(3)
