@@ -1,3 +1,4 @@
+# ruff: noqa: F401  (fnnet.datasets passes these names on)
 """Where data come from, for `fnnet.datasets` to pass on."""
 
 from fnnet.datasets._digits import DIGITS_CLASSES, digits
@@ -7,27 +8,3 @@ from fnnet.datasets.idx import read_idx, read_idx_pair
 from fnnet.datasets.image_files import image_folder
 from fnnet.datasets.kaggle import read_kaggle_digits, read_kaggle_images, write_submission
 from fnnet.datasets.toy_problems import blobs, circles, sine, spirals, two_moons, xor
-
-__all__ = [
-    "DIGITS_CLASSES",
-    "FASHION_MNIST_CLASSES",
-    "MNIST_CLASSES",
-    "blobs",
-    "circles",
-    "digit_from_image",
-    "digits",
-    "digits_from_image",
-    "fashion_mnist",
-    "find_digits",
-    "image_folder",
-    "mnist",
-    "read_idx",
-    "read_idx_pair",
-    "read_kaggle_digits",
-    "read_kaggle_images",
-    "sine",
-    "spirals",
-    "two_moons",
-    "write_submission",
-    "xor",
-]

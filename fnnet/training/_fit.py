@@ -267,7 +267,7 @@ def _never_finite(run: _Run) -> NonFiniteError:
 
 
 def _check_outside_of_jit(*given: Any) -> None:
-    """Raise TypeError where there are no numbers to see; within jit, what is made anew is a tracer, too."""
+    """Raise TypeError under jit or vmap, where values are tracers; under jit, so are arrays that are made there."""
     leaves = jax.tree.leaves((given, jnp.zeros(())), is_leaf=lambda node: isinstance(node, list))
     if any(isinstance(leaf, Tracer) for leaf in leaves):
         raise TypeError(
