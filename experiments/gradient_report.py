@@ -37,6 +37,8 @@ ACTIVATIONS = (
     fnnet.Softmax(),
 )
 CLASSES = np.array([2, 0, 3], np.int32)
+TOKENS = np.array([[1, 3, 1, 0], [4, 1, 0, 0], [2, 2, 2, 2]], np.int32)
+NEXT = np.array([[2, -1, 0], [0, 1, 3], [-1, -1, 2]], np.int32)
 
 
 class Reference(NamedTuple):
@@ -56,12 +58,13 @@ REFERENCES = (
 
 
 class Subject(NamedTuple):
-    """What is checked: a spec, the shape it is given, and a loss's targets where they are not the usual ones."""
+    """What is checked: a spec, the shape it is given, and targets or inputs where they are not the usual ones."""
 
     name: str
     spec: Any
     in_shape: tuple[int, ...] | None = None
     targets: Any = None
+    x: Any = None
 
 
 def layers() -> list[Subject]:
@@ -95,8 +98,16 @@ def layers() -> list[Subject]:
         fnnet.GroupNorm(2),
         fnnet.Reshape((8, 12)),
     )
+    sequences = (
+        fnnet.Positions(),
+        fnnet.Attention(2),
+        fnnet.Attention(2, causal=False, rotary=True),
+    )
     rows = [Subject(repr(layer), layer, (5,)) for layer in (*ACTIVATIONS, *plain, *composites, *normal)]
-    return rows + [Subject(repr(layer), layer, (4, 6, 4)) for layer in images]
+    rows += [Subject(repr(layer), layer, (4, 6, 4)) for layer in images]
+    rows += [Subject(repr(layer), layer, (7, 4)) for layer in sequences]
+    embedding = fnnet.Embedding(5, 3)
+    return [*rows, Subject(repr(embedding), embedding, (4,), x=TOKENS)]
 
 
 def losses() -> list[Subject]:
@@ -107,6 +118,7 @@ def losses() -> list[Subject]:
         Subject("SoftmaxCrossEntropy(), classes", fnnet.SoftmaxCrossEntropy(), (4,), CLASSES),
         Subject("SoftmaxCrossEntropy(), probabilities", fnnet.SoftmaxCrossEntropy(), (4,)),
         Subject(f"{smooth!r}, classes", smooth, (4,), CLASSES),
+        Subject("SoftmaxCrossEntropy(no_target=-1), sequences", fnnet.SoftmaxCrossEntropy(no_target=-1), (3, 4), NEXT),
         Subject("SigmoidBinaryCrossEntropy()", fnnet.SigmoidBinaryCrossEntropy(), (4,)),
         *(Subject(repr(loss), loss, (4,)) for loss in numbers),
     ]
@@ -172,10 +184,10 @@ class Config:
 
 def check(subject: Subject, key: Key) -> Row:
     """The report on one subject, and for a layer whether a gradient 1.0001 times too large is caught."""
-    report = fnnet.check_gradients(subject.spec, subject.in_shape, key=key, targets=subject.targets)
+    report = fnnet.check_gradients(subject.spec, subject.in_shape, key=key, targets=subject.targets, x=subject.x)
     caught = "-"
     if subject.in_shape and hasattr(subject.spec, "init"):
-        wrong = fnnet.check_gradients(Scaled(subject.spec, 1.0001), subject.in_shape, key=key)
+        wrong = fnnet.check_gradients(Scaled(subject.spec, 1.0001), subject.in_shape, key=key, x=subject.x)
         caught = "yes" if all_caught(wrong) else "NO"
     return Row(
         subject.name,

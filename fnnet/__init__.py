@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from fnnet import datasets, initializers, inspection, layers, losses, optimizers, penalties, schedules
 from fnnet._spec import Number, Static, at_step, spec, static
+from fnnet.architectures import *
 from fnnet.checkpoints import *
 from fnnet.datasets import DataError
+from fnnet.generation import *
 from fnnet.initializers import *
 from fnnet.inspection import *
 from fnnet.layers import *
@@ -18,7 +20,7 @@ from fnnet.protocols import *
 from fnnet.schedules import *
 from fnnet.training import *
 
-from fnnet import checkpoints, model, protocols, training  # isort: skip
+from fnnet import architectures, checkpoints, generation, model, protocols, training  # isort: skip
 
 if TYPE_CHECKING:
     from fnnet import metrics, plots, sweeps, tensorboard
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
 __all__ = ["DataError", "Number", "Static", "at_step", "spec", "static"]
 __all__ += ["datasets", "initializers", "inspection", "layers", "losses", "metrics", "optimizers", "penalties"]
 __all__ += ["plots", "schedules", "sweeps", "tensorboard"]
+__all__ += architectures.__all__
 __all__ += checkpoints.__all__
+__all__ += generation.__all__
 __all__ += initializers.__all__
 __all__ += inspection.__all__
 __all__ += layers.__all__

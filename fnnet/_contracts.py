@@ -59,10 +59,20 @@ def backward_loss(loss: Any, residuals: Any, dper_example: Any, outputs: Any) ->
 
 
 def correct_rows(loss: Any, outputs: Any, targets: Any) -> Any:
-    """loss.correct: (B,) bool."""
+    """loss.correct: (B,), bool or how many targets of the row."""
     correct = _called(loss, "correct(self, outputs, targets)", outputs, targets)
-    _check_shape(f"{type(loss).__name__}.correct", "one bool per row,", correct, outputs.shape[:1])
+    _check_shape(f"{type(loss).__name__}.correct", "one bool or number per row,", correct, outputs.shape[:1])
     return correct
+
+
+def count_targets(loss: Any, targets: Any) -> Any:
+    """loss.count: (B,), or None for a loss that counts rows."""
+    if not hasattr(loss, "count"):
+        return None
+    count = _called(loss, "count(self, targets)", targets)
+    if count is not None:
+        _check_shape(f"{type(loss).__name__}.count", "one number per row,", count, targets.shape[:1])
+    return count
 
 
 def penalty_value(penalty: Any, params: Any) -> Any:

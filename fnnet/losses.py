@@ -4,6 +4,7 @@
     loss.backward(residuals, dper_example) -> doutputs
     loss.predict(outputs)                  -> probabilities or values      the loss knows its output function
     loss.correct(outputs, targets)         -> (B,) bool                    optional: what accuracy counts
+    loss.count(targets)                    -> (B,) or None                 optional: how many targets a row has
     loss.check_targets(targets, shape)                                     optional: raises for wrong targets
 
 A loss is the sum over an example's outputs; the mean over examples is taken in `fnnet.backprop`, so
@@ -16,9 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
-from jaxtyping import Array, Bool, Float, Num
+from jaxtyping import Array, Bool, Float, Int, Num
 
-from fnnet._spec import check_range, spec
+from fnnet._spec import check_range, spec, static
 from fnnet.layers.activations import below_largest, softmax, softplus
 from fnnet.protocols import Number
 
@@ -39,22 +40,31 @@ class SoftmaxCrossEntropy:
     outputs   (B, C) logits
     targets   (B,) integer classes 0 .. C - 1, or (B, C) probabilities (one-hot or soft)
     label_smoothing  s in [0, 1]: targets become (1 - s) t + s / C. Source: Szegedy et al. 2015, 1512.00567
+    no_target        a class that means "nothing to predict here", -1, say: such targets count nothing, in the loss, in
+                     its gradient and in accuracy
 
-    Axes between B and C (time, say) are summed. An integer outside 0 .. C - 1 makes its row NaN.
+    Axes between B and C (time, say) are summed: the loss of a row is that of all its targets. Where `no_target` is
+    set, the value of a batch is the mean over targets, not over rows, and accuracy the fraction of them that is right.
+    An integer outside 0 .. C - 1 makes its row NaN.
     """
 
     label_smoothing: Number = None
+    no_target: int | None = static(default=None)
 
     def check(self) -> None:
         check_range(self, "label_smoothing", low=0, high=1)
+        if self.no_target is not None and (isinstance(self.no_target, bool) or not isinstance(self.no_target, int)):
+            raise TypeError(f"SoftmaxCrossEntropy: expected no_target to be an int or None, got {self.no_target!r}")
 
     @property
     def formulas(self) -> tuple[str, str]:
         p = "p = exp(z) / sum_c(exp(z))"
+        total = "p" if self.no_target is None else "p * sum_c(t)"
         if self.label_smoothing is None:
-            return f"{p}; l = -sum_o(t * log(p))", "dz = (p - t) * dl"
-        q = "q = (1 - label_smoothing) * t + label_smoothing / C"
-        return f"{p}; {q}; l = -sum_o(q * log(p))", "dz = (p - q) * dl"
+            return f"{p}; l = -sum_o(t * log(p))", f"dz = ({total} - t) * dl"
+        s = "label_smoothing / C" if self.no_target is None else "label_smoothing * sum_c(t) / C"
+        q = f"q = (1 - label_smoothing) * t + {s}"
+        return f"{p}; {q}; l = -sum_o(q * log(p))", f"dz = ({total} - q) * dl"
 
     def check_targets(self, targets: np.ndarray, shape: tuple[int, ...]) -> None:
         """Raise ValueError for a class without an output or a wrong probability; shape is that of a row's outputs."""
@@ -62,6 +72,9 @@ class SoftmaxCrossEntropy:
             raise ValueError(_ONE_OUTPUT)
         if targets.dtype.kind in "iu":
             last = shape[-1] - 1
+            targets = targets if self.no_target is None else targets[targets != self.no_target]
+            if not targets.size:
+                return
             _check_within(targets, 0, last, f"classes 0 to {last} for the network's {shape[-1]} outputs")
         else:
             _check_within(targets, 0, 1, "probabilities from 0 to 1")
@@ -72,13 +85,15 @@ class SoftmaxCrossEntropy:
     ) -> tuple[PerExample, tuple[Float[Array, "B *rest C"], Float[Array, "B *rest C"]]]:
         """l = -sum_c t_c log p_c, with log p_c = z_c - m - log sum_k e^(z_k - m), m the largest logit.
 
-        Keeps p and t.
+        Keeps p and t, which are 0 where there is no target.
         """
         shifted = below_largest(logits)
         e = jnp.exp(shifted)
         total = e.sum(-1, keepdims=True)
-        t = self._probabilities(logits, targets)
-        return -_sum_outputs(_times(t, shifted - jnp.log(total))), (e / total, t)
+        p, t = e / total, self._probabilities(logits, targets)
+        if self.no_target is not None:
+            p = jnp.where(self._is_target(targets)[..., None], p, 0)
+        return -_sum_outputs(_times(t, shifted - jnp.log(total))), (p, t)
 
     def backward(
         self, residuals: tuple[Float[Array, "B *rest C"], Float[Array, "B *rest C"]], dper_example: PerExample
@@ -96,12 +111,35 @@ class SoftmaxCrossEntropy:
         """Probabilities of the classes, softmax(z)."""
         return softmax(logits)
 
-    def correct(self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]) -> Bool[Array, "B"]:
-        """Whether the largest logit is at the class (or largest target): at every one, where a row has several."""
+    def correct(
+        self, logits: Float[Array, "B *rest C"], targets: Num[Array, "B *rest_or_classes"]
+    ) -> Bool[Array, "B"] | Int[Array, "B"]:
+        """Whether the largest logit is at the class (or largest target): at every one, where a row has several.
+
+        With `no_target`: at how many of those that count.
+        """
         classes = targets if targets.ndim < logits.ndim else targets.argmax(-1)
         right = jnp.argmax(logits, -1).astype(jnp.int32) == classes.astype(jnp.int32)
         is_number = ~jnp.isnan(logits.max(-1))  # argmax of a row with NaN is a class like any other
-        return (right & is_number).reshape(logits.shape[0], -1).all(-1)
+        right = (right & is_number).reshape(logits.shape[0], -1)
+        if self.no_target is None:
+            return right.all(-1)
+        return (right & self._is_target(targets).reshape(right.shape)).sum(-1, dtype=jnp.int32)
+
+    def count(self, targets: Num[Array, "B *rest_or_classes"]) -> Int[Array, "B"] | None:
+        """How many targets a row has, in a loss with `no_target`. None in one without: rows count, whatever they hold.
+
+        Probabilities (B, ..., C) are a target each.
+        """
+        if self.no_target is None:
+            return None
+        return self._is_target(targets).reshape(targets.shape[0], -1).sum(-1, dtype=jnp.int32)
+
+    def _is_target(self, targets: Array) -> Array:
+        """(B, ...) bool."""
+        if jnp.issubdtype(targets.dtype, jnp.integer):
+            return targets.astype(jnp.int32) != self.no_target
+        return jnp.ones(targets.shape[:-1], bool)
 
     def _probabilities(self, logits: Array, targets: Array) -> Array:
         """t (B, ..., C), from classes or probabilities, smoothed where asked."""
@@ -117,7 +155,8 @@ class SoftmaxCrossEntropy:
             raise ValueError(f"SoftmaxCrossEntropy: {_ONE_OUTPUT}")
         t = one_hot(targets, classes, logits.dtype) if is_class else targets.astype(logits.dtype)
         s = self.label_smoothing
-        return t if s is None else (1 - s) * t + s / classes
+        t = t if s is None else (1 - s) * t + s / classes
+        return t if self.no_target is None else jnp.where(self._is_target(targets)[..., None], t, 0)
 
 
 @spec

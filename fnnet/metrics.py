@@ -9,6 +9,9 @@ Two classes: what `fnnet.predict` gives for one sigmoid output, (B, 1), is the p
 have the loss's shape, (B, 1), of 0 and 1. Several labels per row, (B, L): `label_scores`, `label_accuracy` and
 `exact_match`. How well scores rank, whatever the threshold: `roc_curve` and `roc_auc`.
 
+Sequences: `accuracy`, `top_k_accuracy`, `log_loss` and `perplexity` also take probabilities (B, T, C) with classes
+(B, T), and count every step by the weight of its row; steps whose class is `no_target` (-1, say) count nothing.
+
 Everything is jittable (`k`, `count` and `bins` being static) and computed in float32 or better: in float64 where the
 probabilities are and JAX has it enabled. Lists, Series and DataFrames are accepted, too. `weights` (B,), finite
 and of 0 or more, make every mean a weighted one. Rows of weight 0 are masked: a NaN there changes nothing. A NaN in a
@@ -27,10 +30,10 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Num
 from fnnet._spec import at_least_float32
 from fnnet._values import as_array
 
-Probabilities = Float[ArrayLike, "B C"]
+Probabilities = Float[ArrayLike, "B *steps C"]
 Scores = Float[ArrayLike, "B *one"]
 Classes = Integer[ArrayLike, "B"]
-# (B,) classes; for two classes also (B, 1), as for the loss
+# (B,) classes, or (B, T) of sequences; for two classes also (B, 1), as for the loss
 Truth = Num[ArrayLike, "B *one"] | Bool[ArrayLike, "B *one"]
 LabelProbabilities = Float[ArrayLike, "B L"]
 Labels = Num[ArrayLike, "B L"] | Bool[ArrayLike, "B L"]
@@ -93,26 +96,30 @@ class RocCurve(NamedTuple):
     threshold: Array
 
 
-def accuracy(probabilities: Probabilities, classes: Truth, weights: Weights = None) -> Float[Array, ""]:
+def accuracy(
+    probabilities: Probabilities, classes: Truth, weights: Weights = None, no_target: int | None = None
+) -> Float[Array, ""]:
     """Fraction of rows whose largest entry (of several, the first) is at the class, ().
 
     Logits (B, C) work, too; a single column (B, 1) must hold the probability of class 1, and 1/2 is class 0. Several
     labels per row are refused: there are two accuracies of them, `label_accuracy` and `exact_match`. A class outside
     0 .. C - 1 raises ValueError; under jit, where nothing can be raised, its row is wrong.
     """
-    probabilities, classes, weights = _check_classes("accuracy", probabilities, classes, weights)
+    probabilities, classes, weights = _check_classes("accuracy", probabilities, classes, weights, no_target)
     right = _is_right(probabilities, classes)
     return _mean(right.astype(at_least_float32(probabilities.dtype)), weights)
 
 
-def top_k_accuracy(probabilities: Probabilities, classes: Truth, k: int, weights: Weights = None) -> Float[Array, ""]:
+def top_k_accuracy(
+    probabilities: Probabilities, classes: Truth, k: int, weights: Weights = None, no_target: int | None = None
+) -> Float[Array, ""]:
     """Fraction of rows whose class is among the k largest entries, (). Logits work, too; k = 1 is `accuracy`.
 
     Ties go to the lower class: of equal entries the first is the largest. (scikit-learn's go to the higher.)
 
     Raises ValueError unless 1 <= k <= C.
     """
-    probabilities, classes, weights = _check_classes("top_k_accuracy", probabilities, classes, weights)
+    probabilities, classes, weights = _check_classes("top_k_accuracy", probabilities, classes, weights, no_target)
     count = probabilities.shape[1]
     if not isinstance(k, int) or not 1 <= k <= count:
         raise ValueError(f"top_k_accuracy: expected k from 1 to {count}, the number of classes, got {k!r}")
@@ -218,7 +225,9 @@ def roc_auc(scores: Scores, classes: Truth, weights: Weights = None) -> Float[Ar
     return ((x[1:] - x[:-1]) * (y[1:] + y[:-1])).sum() / 2
 
 
-def log_loss(probabilities: Probabilities, classes: Truth, weights: Weights = None) -> Float[Array, ""]:
+def log_loss(
+    probabilities: Probabilities, classes: Truth, weights: Weights = None, no_target: int | None = None
+) -> Float[Array, ""]:
     """Mean of -log of the probability given to the class, ().
 
     The same quantity as the loss of training with `SoftmaxCrossEntropy`, but not the same number: that one comes from
@@ -228,8 +237,22 @@ def log_loss(probabilities: Probabilities, classes: Truth, weights: Weights = No
     Raises ValueError for a class outside 0 .. C - 1 and for probabilities outside [0, 1]; under jit, such a class has
     NaN.
     """
-    probabilities, classes, weights = _check_classes("log_loss", probabilities, classes, weights)
-    _check_probabilities("log_loss", probabilities, weights)
+    return _log_loss("log_loss", probabilities, classes, weights, no_target)
+
+
+def perplexity(
+    probabilities: Probabilities, classes: Truth, weights: Weights = None, no_target: int | None = None
+) -> Float[Array, ""]:
+    """e^log_loss, (): among how many equally likely classes the network is as unsure, from 1 to any number.
+
+    C for one that knows nothing of C classes. Raises as `log_loss` does.
+    """
+    return jnp.exp(_log_loss("perplexity", probabilities, classes, weights, no_target))
+
+
+def _log_loss(caller: str, probabilities: Any, classes: Any, weights: Any, no_target: int | None) -> Array:
+    probabilities, classes, weights = _check_classes(caller, probabilities, classes, weights, no_target)
+    _check_probabilities(caller, probabilities, weights)
     own, exists = _at_class(probabilities.astype(at_least_float32(probabilities.dtype)), classes)
     return _mean(jnp.where(exists, -jnp.log(own), jnp.nan), weights)
 
@@ -352,14 +375,26 @@ def _floating(values: Array) -> Array:
     return values if jnp.issubdtype(values.dtype, jnp.floating) else values.astype(float)
 
 
-def _check_classes(caller: str, probabilities: Any, classes: Any, weights: Any) -> tuple[Array, Array, Array | None]:
-    """(probabilities (B, C) of two classes or more, int32 classes (B,), weights); ValueError where they do not fit."""
+def _check_classes(
+    caller: str, probabilities: Any, classes: Any, weights: Any, no_target: int | None = None
+) -> tuple[Array, Array, Array | None]:
+    """(probabilities (B, C) of two classes or more, int32 classes (B,), weights); ValueError where they do not fit.
+
+    Steps of sequences become rows of their own.
+    """
     probabilities, classes, weights = _arrays(caller, weights, probabilities=probabilities, classes=classes)
     probabilities = _floating(probabilities)
+    if probabilities.ndim == 3 and probabilities.shape[:2] == classes.shape and 0 not in probabilities.shape:
+        _check_weights(caller, probabilities, weights)
+        weights = None if weights is None else jnp.repeat(weights, classes.shape[1])
+        probabilities, classes = probabilities.reshape(-1, probabilities.shape[-1]), classes.reshape(-1)
+    if no_target is not None:
+        counts = (classes != no_target).astype(jnp.int32 if weights is None else weights.dtype)
+        weights = counts if weights is None else weights * counts
     if probabilities.ndim != 2 or 0 in probabilities.shape:
         raise ValueError(
             f"{caller}: expected probabilities of shape (B, C), or (B, 1) for two classes, with rows, "
-            f"got {probabilities.shape}"
+            f"got {probabilities.shape} for classes {classes.shape}"
         )
     if probabilities.shape[1] == 1:
         p, classes = _check_binary(caller, probabilities, classes, weights)

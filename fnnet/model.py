@@ -4,23 +4,25 @@ With L the value of a batch, w_b the weights of its rows and l_b their losses,
 
     L = sum_b w_b l_b / sum_b w_b + penalty(params)
 
+or, for a loss that counts the targets n_b of a row (those of a sequence), sum_b w_b l_b / sum_b w_b n_b + penalty.
+
 `backprop` computes L and its gradient: forward through the layers, the loss, and the chain rule back.
 """
 
-import math
-from collections.abc import Sequence
-from numbers import Integral
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Num
 
 from fnnet._contracts import (
     backward_layer,
     backward_loss,
+    count_targets,
     forward_layer,
     forward_loss,
     init_layer,
@@ -31,43 +33,22 @@ from fnnet._jit import jit
 from fnnet._spec import as_numbers, at_least_float32, at_step, parameter_dtype, spec, static
 from fnnet._values import as_array
 from fnnet._xla.threefry import quick
-from fnnet.initializers import HeNormal, Zeros
-from fnnet.layers import (
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    Identity,
-    MaxPool,
-    Relu,
-    Rescale,
-    Reshape,
-    Selu,
-    Serial,
-    Sigmoid,
-    Softmax,
-    Softplus,
-    Tanh,
-)
-from fnnet.losses import SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
+from fnnet.layers.composition import input_checks
 from fnnet.protocols import (
     Batch,
-    Initializer,
     Key,
     Layer,
     Loss,
-    Number,
     Params,
     Penalty,
     Residuals,
-    Shape,
     check_batch,
     is_spec_of,
     is_statistics,
     why_not,
 )
 
-__all__ = ["Model", "Pass", "backprop", "backward", "cnn", "forward", "init", "loss", "mlp", "predict"]
+__all__ = ["Model", "Pass", "backprop", "backward", "forward", "init", "loss", "predict"]
 
 
 @spec
@@ -115,138 +96,6 @@ class Pass(NamedTuple):
     dx: Array | Any  # None where x is integer
 
 
-def mlp(
-    sizes: Sequence[int],
-    *,
-    activation: Layer | Sequence[Layer] = Relu(),  # noqa: B008  specs are immutable
-    loss: Loss = SoftmaxCrossEntropy(),  # noqa: B008
-    penalty: Penalty | None = None,
-    output: Layer | None = None,
-    dropout: Number = None,
-    input_dropout: Number = None,
-    weights: Initializer = HeNormal(),  # noqa: B008
-    biases: Initializer | None = Zeros(),  # noqa: B008
-    input_shape: Sequence[int] | None = None,
-    scale: Number = None,
-    preprocessing: Layer | Sequence[Layer] | None = None,
-) -> Model:
-    """A multi-layer perceptron as a Model: `mlp((784, 128, 64, 10))` has two hidden layers.
-
-    sizes        inputs, hidden layers, outputs
-    activation   of the hidden layers; a tuple gives one per hidden layer
-    output       activation of the last layer (None: none, since losses take logits)
-    dropout      rate, after every hidden activation
-    input_dropout   rate, on the inputs (0.2 beside 0.5 for hidden layers is Srivastava and others' 2014 choice)
-    weights, biases   initializers of every Dense
-    input_shape  of one row if not (sizes[0],): `(28, 28)` puts a Flatten first
-    scale        puts a Rescale in front: 1 / 255 for pixels
-    preprocessing   a layer or a tuple of layers, put before everything else; it sees rows of input_shape
-
-    Raises ValueError where sizes, activations and input_shape do not fit together, TypeError for what is not a layer.
-    """
-    sizes = _counts("sizes", sizes, "(784, 128, 10)")
-    input_shape = sizes[:1] if input_shape is None else _counts("input_shape", input_shape, "(28, 28)")
-    hidden = len(sizes) - 2
-    if hidden < 0:
-        raise ValueError(f"mlp: expected sizes (inputs, ..., outputs), two or more, got {sizes}")
-    if math.prod(input_shape) != sizes[0]:
-        raise ValueError(f"mlp: expected sizes (inputs, ..., outputs) for input_shape {input_shape}, got {sizes}")
-    activations = _layers("activation", activation)
-    activations = activations if isinstance(activation, Sequence) else activations * hidden
-    if len(activations) != hidden:
-        raise ValueError(f"mlp: expected {hidden} activations for {hidden} hidden layers, got {len(activations)}")
-    layers = [] if preprocessing is None else [*_layers("preprocessing", preprocessing)]
-    layers += [] if len(input_shape) == 1 else [Flatten()]
-    layers += [] if scale is None else [Rescale(scale)]
-    layers += [] if input_dropout is None else [Dropout(input_dropout)]
-    for size, f in zip(sizes[1:-1], activations, strict=True):
-        layers += [Dense(size, weights, biases), f, *([] if dropout is None else [Dropout(dropout)])]
-    layers += [Dense(sizes[-1], weights, biases), *([] if output is None else _layers("output", output))]
-    if (type(loss), type(output)) in ((SoftmaxCrossEntropy, Softmax), (SigmoidBinaryCrossEntropy, Sigmoid)):
-        raise ValueError(f"mlp: {loss!r} takes logits and has a {output!r} of its own; leave output out")
-    return Model(Serial(tuple(layers)), loss, input_shape, penalty)
-
-
-_INCREASING = (Identity, Relu, Selu, Sigmoid, Softplus, Tanh)
-"""Activations of which max(f(a), f(b)) = f(max(a, b))."""
-
-
-def cnn(
-    input_shape: Sequence[int],
-    channels: Sequence[int | Sequence[int]],
-    sizes: Sequence[int],
-    *,
-    kernel: Sequence[int] = (3, 3),
-    padding: str = "same",
-    pool: Layer | None = MaxPool((2, 2)),  # noqa: B008  specs are immutable
-    normalization: Layer | None = None,
-    activation: Layer = Relu(),  # noqa: B008
-    loss: Loss = SoftmaxCrossEntropy(),  # noqa: B008
-    penalty: Penalty | None = None,
-    dropout: Number = None,
-    weights: Initializer = HeNormal(),  # noqa: B008
-    biases: Initializer | None = Zeros(),  # noqa: B008
-    scale: Number = None,
-    preprocessing: Layer | Sequence[Layer] | None = None,
-) -> Model:
-    """A convolutional network as a Model: `cnn((28, 28), (16, 32), (128, 10), kernel=(5, 5))` is LeNet-like.
-
-    input_shape   of one row: (H, W) for gray images, (H, W, C) for others
-    channels      one entry per block, which ends in a pool: the features of its convolution, or of several: with
-                  ((32, 32), 64) two convolutions of 32 features come before the first pool
-    sizes         of the dense layers after the last block, the outputs last
-    kernel, padding   of every `Conv`
-    pool          after every block (None: none)
-    normalization after every convolution, before the activation: `BatchNorm()`, say; the convolutions have no biases
-                  then, since the shift does what they would
-    activation    after every convolution and every hidden dense layer; after the pool where that is a MaxPool and the
-                  activation increasing, which gives the same numbers from a quarter of the work
-    dropout       rate, after every hidden dense layer
-    weights, biases   initializers of every Conv and Dense
-    scale         puts a Rescale in front: 1 / 255 for pixels
-    preprocessing a layer or a tuple of layers, put before everything else; it sees rows of input_shape
-
-    Raises ValueError for settings that do not fit together, TypeError for what is no layer.
-    """
-    shape, sizes = _counts("input_shape", input_shape, "(28, 28)", "cnn"), _counts("sizes", sizes, "(128, 10)", "cnn")
-    if len(shape) not in (2, 3):
-        raise ValueError(f"cnn: expected input_shape (H, W) or (H, W, C), got {shape}")
-    (f,) = _layers("activation", activation, "cnn")
-    layers = [] if preprocessing is None else [*_layers("preprocessing", preprocessing, "cnn")]
-    layers += [] if scale is None else [Rescale(scale)]
-    layers += [Reshape((*shape, 1))] if len(shape) == 2 else []
-    normalized = [] if normalization is None else [*_layers("normalization", normalization, "cnn")]
-    pools = [] if pool is None else [*_layers("pool", pool, "cnn")]
-    conv_biases = biases if normalization is None else None
-    for block in channels:
-        for features in _counts("channels", (block,) if isinstance(block, int) else block, "(16, 32)", "cnn"):
-            layers += [Conv(features, tuple(kernel), padding=padding, weights=weights, biases=conv_biases)]
-            layers += [*normalized, f]
-        is_increasing = isinstance(pool, MaxPool) and type(f) in _INCREASING
-        layers = [*layers[:-1], *pools, f] if is_increasing else [*layers, *pools]
-    layers += [Flatten()]
-    for size in sizes[:-1]:
-        layers += [Dense(size, weights, biases), f, *([] if dropout is None else [Dropout(dropout)])]
-    return Model(Serial((*layers, Dense(sizes[-1], weights, biases))), loss, shape, penalty)
-
-
-def _counts(name: str, values: Sequence[int], example: str, caller: str = "mlp") -> Shape:
-    """Sizes as a tuple of ints above 0, or ValueError."""
-    counts = tuple(values) if isinstance(values, Sequence | np.ndarray) else ()
-    if not counts or not all(isinstance(n, Integral) and not isinstance(n, bool) and n > 0 for n in counts):
-        raise ValueError(f"{caller}: expected {name} to be ints above 0 such as {example}, got {values!r}")
-    return tuple(map(int, counts))
-
-
-def _layers(name: str, value: Layer | Sequence[Layer], caller: str = "mlp") -> tuple[Layer, ...]:
-    """One layer or several, as a tuple, or TypeError."""
-    layers: tuple[Any, ...] = tuple(value) if isinstance(value, tuple | list) else (value,)
-    for layer in layers:
-        if not is_spec_of(layer, Layer):
-            raise TypeError(f"{caller}: expected {name} to be a layer such as Relu(), {why_not(layer, Layer)}")
-    return layers
-
-
 @jit("dtype")
 def init(model: Model, key: Key, dtype: DTypeLike = jnp.float32) -> Params:
     """Parameters of the network, drawn with key, floating ones in dtype: float32, float64 or bfloat16.
@@ -281,7 +130,11 @@ def predict(model: Model, params: Params, x: Num[ArrayLike, "B ..."]) -> Array:
 
     Compiled once per shape of x.
     """
-    return _predict(check_model("predict", model, params), params, as_array("predict", "x", x))
+    check_model("predict", model, params)
+    rows = as_array("predict", "x", x)
+    if not isinstance(rows, Tracer):
+        check_inputs("predict", "x", model, lambda: np.asarray(rows))
+    return _predict(model, params, rows)
 
 
 @jit()
@@ -298,6 +151,18 @@ def _outputs(model: Model, params: Params, x: Array, key: Key | None) -> Array:
     dtype = parameter_dtype(params, x)
     network = as_numbers(model.network, dtype, "forward")
     return forward_layer(network, params, _inputs(model, x, dtype), key)[0]
+
+
+def check_inputs(caller: str, name: str, model: Model, x: Callable[[], np.ndarray]) -> None:
+    """Raise ValueError or TypeError for inputs that the network's first layer cannot be given, if it can tell.
+
+    x  gives them; called only where there is something to check
+    """
+    for check in input_checks(model.network):
+        try:
+            check(x())
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{caller}: in {name}, {error}") from None
 
 
 def check_model(caller: str, model: Model, params: Params) -> Model:
@@ -324,7 +189,7 @@ def loss(
     model, batch = as_numbers(model, dtype, "loss"), masked(prepare(model, Batch(x, y, weights), dtype))
     outputs, _ = forward_layer(model.network, params, batch.x, key)
     per_example, _ = forward_loss(model.loss, outputs, batch.y)
-    return value_of(model, params, per_example, mean_weights(batch, dtype))
+    return value_of(model, params, per_example, mean_weights(model, batch, dtype))
 
 
 def backward(
@@ -356,14 +221,15 @@ def backprop(model: Model, params: Params, batch: Batch, *, key: Key | None = No
 def one_pass(model: Model, params: Params, batch: Batch, key: Key | None) -> Pass:
     """`backprop` of a model whose numbers are resolved and a batch that is prepared.
 
-        h = network(x),  l_b = loss(h_b, y_b),  L = sum_b m_b l_b + penalty,  m_b = w_b / sum(w)
+        h = network(x),  l_b = loss(h_b, y_b),  L = sum_b m_b l_b + penalty,  m_b = w_b / sum(w n)
 
+    n_b is 1, or the number of targets in a row where the loss counts these.
     dL/dl_b = m_b starts the backward pass: through the loss to dh, through the layers to the gradients and dx.
     The penalty depends on the parameters alone, so its gradient is added.
     """
     outputs, residuals = forward_layer(model.network, params, batch.x, key)
     per_example, loss_residuals = forward_loss(model.loss, outputs, batch.y)
-    m = mean_weights(batch, per_example.dtype)
+    m = mean_weights(model, batch, per_example.dtype)
     value = value_of(model, params, per_example, m)
     doutputs = backward_loss(model.loss, loss_residuals, m, outputs)
     grads, dx = backward_layer(model.network, params, residuals, doutputs)
@@ -378,14 +244,21 @@ def value_of(model: Model, params: Params, per_example: Array, m: Array) -> Arra
     return value if model.penalty is None else value + penalty_value(model.penalty, params)
 
 
-def mean_weights(batch: Batch, dtype: DTypeLike) -> Array:
-    """m_b = w_b / sum(w), (B,): the weights that make a sum a mean. All 0 where every weight is."""
-    rows = batch.x.shape[0]
-    if batch.weights is None:
+def mean_weights(model: Model, batch: Batch, dtype: DTypeLike) -> Array:
+    """m_b = w_b / sum(w n), (B,): the weights that make a sum a mean. All 0 where there is nothing to average."""
+    rows, total = batch.x.shape[0], total_weight(model, batch, dtype)
+    if total is None:
         return jnp.full((rows,), 1 / rows, dtype)
-    w = batch.weights.astype(dtype)
-    total = w.sum()
+    w = jnp.ones(rows, dtype) if batch.weights is None else batch.weights.astype(dtype)
     return w / jnp.where(total == 0, 1, total)
+
+
+def total_weight(model: Model, batch: Batch, dtype: DTypeLike) -> Array | None:
+    """sum(w n), (): n_b is the number of targets of a row where the loss counts them, else 1. None: as many as rows."""
+    n = count_targets(model.loss, batch.y)
+    if n is None:
+        return None if batch.weights is None else batch.weights.astype(dtype).sum()
+    return (n.astype(dtype) if batch.weights is None else batch.weights.astype(dtype) * n.astype(dtype)).sum()
 
 
 def prepare(model: Model, batch: Batch, dtype: DTypeLike) -> Batch:

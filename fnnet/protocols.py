@@ -74,6 +74,9 @@ class Layer(Protocol):
     A layer with state that no gradient moves keeps it in `Statistics` among its parameters, and also has
     `absorb(params, residuals) -> params`, called after the update.
 
+    A layer that can be given wrong values (tokens that do not exist) may have `check_inputs(x)`, which raises for them.
+    `fit`, `sweep`, `evaluate` and `predict` call that of the first layer with x as a NumPy array.
+
     A layer may say what it computes in two formulas, forward and backward, which `print(fnnet.trace(...))` fills with
     numbers; a class attribute, or a property where they depend on the spec:
 
@@ -104,6 +107,10 @@ class Loss(Protocol):
     """How far outputs are from targets, row by row. The loss knows the output function, so outputs are logits.
 
     A loss of classes also has `correct(outputs, targets) -> (B,) bool`, from which accuracy is measured.
+
+    Where a row has many targets (one per step of a sequence), a loss may have `count(targets) -> (B,)`, how many. Then
+    the loss of a row and `correct` are sums over its targets, and the value of a batch is the mean over targets,
+    sum(w * l) / sum(w * count).
 
     A loss may have `formulas`, as a Layer may: z are the outputs, t the targets (classes as 0 and 1), C the size of
     the last axis of z, l the loss of every row, and dl what `backward` is given:

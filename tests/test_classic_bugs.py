@@ -132,7 +132,7 @@ def test_a_gradient_without_1_over_b(is_noticed):
 def test_a_loss_and_a_gradient_both_without_1_over_b(is_noticed, monkeypatch):
     """Wrong together, they agree with each other: no gradient check sees it, the textbook does."""
 
-    def mean_weights(batch, dtype):
+    def mean_weights(model, batch, dtype):
         return jnp.ones(batch.x.shape[0], dtype)
 
     is_noticed(fnnet.model, "mean_weights", mean_weights, models.test_one_pass_is_the_textbook)

@@ -496,6 +496,7 @@ PUBLIC = {  # (function, its arguments but the weights, their names)
     "roc_curve": (metrics.roc_curve, (P[:, 0].tolist(), [1, 0, 0, 1]), ("scores", "classes")),
     "roc_auc": (metrics.roc_auc, (P[:, 0].tolist(), [1, 0, 0, 1]), ("scores", "classes")),
     "log_loss": (metrics.log_loss, (P.tolist(), Y.tolist()), ("probabilities", "classes")),
+    "perplexity": (metrics.perplexity, (P.tolist(), Y.tolist()), ("probabilities", "classes")),
     "reliability": (lambda p, y, w: metrics.reliability(p, y, 5, w), (P.tolist(), Y.tolist()), ("probabilities",)),
     "expected_calibration_error": (
         lambda p, y, w: metrics.expected_calibration_error(p, y, 5, w),

@@ -278,8 +278,9 @@ def _ending(t: Recording, z: Named) -> _Ending:
     outputs, targets = t.result.outputs, jnp.asarray(t.batch.y)
     if jnp.issubdtype(targets.dtype, jnp.integer) and targets.ndim == outputs.ndim - 1:
         targets = jax.nn.one_hot(targets, outputs.shape[-1])
-    m = Named("m", np.asarray(mean_weights(t.batch, t.result.per_example.dtype), np.float64), spread=True)
-    losses = _named("L" if len(t.batch.x) == 1 and t.model.penalty is None else "l", t.result.per_example)
+    m = Named("m", np.asarray(mean_weights(t.model, t.batch, t.result.per_example.dtype), np.float64), spread=True)
+    is_value = m.value.tolist() == [1.0] and t.model.penalty is None
+    losses = _named("L" if is_value else "l", t.result.per_example)
     known: dict[str, Named | None] = dict(_attributes(t.model.loss))
     known |= {"z": z, "dz": _named(f"d{z.symbol}", t.doutputs), "t": _named("t", targets), "l": losses, "dl": m}
     known["C"] = _named("C", outputs.shape[-1], rows=False)
@@ -306,7 +307,7 @@ def _loss_forward(t: Recording, end: _Ending, row: int) -> list[str]:
 def _batch_value(t: Recording, end: _Ending) -> str:
     m, losses, total = end.m.value, end.l.value, float(t.result.value)
     counts = np.flatnonzero(m).tolist()
-    terms = [end.l.at(b) if len(m) == 1 else operation("*")(end.l.at(b), end.m.at(b)) for b in counts]
+    terms = [end.l.at(b) if m.tolist() == [1.0] else operation("*")(end.l.at(b), end.m.at(b)) for b in counts]
     if t.model.penalty is not None:
         terms.append(number(total - m[counts] @ losses[counts], "P"))
     return equation(number(total, "L"), added(terms))
@@ -318,7 +319,7 @@ def _loss_backward(t: Recording, end: _Ending, row: int) -> list[str]:
     if formulas is None and dz is not None:
         return [f"Loss: {dz.symbol}, by the loss's own backward", *_results(dz, row)]
     backward = "" if formulas is None else formulas[1]
-    if len(end.m.value) == 1:
+    if end.m.value.tolist() == [1.0]:
         backward = backward.replace(" * dl", "")
     equations = [each for _, each in read(backward, end.known)]
     rule = "; ".join(each.rule for each in equations)

@@ -24,17 +24,20 @@ from fnnet.layers.activations import (
     Softplus,
     Tanh,
 )
+from fnnet.layers.attention import Attention, AttentionParams
 from fnnet.layers.composition import Parallel, Residual, Serial
 from fnnet.layers.convolution import Conv, ConvParams, ConvTranspose
 from fnnet.layers.dense import Dense, DenseParams
 from fnnet.layers.dropout import Dropout
+from fnnet.layers.embedding import Embedding, EmbeddingParams, Positions, PositionsParams
 from fnnet.layers.normalization import BatchNorm, BatchNormParams, GroupNorm, LayerNorm, NormParams, RmsNorm
 from fnnet.layers.pooling import GlobalMaxPool, GlobalMeanPool, MaxPool, MeanPool
 from fnnet.layers.shapes import Flatten, Rescale, Reshape, Standardize, standardize
 
 __all__ = [
-    "BatchNorm", "BatchNormParams", "Conv", "ConvParams", "ConvTranspose", "Dense", "DenseParams", "Dropout", "Elu",
-    "Exp", "Flatten", "Gelu", "GlobalMaxPool", "GlobalMeanPool", "GroupNorm", "HardSigmoid", "Identity", "LayerNorm",
-    "LeakyRelu", "MaxPool", "MeanPool", "NormParams", "Parallel", "Relu", "Rescale", "Reshape", "Residual", "RmsNorm",
+    "Attention", "AttentionParams", "BatchNorm", "BatchNormParams", "Conv", "ConvParams", "ConvTranspose", "Dense",
+    "DenseParams", "Dropout", "Elu", "Embedding", "EmbeddingParams", "Exp", "Flatten", "Gelu", "GlobalMaxPool",
+    "GlobalMeanPool", "GroupNorm", "HardSigmoid", "Identity", "LayerNorm", "LeakyRelu", "MaxPool", "MeanPool",
+    "NormParams", "Parallel", "Positions", "PositionsParams", "Relu", "Rescale", "Reshape", "Residual", "RmsNorm",
     "Selu", "Serial", "Sigmoid", "Silu", "Softmax", "Softplus", "Standardize", "Tanh", "standardize",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -260,3 +260,17 @@ def _sum(owner: str, a: Array, b: Array) -> Array:
 def _both(dx: Array | None, other: Array | None) -> Array | None:
     """The sum of the gradients of two paths; None where one path found x to be integer."""
     return None if dx is None or other is None else dx + other
+
+
+def input_checks(layer: Any) -> tuple[Callable[[Any], None], ...]:
+    """`check_inputs` of every layer that is given the network's own inputs, where it has one."""
+    match layer:
+        case Serial():
+            first = layer.layers[:1]
+        case Residual():
+            first = (layer.inner,) if layer.shortcut is None else (layer.inner, layer.shortcut)
+        case Parallel():
+            first = tuple(layer.layers)
+        case _:
+            return (layer.check_inputs,) if hasattr(layer, "check_inputs") else ()
+    return tuple(check for part in first for check in input_checks(part))

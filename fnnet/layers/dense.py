@@ -63,7 +63,7 @@ class Dense:
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(
                 f"Dense.forward: expected floating numbers, got {x.dtype}; "
-                f"put Rescale(1 / 255) (or the scale of your data) before it"
+                f"put Rescale(1 / 255) (or the scale of your data) before it, or Embedding for tokens"
             )
         if x.shape[-1] != params.w.shape[0]:
             raise ValueError(
@@ -97,17 +97,17 @@ class Dense:
         return DenseParams(rows.T @ drows, db), dy @ params.w.T
 
 
-def check_initializers(layer: Any) -> None:
-    """Raise TypeError unless `weights` and `biases` of a layer of so many `features` are initializers."""
+def check_initializers(layer: Any, names: tuple[str, ...] = ("weights", "biases")) -> None:
+    """Raise TypeError unless these fields of a layer are initializers; all but `weights` may be None."""
     owner = type(layer).__name__
-    for name in ("weights", "biases"):
+    for name in names:
         start = getattr(layer, name)
-        if isinstance(start, float):
+        if isinstance(start, float) and hasattr(layer, "features"):
             raise TypeError(
                 f"{owner}: expected {name} to be an initializer such as HeNormal(), got {start!r}; "
                 f"a layer is told its outputs only: {owner}({layer.features})"
             )
-        if not is_spec_of(start, Initializer) and not (name == "biases" and start is None):
+        if not is_spec_of(start, Initializer) and not (name != "weights" and start is None):
             raise TypeError(
                 f"{owner}: expected {name} to be an initializer such as HeNormal(), {why_not(start, Initializer)}"
             )

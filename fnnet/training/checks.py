@@ -11,7 +11,7 @@ from jax.dtypes import canonicalize_dtype
 
 from fnnet._spec import at_least_float32, at_step, parameter_dtype
 from fnnet._values import as_array
-from fnnet.model import Model, check_model, forward
+from fnnet.model import Model, check_inputs, check_model, forward
 from fnnet.protocols import Batch, Params, check_batch
 
 
@@ -28,10 +28,11 @@ def checked_batch(caller: str, model: Model, params: Params, data: Batch, name: 
     if data.weights is not None:
         dtype = at_least_float32(parameter_dtype(params))
         _check_weights(caller, f"{name}.weights", np.asarray(data.weights), dtype)
+    counting = slice(None) if data.weights is None else np.asarray(data.weights) != 0
+    check_inputs(caller, f"{name}.x", model, lambda: np.asarray(data.x)[counting])
     check_targets = getattr(model.loss, "check_targets", None)
     shape = _outputs(model, params, data.x).shape[1:]
     if check_targets is not None:
-        counting = slice(None) if data.weights is None else np.asarray(data.weights) != 0
         try:
             check_targets(np.asarray(data.y)[counting], shape)
         except ValueError as error:

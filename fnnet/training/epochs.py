@@ -192,7 +192,7 @@ def _evaluate(model: Model, params: Params, data: Batch, batch_size: int, step: 
         batch = prepare(model, Batch(x, y, new if w is None else jnp.where(new, w, 0)), dtype)
         outputs, _ = forward_layer(model.network, params, batch.x)
         per_example, _ = forward_loss(model.loss, outputs, batch.y)
-        value = value_of(model, params, per_example, mean_weights(batch, dtype))
+        value = value_of(model, params, per_example, mean_weights(model, batch, dtype))
         return metrics_of(model, value, outputs, batch)
 
     return mean_of(jax.lax.map(measure, jnp.arange(0, n, size, dtype=jnp.int32)))

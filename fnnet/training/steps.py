@@ -13,7 +13,7 @@ from fnnet._spec import at_least_float32, at_step, parameter_dtype
 from fnnet._xla.in_place import overwriting
 from fnnet._xla.threefry import quick
 from fnnet.layers.composition import absorb
-from fnnet.model import Model, masked, mean_weights, one_pass, prepare
+from fnnet.model import Model, masked, mean_weights, one_pass, prepare, total_weight
 from fnnet.protocols import Batch, Optimizer
 from fnnet.training.state import Metrics, TrainState, check_arrays, trainable
 
@@ -73,8 +73,8 @@ def _added(p: Array | None, update: Array | None) -> Array | None:
 def metrics_of(model: Model, value: Array, outputs: Array, batch: Batch) -> Metrics:
     """Metrics of a batch from what one pass has computed, ()."""
     wide = at_least_float32(value.dtype)
-    m = mean_weights(batch, wide)
-    weight = jnp.full((), batch.x.shape[0], wide) if batch.weights is None else batch.weights.astype(wide).sum()
+    m, weight = mean_weights(model, batch, wide), total_weight(model, batch, wide)
+    weight = jnp.full((), batch.x.shape[0], wide) if weight is None else weight
     accuracy = None
     if hasattr(model.loss, "correct"):
         accuracy = (m * correct_rows(model.loss, outputs, batch.y).astype(wide)).sum()

@@ -171,6 +171,11 @@ LAYERS = [
     (fnnet.Parallel((fnnet.Dense(2), fnnet.Serial((fnnet.Dense(3), fnnet.Dropout(0.3))))), [(7,), (2, 3)]),
     (fnnet.Parallel((fnnet.Dense(3), fnnet.Tanh(), fnnet.Dropout(0.5)), join="add"), [(3,), (2, 3)]),
     (fnnet.Residual(fnnet.Serial((fnnet.Dense(4), fnnet.Tanh())), fnnet.Dense(4)), [(7,), (2, 3)]),
+    (fnnet.Embedding(3, 4), [(17,), (2,)]),
+    (fnnet.Positions(), [(17, 2), (1, 3)]),
+    (fnnet.Attention(2), [(2, 4)]),
+    (fnnet.Attention(2, causal=False), [(3, 4)]),
+    (fnnet.Attention(2, rotary=True), [(1, 4), (17, 4)]),
     (fnnet.Serial(()), ROWS),
     (fnnet.Serial((fnnet.Dense(5), fnnet.Tanh(), fnnet.Dense(2))), ROWS),
     (fnnet.Residual(fnnet.Tanh()), ROWS),
@@ -187,6 +192,7 @@ MORE_OF_A_KIND = {  # slow: neighbors in the table go through the same code, and
     fnnet.MaxPool((3,), stride=1, padding="same"),
     fnnet.MeanPool((3,), stride=1, padding="same"),
     fnnet.MeanPool((2, 2)),
+    fnnet.Attention(2, causal=False),
 }
 
 
@@ -200,7 +206,7 @@ def test_every_layer_at_every_shape(layer, in_shapes):
     key = jax.random.key(3)
     shapes = [(rows, *in_shape) for in_shape in in_shapes for rows in (1, 3, 17)]
     params = [layer.init(key, shape[1:])[0] for shape in shapes]
-    xs = [jax.random.normal(jax.random.fold_in(key, i), shape) for i, shape in enumerate(shapes)]
+    xs = [inputs(layer, jax.random.fold_in(key, i), shape) for i, shape in enumerate(shapes)]
 
     def pairs(params, xs):
         cases = [(p, x, k) for p, x in zip(params, xs, strict=True) for k in ((None, key) if len(x) == 3 else (key,))]
@@ -208,11 +214,19 @@ def test_every_layer_at_every_shape(layer, in_shapes):
 
     def pair(params, x, key):
         y, pullback = jax.vjp(lambda params, x: layer.forward(params, x, key=key)[0], params, x)
-        dy = 0.3 + jnp.cos(jnp.arange(y.size, dtype=x.dtype)).reshape(y.shape)  # sums that do not cancel
+        dy = 0.3 + jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape)  # sums that do not cancel
         _, residuals = layer.forward(params, x, key=key)
-        return layer.backward(params, residuals, dy), pullback(dy)
+        dparams, dx = pullback(dy)
+        return layer.backward(params, residuals, dy), (dparams, dx if jnp.issubdtype(x.dtype, jnp.floating) else None)
 
     run_cell(pairs, params, xs)
+
+
+def inputs(layer, key, shape):
+    """Normal numbers, or tokens of which many are the same."""
+    if isinstance(layer, fnnet.Embedding):
+        return jax.random.randint(key, shape, 0, layer.vocabulary)
+    return jax.random.normal(key, shape)
 
 
 def depth(n, *middle):
