@@ -75,7 +75,7 @@ def text(source: str | os.PathLike[str] = _PYTHON) -> str:
     """
     if source == _PYTHON:
         return _language_reference()
-    if source in PUBLISHED:
+    if isinstance(source, str) and source in PUBLISHED:
         return _decoded(*_find(PUBLISHED[source]))
     if not os.path.isfile(source):
         known = ", ".join(map(repr, sorted({_PYTHON, *PUBLISHED})))
