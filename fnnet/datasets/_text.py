@@ -32,7 +32,7 @@ class PublishedText:
     sha256: str
 
 
-PUBLISHED = {
+PUBLISHED: dict[str | os.PathLike[str], PublishedText] = {
     "names": PublishedText(
         file="names.txt",
         addresses=(
@@ -75,10 +75,11 @@ def text(source: str | os.PathLike[str] = _PYTHON) -> str:
     """
     if source == _PYTHON:
         return _language_reference()
-    if isinstance(source, str) and source in PUBLISHED:
-        return _decoded(*_find(PUBLISHED[source]))
+    if source in PUBLISHED:
+        published = PUBLISHED[source]
+        return _decoded(published.file, _find(published))
     if not os.path.isfile(source):
-        known = ", ".join(map(repr, sorted({_PYTHON, *PUBLISHED})))
+        known = ", ".join(sorted(map(repr, (_PYTHON, *PUBLISHED))))
         raise DataError(f"{os.fspath(source):.200}", f"no such file; the texts known by name are {known}")
     return _decoded(source, _content(source))
 
@@ -92,16 +93,15 @@ def _language_reference() -> str:
     return "\n".join(content for _, content in sorted(topics.items()))
 
 
-def _find(published: PublishedText) -> tuple[Path, bytes]:
-    """Return the first file that there is, and its content. A damaged file is an error, not a miss."""
+def _find(published: PublishedText) -> bytes:
+    """Return the content of the first file that there is. A damaged file is an error, not a miss."""
     for file in _candidates(published):
         if os.path.isfile(file):
             try:
-                return file, _published_content(file, published)
+                return _published_content(file, published)
             except DataError as error:
                 raise DataError(file, f"{error.fault}; delete it, or put the published file there") from error
-    file = _download(published)
-    return file, _published_content(file, published)
+    return _published_content(_download(published), published)
 
 
 def _published_content(file: Path, published: PublishedText) -> bytes:

@@ -45,7 +45,7 @@ class Vocabulary:
                 f"Vocabulary: expected one character or more, sorted, each once, got {self.characters!r:.80}; "
                 f"Vocabulary.of(text) collects those of a text"
             )
-        if not _is_unicode(self.characters):
+        if any("\ud800" <= character <= "\udfff" for character in self.characters):
             raise ValueError(
                 f"Vocabulary: expected characters that UTF-8 has, got lone surrogates in {self.characters!r:.80}; "
                 f"read the text with the encoding that it has"
@@ -90,7 +90,7 @@ class Vocabulary:
                 f"Vocabulary.decode: expected tokens 0 to {len(self) - 1}, got {array[wrong[0]]} in place {wrong[0]}"
                 + "; leave the padding of targets out: y[y >= 0]" * bool(array[wrong[0]] == _NO_TARGET)
             )
-        return "".join(map(self.characters.__getitem__, array.tolist()))
+        return "".join([self.characters[token] for token in array])
 
 
 def characters(
@@ -155,11 +155,10 @@ def lines(text: str, context: int | None = None, *, vocabulary: Vocabulary | Non
     rows = [line for line in text.split(_NEWLINE) if line]
     if not rows:
         raise ValueError("lines: expected a text with a line that is not empty, got none")
-    lengths = np.array([*map(len, rows)]) + 1
-    context = int(lengths.max()) if context is None else context
+    longest = max(rows, key=len)
+    context = len(longest) + 1 if context is None else context
     _check_count("lines", "context", context)
-    if lengths.max() > context:
-        longest = rows[lengths.argmax()]
+    if len(longest) >= context:
         raise ValueError(
             f"lines: expected lines of at most context - 1 = {context - 1} characters, got {longest!r:.60} of "
             f"{len(longest)}; make the context {len(longest) + 1}, or shorten the line"
@@ -168,7 +167,7 @@ def lines(text: str, context: int | None = None, *, vocabulary: Vocabulary | Non
     vocabulary.encode(text)  # here an unknown character has the place that it has in the text
     newline = vocabulary.encode(_NEWLINE)[0]
     tokens = vocabulary.encode(_NEWLINE + _NEWLINE.join(rows) + _NEWLINE)
-    inside = np.arange(context) < lengths[:, None]
+    inside = np.arange(context) <= np.array([*map(len, rows)])[:, None]
     x, y = np.full(inside.shape, newline), np.full(inside.shape, _NO_TARGET, np.int32)
     x[inside], y[inside] = tokens[:-1], tokens[1:]
     return Batch(_read_only(x), _read_only(y)), vocabulary
@@ -197,11 +196,6 @@ def _check_count(caller: str, name: str, count: Any) -> None:
         raise TypeError(f"{caller}: expected {name} to be an integer, got {count!r:.40}")
     if count < 1:
         raise ValueError(f"{caller}: expected {name} to be 1 or more, got {count}")
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a string has no lone surrogates, the halves of characters."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _code_points(text: str) -> np.ndarray:

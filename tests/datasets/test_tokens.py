@@ -69,6 +69,11 @@ def test_an_unknown_character_is_named_with_its_place(unknown):
     assert str(caught.value).startswith(expected)
 
 
+def test_an_unknown_character_is_named_however_far_it_is():
+    with pytest.raises(ValueError, match=r"'c' \(U\+0063\) in place 4001 \(line 2001\)"):
+        Vocabulary("\nb").encode("b\n" * 2000 + "bc")
+
+
 @pytest.mark.parametrize(
     ("tokens", "fault"),
     [
@@ -235,11 +240,13 @@ def test_the_newline_need_not_be_the_first_token():
     assert y.tolist() == [[0, 2, 1], [2, 1, -1]]
 
 
-@pytest.mark.parametrize("size", [255, 256])
+@pytest.mark.parametrize("size", [255, 256, 1100])
 def test_inputs_of_lines_have_the_dtype_of_tokens(size):
     data, vocabulary = lines(many(size))
     assert data.x.dtype == dtype_of(len(vocabulary))
     assert data.y.dtype == np.int32
+    assert data.x.tolist() == [[*range(size + 1)]]
+    assert data.y.tolist() == [[*range(1, size + 1), 0]]
 
 
 def test_held_out_lines_have_the_tokens_of_the_vocabulary_given():
