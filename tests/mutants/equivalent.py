@@ -172,9 +172,7 @@ _BY_FUNCTION = {
     "datasets._split:_are_whole": {
         ("unwrap", "bool(np.all(y == np.round(y))) -> np.all(y == np.round(y))"): "only its truth value is read",
     },
-    "datasets._text:_published_content": {
-        ("name", "file -> content"): "whoever calls it puts the file's name to the error"
-    },
+    "datasets._text:_published_content": {("name", "file -> content"): "whoever calls it names the file"},
     "datasets._tokens:_code_points": {
         (
             "factor",
