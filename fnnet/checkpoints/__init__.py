@@ -8,9 +8,9 @@
         manager.save(model, optimizer, state, score=accuracy)
     path = fnnet.latest("run")
 
-A file holds the model and optimizer (by class name), the TrainState, history, a table's columns, score, versions and
-the digest of the data, and a SHA-256 over all of it. `checkpoint` says what is stored, `documents` how trees become
-JSON and tensors, `files` how bytes reach the disk whole or not at all, `manager` what a folder keeps.
+A file holds the model and optimizer (by class name), the TrainState, history, a table's columns, a text's vocabulary,
+score, versions and the digest of the data, and a SHA-256 over all of it. `checkpoint` says what is stored, `documents`
+how trees become JSON and tensors, `files` how bytes reach the disk whole or not at all, `manager` what a folder keeps.
 
 To save from other processes, start them before JAX has computed anything, or with multiprocessing's "spawn": JAX runs
 threads, which a fork does not copy, so that a process forked after the first computation can hang.

@@ -19,7 +19,7 @@ import numpy as np
 from fnnet._spec import Number, parameter_dtype
 from fnnet.checkpoints.documents import classes_in, decode, encode, known_classes
 from fnnet.checkpoints.files import CheckpointError, pack, unpack, write
-from fnnet.datasets import Columns
+from fnnet.datasets import Columns, Vocabulary
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer, is_spec_of
 from fnnet.training.state import History, Metrics, TrainState, init_state
@@ -27,7 +27,8 @@ from fnnet.training.stopping import PlateauMemory, StoppingMemory
 
 _FORMAT = 1
 _SHA256 = re.compile("[0-9a-f]{64}")
-_PARTS = {"sha256", "format", "versions", "data_digest", "score", "model", "optimizer", "state", "history", "columns"}
+_PARTS = {"sha256", "format", "versions", "data_digest", "score"}
+_PARTS |= {"model", "optimizer", "state", "history", "columns", "vocabulary"}
 
 
 class Checkpoint(NamedTuple):
@@ -40,6 +41,7 @@ class Checkpoint(NamedTuple):
     versions           of fnnet, jax, jaxlib, numpy, safetensors and Python that saved it, and JAX's platform
     data_digest        SHA-256 of the training data; None if it was saved without
     columns            how a table's rows become numbers; None if it was saved without
+    vocabulary         how text becomes tokens; None if it was saved without
     """
 
     model: Model
@@ -50,6 +52,7 @@ class Checkpoint(NamedTuple):
     versions: dict[str, str]
     data_digest: str | None
     columns: Columns | None
+    vocabulary: Vocabulary | None
 
 
 def save(
@@ -61,15 +64,17 @@ def save(
     history: History | None = None,
     data: Batch | str | None = None,
     columns: Columns | None = None,
+    vocabulary: Vocabulary | None = None,
     score: Number = None,
 ) -> Path:
     """Write a checkpoint, durably and atomically: at every moment the path holds the old file or the new one.
 
-    history   of the epochs so far
-    data      what the run trains on: its SHA-256 is stored, not the rows. Or the digest itself
-              (`fnnet.data_digest`, once), where the data is large and the saves are many
-    columns   from `fnnet.datasets.table`, so that whoever restores the model can encode new rows
-    score     how good the state is, higher is better
+    history     of the epochs so far
+    data        what the run trains on: its SHA-256 is stored, not the rows. Or the digest itself
+                (`fnnet.data_digest`, once), where the data is large and the saves are many
+    columns     from `fnnet.datasets.table`, so that whoever restores the model can encode new rows
+    vocabulary  from `fnnet.datasets.characters` or `lines`, in the same way for text
+    score       how good the state is, higher is better
 
     A diverged run is saved as it is: NaN in parameters comes back to the bit, for whoever wants to look into it.
     One safetensors file that safetensors and PyTorch open, the tensors named after their place
@@ -81,7 +86,7 @@ def save(
     """
     path = Path(path)
     with refusals(path, "not saved; an earlier checkpoint there is as it was"):
-        write(path, contents(model, optimizer, state, history, data, columns, score))
+        write(path, contents(model, optimizer, state, history, data, columns, vocabulary, score))
     return path
 
 
@@ -160,6 +165,7 @@ def contents(
     history: History | None,
     data: Batch | str | None,
     columns: Columns | None,
+    vocabulary: Vocabulary | None,
     score: Number,
 ) -> bytearray:
     """The bytes of a checkpoint. Raises CheckpointError for what cannot be stored or does not belong together."""
@@ -167,8 +173,13 @@ def contents(
     _check_history(history)
     if not isinstance(columns, Columns | None):
         raise CheckpointError(f"columns: expected Columns from fnnet.datasets.table, got {columns!r:.80}")
+    if not isinstance(vocabulary, Vocabulary | None):
+        raise CheckpointError(
+            f"vocabulary: expected the Vocabulary from fnnet.datasets.characters or lines, got {vocabulary!r:.80}"
+        )
     known, arrays = known_classes(), {}
-    parts = {"model": model, "optimizer": optimizer, "state": state, "history": history, "columns": columns}
+    parts = {"model": model, "optimizer": optimizer, "state": state, "history": history}
+    parts |= {"columns": columns, "vocabulary": vocabulary}
     document = {
         "format": _FORMAT,
         "versions": _versions(),
@@ -190,8 +201,9 @@ def _checkpoint(document: dict[str, Any], arrays: dict[str, np.ndarray], known: 
         raise CheckpointError(f"expected format {_FORMAT}, got {document.get('format')!r:.80}; update fnnet to read it")
     if document.keys() != _PARTS:
         raise CheckpointError(f"malformed: expected {sorted(_PARTS)}, got {sorted(document)}")
-    specs = (decode(document[part], arrays, known, _read_only) for part in ("model", "optimizer", "columns", "score"))
-    model, optimizer, columns, score = specs
+    parts = ("model", "optimizer", "columns", "vocabulary", "score")
+    specs = (decode(document[part], arrays, known, _read_only) for part in parts)
+    model, optimizer, columns, vocabulary, score = specs
     if not isinstance(model, Model):
         raise CheckpointError(f"malformed: expected a Model, got {model!r:.80}")
     _check_optimizer(optimizer)
@@ -199,7 +211,8 @@ def _checkpoint(document: dict[str, Any], arrays: dict[str, np.ndarray], known: 
     state = decode(document["state"], arrays, known, _on_device)
     history = decode(document["history"], arrays, known, _read_only)
     digest, versions = document["data_digest"], document["versions"]
-    for value, kind in [(state, TrainState), (score, float | None), (columns, Columns | None), (versions, dict)]:
+    kinds = (TrainState, float | None, Columns | None, Vocabulary | None, dict)
+    for value, kind in zip((state, score, columns, vocabulary, versions), kinds, strict=True):
         if not isinstance(value, kind):
             raise CheckpointError(f"malformed: expected {kind}, got {value!r:.80}")
     if versions.keys() != _versions().keys() or not all(isinstance(version, str) for version in versions.values()):
@@ -210,7 +223,7 @@ def _checkpoint(document: dict[str, Any], arrays: dict[str, np.ndarray], known: 
         raise CheckpointError(f"malformed: tensors that nothing names: {list(arrays)}")
     _check_state(model, optimizer, state)
     _check_history(history)
-    return Checkpoint(model, optimizer, state, history, score, versions, digest, columns)
+    return Checkpoint(model, optimizer, state, history, score, versions, digest, columns, vocabulary)
 
 
 def _read_only(name: str, a: np.ndarray) -> np.ndarray:

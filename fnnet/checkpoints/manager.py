@@ -12,7 +12,7 @@ import numpy as np
 from fnnet._spec import Number
 from fnnet.checkpoints.checkpoint import contents, refusals, restore_score
 from fnnet.checkpoints.files import CheckpointError, locked, make_folder, write
-from fnnet.datasets import Columns
+from fnnet.datasets import Columns, Vocabulary
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
 from fnnet.training.state import History, TrainState
@@ -55,12 +55,12 @@ class CheckpointManager:
         history: History | None = None,
         data: Batch | str | None = None,
         columns: Columns | None = None,
+        vocabulary: Vocabulary | None = None,
         score: Number = None,
     ) -> Path:
         """Write `step-0000000120.safetensors`, named after state.step, then delete all but the `last` ones.
 
-        history, data   as in `fnnet.save`
-        columns         as in `fnnet.save`
+        history, data, columns, vocabulary  as in `fnnet.save`
         score           higher is better; one above that of `best.safetensors` takes that name too. None and NaN are
                         not ranked. A best that is damaged is set aside as `best.safetensors.damaged`, with a warning
 
@@ -75,7 +75,7 @@ class CheckpointManager:
                 raise CheckpointError(
                     f"the folder holds step {later[-1]} already; resume from that, or use another folder"
                 )
-            content = contents(model, optimizer, state, history, data, columns, score)
+            content = contents(model, optimizer, state, history, data, columns, vocabulary, score)
             if _is_best(self.folder / "best.safetensors", score):
                 write(self.folder / "best.safetensors", content)
             write(path, content)

@@ -1,15 +1,17 @@
-"""Data as read-only NumPy arrays, checked to the last byte: tables, images, published sets, toy problems."""
+"""Data as read-only NumPy arrays, checked to the last byte: tables, images, published sets, toy problems, text."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 from fnnet.datasets._split import split, stratified_split
 from fnnet.datasets._table import Columns, table
+from fnnet.datasets._tokens import Vocabulary, characters, lines
 from fnnet.datasets.data_error import DataError
 
 if TYPE_CHECKING:
     from fnnet.datasets._digits import DIGITS_CLASSES, digits
     from fnnet.datasets._mnist import FASHION_MNIST_CLASSES, MNIST_CLASSES, fashion_mnist, mnist
+    from fnnet.datasets._text import text
     from fnnet.datasets.handwriting import digit_from_image, digits_from_image, find_digits
     from fnnet.datasets.idx import read_idx, read_idx_pair
     from fnnet.datasets.image_files import image_folder
@@ -22,7 +24,9 @@ __all__ = [
     "MNIST_CLASSES",
     "Columns",
     "DataError",
+    "Vocabulary",
     "blobs",
+    "characters",
     "circles",
     "digit_from_image",
     "digits",
@@ -30,6 +34,7 @@ __all__ = [
     "fashion_mnist",
     "find_digits",
     "image_folder",
+    "lines",
     "mnist",
     "read_idx",
     "read_idx_pair",
@@ -40,6 +45,7 @@ __all__ = [
     "split",
     "stratified_split",
     "table",
+    "text",
     "two_moons",
     "write_submission",
     "xor",

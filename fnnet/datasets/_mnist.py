@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from fnnet.datasets._places import cache, expanded, roots
 from fnnet.datasets.data_error import DataError
 from fnnet.datasets.download import fetch
 from fnnet.datasets.idx import decode, encode, labeled, read_content, read_verified, verified
@@ -152,7 +153,8 @@ def _download(published: PublishedSet, name: str) -> Path:
         read_verified(file, published.sha256[name])
 
     try:
-        return fetch(f"{name}.gz", published.mirrors, _cache() / published.name, check)
+        addresses = [f"{mirror}{name}.gz" for mirror in published.mirrors]
+        return fetch(cache() / published.name / f"{name}.gz", addresses, check)
     except DataError as error:
         raise DataError(f"{published.name}/{name}.gz", _nowhere(published, name, error)) from error
 
@@ -174,27 +176,12 @@ def candidates(published: PublishedSet, name: str) -> Iterator[Path]:
 
 
 def _places(published: PublishedSet) -> Iterator[Path]:
-    for root in _roots():
+    for root in roots():
         # Not the root itself: the files of MNIST and of Fashion-MNIST have the same names.
         yield from (root / published.name, root / published.torchvision / "raw")
     yield _keras() / published.keras
-    yield _cache() / published.name
-
-
-def _roots() -> list[Path]:
-    chosen = os.environ.get("FNNET_DATA")
-    return [*([_expanded(chosen)] if chosen else []), Path("data")]
+    yield cache() / published.name
 
 
 def _keras() -> Path:
-    return _expanded(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
-
-
-def _cache() -> Path:
-    import pooch  # here, not above: it costs as much as the rest of the package
-
-    return _expanded(pooch.os_cache("fnnet"))
-
-
-def _expanded(path: str | Path) -> Path:
-    return Path(os.path.expanduser(path))  # Path.expanduser raises where there is no home
+    return expanded(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"

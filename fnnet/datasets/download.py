@@ -11,19 +11,19 @@ from fnnet.datasets.data_error import DataError
 _TIMEOUT = 30  # seconds without an answer or a byte
 
 
-def fetch(name: str, mirrors: Sequence[str], folder: Path, check: Callable[[Path], None]) -> Path:
-    """Download `name` into `folder` from the first mirror whose file passes `check`; return its path.
+def fetch(target: Path, addresses: Sequence[str], check: Callable[[Path], None]) -> Path:
+    """Download `target` from the first of the addresses whose file passes `check`; return its path.
 
-    `check` raises `DataError` for a file that is not the one asked for. The file appears in `folder`
-    whole and checked, or not at all. Raises `DataError` with every mirror's fault if none had it.
+    `check` raises `DataError` for a file that is not the one asked for. The file appears in its folder
+    whole and checked, or not at all. Raises `DataError` with every address's fault if none had it.
     """
     faults = []
-    for mirror in mirrors:
+    for address in addresses:
         try:
-            return _fetch(mirror + name, folder / name, check)
+            return _fetch(address, target, check)
         except (OSError, ValueError) as error:  # what requests raises is an OSError
-            faults.append(f"\n  {mirror}{name}: {getattr(error, 'fault', error)}")
-    raise DataError(folder / name, "could not be downloaded:" + "".join(faults))
+            faults.append(f"\n  {address}: {getattr(error, 'fault', error)}")
+    raise DataError(target, "could not be downloaded:" + "".join(faults))
 
 
 def _fetch(url: str, target: Path, check: Callable[[Path], None]) -> Path:

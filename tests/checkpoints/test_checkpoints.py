@@ -378,7 +378,7 @@ def test_no_two_classes_of_fnnet_that_a_checkpoint_may_hold_share_a_name():
     classes |= {c for found in states for c in found.values()}
     names = [c.__name__ for c in classes]
     assert len(names) == len({*names}) > 60
-    assert {"Dense", "Adam", "Model", "TrainState", "AverageState", "Columns"} <= {*names}
+    assert {"Dense", "Adam", "Model", "TrainState", "AverageState", "Columns", "Vocabulary"} <= {*names}
 
 
 def test_classes_are_known_by_what_fnnet_exports_not_by_what_happens_to_be_imported(monkeypatch):
@@ -424,6 +424,36 @@ def test_a_tables_columns_come_back(tmp_path):
 def test_other_columns_are_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"columns: expected Columns .*got \['a'\]"):
         save(tmp_path / "a", MODEL, OPTIMIZER, fresh(), columns=["a"])
+
+
+ODD = "\0\t\n\r\"'\\ab\x85\u00e9\u00df\u2028\ufeff\uffff\N{SNOWMAN}\N{GRINNING FACE}\U0010ffff"
+
+
+@pytest.mark.parametrize("text", ["banana", ODD])
+def test_a_texts_vocabulary_comes_back(tmp_path, text):
+    vocabulary = fnnet.datasets.Vocabulary.of(text)
+    found = restore(save(tmp_path / "a", MODEL, OPTIMIZER, fresh(), vocabulary=vocabulary)).vocabulary
+    assert found == vocabulary
+    assert found.decode(found.encode(text)) == text
+    assert restore(save(tmp_path / "a", MODEL, OPTIMIZER, fresh())).vocabulary is None
+    with CheckpointManager(tmp_path / "run") as manager:
+        assert restore(manager.save(MODEL, OPTIMIZER, fresh(), vocabulary=vocabulary)).vocabulary == vocabulary
+
+
+@pytest.mark.usefixtures("untyped")
+def test_another_vocabulary_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"vocabulary: expected the Vocabulary .*got 'ab'"):
+        save(tmp_path / "a", MODEL, OPTIMIZER, fresh(), vocabulary="ab")
+
+
+def test_a_vocabulary_that_is_out_of_order_is_refused(tmp_path):
+    vocabulary = fnnet.datasets.Vocabulary("ab")
+    path = save(tmp_path / "a", MODEL, OPTIMIZER, fresh(), vocabulary=vocabulary)
+    document, arrays = files.unpack(path)
+    document["vocabulary"]["fields"]["characters"] = "ba"
+    files.write(path, files.pack(document, arrays))
+    with pytest.raises(CheckpointError, match="Vocabulary: expected one character or more, sorted"):
+        restore(path)
 
 
 def renamed(name, fields):

@@ -172,6 +172,15 @@ _BY_FUNCTION = {
     "datasets._split:_are_whole": {
         ("unwrap", "bool(np.all(y == np.round(y))) -> np.all(y == np.round(y))"): "only its truth value is read",
     },
+    "datasets._text:_published_content": {("name", "file -> content"): "whoever calls it names the file"},
+    "datasets._tokens:_code_points": {
+        (
+            "factor",
+            "np.frombuffer(text.encode('utf-32-le', 'surrogatepass'), '<u4') -> "
+            "1.001 * np.frombuffer(text.encode('utf-32-le', 'surrogatepass'), '<u4')",
+        ): "code points are only compared with each other",
+    },
+    "datasets._tokens:Vocabulary.decode": {("name", "array -> tokens #3"): "the same tokens, before they are an array"},
     "_xla.threefry:quick": {
         ("unwrap", "str(jax.random.key_impl(key)) -> jax.random.key_impl(key)"): "a known generator has its name there",
     },

@@ -33,6 +33,8 @@ MODULES = (
     "sweeps.program",
     "sweeps.space",
     "datasets._split",
+    "datasets._text",
+    "datasets._tokens",
     "datasets.toy_problems",
     "_xla.one_row",
     "_xla.shuffling",
@@ -155,6 +157,8 @@ TESTS = {
     ),
     "fnnet.sweeps.space:*": ("sweeps/test_sweeps path|grid|draws|stacked|structures|range|refused",),
     "fnnet.datasets._split:*": ("datasets/test_split",),
+    "fnnet.datasets._text:*": ("datasets/test_text",),
+    "fnnet.datasets._tokens:*": ("datasets/test_tokens",),
     "fnnet.datasets.toy_problems:*": ("datasets/test_toy_problems",),
     "fnnet._xla.threefry:*": ("_xla/test_threefry",),
     "fnnet._windows:*": (
