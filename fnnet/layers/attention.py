@@ -2,7 +2,9 @@
 
 With queries Q, keys K and values V of one head, (T, D) each,
 
-    S = Q K^T / sqrt(D)      P = softmax of every row of S      O = P V
+    S = Q K^T + M      P = softmax of every row of S      O = P V
+
+where Q has been divided by sqrt(D), and M is -inf where a step may not look, else 0.
 
 P is (T, T): for a long sequence it is larger than all else together. So nobody keeps it. The forward pass keeps the
 logarithm of the sum of every row, lse_t = log sum_u exp(S_tu), (T,), from which backward finds P again as exp(S - lse),
@@ -15,7 +17,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from fnnet._spec import at_least_float32, spec, static
 from fnnet.initializers import GlorotUniform, Zeros
@@ -39,7 +41,7 @@ class AttentionParams(NamedTuple):
 
 
 class AttentionResiduals(NamedTuple):
-    """x (B, T, F); q, k, v and o (B, H, T, D), after rotation where there is one; lse (B, H, T)."""
+    """x (B, T, F); q, k, v and o (B, H, T, D), q divided by sqrt(D), both rotated where asked; lse (B, H, T)."""
 
     x: Array
     q: Array
@@ -77,7 +79,7 @@ class Attention:
         shown = "u <= t" if self.causal else "all u"
         return (
             f"q, k, v = x query.w + query.b, x key.w + key.b, x value.w + value.b{turned}; "
-            f"p_tu = softmax over {shown} of q_t k_u^T / sqrt(D); o = p v; y = o out.w + out.b",
+            f"s_tu = q_t k_u^T / sqrt(D); p_tu = softmax of s_tu over {shown}; o = p v; y = o out.w + out.b",
             "do = dy out.w^T; dv = p^T do; dp = do v^T; ds = p * (dp - sum_c(do * o)); "
             "dq = ds k / sqrt(D); dk = ds^T q / sqrt(D); dx = dq query.w^T + dk key.w^T + dv value.w^T",
         )
@@ -109,19 +111,21 @@ class Attention:
     ) -> tuple[Float[Array, "B T F"], AttentionResiduals]:
         """Per head, with u over the steps that t sees:
 
-            S_tu = sum_d q_td k_ud / sqrt(D)      lse_t = log sum_u e^S_tu
-            P_tu = e^(S_tu - lse_t)               o_td = sum_u P_tu v_ud
+            S_tu = sum_d q_td k_ud          lse_t = log sum_u e^S_tu      with q / sqrt(D) for q
+            P_tu = e^(S_tu - lse_t)         o_td = sum_u P_tu v_ud
 
         and y = [o of all heads] w_out + b_out. Keeps x, q, k, v, o and lse.
         """
         if x.ndim != 3 or x.shape[-1] % self.heads:
             raise ValueError(f"Attention.forward: expected (B, T, F), F a multiple of {self.heads}, got {x.shape}")
-        dense = Dense(x.shape[-1])
-        q, k, v = (self._split(dense.forward(p, x)[0]) for p in params[:3])
+        features = x.shape[-1]
+        projected, _ = Dense(3 * features).forward(_side_by_side(params), x)
+        q, k, v = map(self._split, jnp.split(projected, 3, -1))
         if self.rotary:
             q, k = rotated(q), rotated(k)
+        q = q * (1 / math.sqrt(q.shape[-1]))
         o, lse = attend(q, k, v, self.causal)
-        y, _ = dense.forward(params.out, _merged(o))
+        y, _ = Dense(features).forward(params.out, _merged(o))
         return y, AttentionResiduals(x, q, k, v, o, lse)
 
     def backward(
@@ -134,21 +138,35 @@ class Attention:
 
             dx = dq w_query^T + dk w_key^T + dv w_value^T
 
-        A rotation is orthogonal, so its backward pass is the rotation by the negative angle.
+        which is one product, [dq dk dv] [w_query w_key w_value]^T, as the forward pass has one of x and the three side
+        by side. A rotation is orthogonal, so its backward pass is the rotation by the negative angle.
         """
         x, q, k, v, o, lse = residuals
-        dense = Dense(x.shape[-1])
-        dout, do = dense.backward(params.out, _merged(o), dy)
+        features = x.shape[-1]
+        dout, do = Dense(features).backward(params.out, _merged(o), dy)
         dq, dk, dv = attend_backward(q, k, v, o, lse, self._split(do), self.causal)
+        dq = dq * (1 / math.sqrt(q.shape[-1]))
         if self.rotary:
             dq, dk = rotated(dq, -1), rotated(dk, -1)
-        projected = zip(params[:3], (dq, dk, dv), strict=True)
-        grads, dxs = zip(*(dense.backward(p, x, _merged(d)) for p, d in projected), strict=True)
-        return AttentionParams(*grads, dout), dxs[0] + dxs[1] + dxs[2]
+        dprojected = jnp.concatenate([_merged(d) for d in (dq, dk, dv)], -1)
+        grads, dx = Dense(3 * features).backward(_side_by_side(params), x, dprojected)
+        return AttentionParams(*_apart(grads), dout), dx
 
     def _split(self, x: Float[Array, "B T F"]) -> Heads:
         """Features as heads: head h has features h D to (h + 1) D."""
         return x.reshape(*x.shape[:-1], self.heads, -1).swapaxes(1, 2)
+
+
+def _side_by_side(params: AttentionParams) -> DenseParams:
+    """The projections to queries, keys and values as one: w (F, 3 F), b (3 F,)."""
+    w, b = zip(*params[:3], strict=True)
+    return DenseParams(jnp.concatenate(w, 1), None if b[0] is None else jnp.concatenate(b))
+
+
+def _apart(grads: DenseParams) -> list[DenseParams]:
+    """What `_side_by_side` joined."""
+    b = [None] * 3 if grads.b is None else jnp.split(grads.b, 3)
+    return [DenseParams(*each) for each in zip(jnp.split(grads.w, 3, 1), b, strict=True)]
 
 
 def _merged(heads: Heads) -> Float[Array, "B T F"]:
@@ -157,7 +175,7 @@ def _merged(heads: Heads) -> Float[Array, "B T F"]:
 
 
 def attend(q: Heads, k: Heads, v: Heads, causal: bool) -> tuple[Heads, Float[Array, "B H T"]]:
-    """(o, lse) of O = softmax(Q K^T / sqrt(D)) V, a block of queries at a time."""
+    """(o, lse) of O = softmax(Q K^T + M) V, a block of queries at a time."""
 
     def block(q: Heads, rows: Int[Array, "T"]) -> tuple[Heads, Float[Array, "B H T"]]:
         s = _scores(q, k, rows, causal)
@@ -189,19 +207,18 @@ def attend_backward(
         dS_tw = P_tw (dP_tw - sum_u P_tu dP_tu)
         sum_u P_tu dP_tu = sum_ud P_tu do_td v_ud = sum_d do_td o_td
 
-    where the last sum runs over D numbers and needs no P: dS = P * (dP - rowsum(dO * O)). With S = Q K^T / sqrt(D),
+    where the last sum runs over D numbers and needs no P: dS = P * (dP - rowsum(dO * O)). With S = Q K^T + M,
 
-        dq_td = sum_u dS_tu k_ud / sqrt(D)      dQ = dS K / sqrt(D)
-        dk_ud = sum_t dS_tu q_td / sqrt(D)      dK = dS^T Q / sqrt(D)
+        dq_td = sum_u dS_tu k_ud      dQ = dS K
+        dk_ud = sum_t dS_tu q_td      dK = dS^T Q
 
     Every block of queries adds its part to dK and dV. A score that causality hides has P = 0, so dS = 0.
     """
-    scale = 1 / math.sqrt(q.shape[-1])
 
     def block(q: Heads, o: Heads, lse: Array, do: Heads, rows: Int[Array, "T"]) -> tuple[Heads, AllHeads, AllHeads]:
         p = jnp.exp(_scores(q, k, rows, causal) - lse[..., None])
         dp = (do @ v.swapaxes(-1, -2)).astype(p.dtype)
-        ds = p * (dp - (do * o).sum(-1, keepdims=True).astype(p.dtype)) * scale
+        ds = p * (dp - (do * o).sum(-1, keepdims=True).astype(p.dtype))
         p, ds = p.astype(q.dtype), ds.astype(q.dtype)
         return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ do
 
@@ -219,13 +236,12 @@ def attend_backward(
 
 
 def _scores(q: Heads, k: AllHeads, rows: Int[Array, "T"], causal: bool) -> Float[Array, "B H T U"]:
-    """S = Q K^T / sqrt(D) in float32 or better; -inf where query t, at position rows[t], may not see key u."""
-    s = (q @ k.swapaxes(-1, -2)).astype(at_least_float32(q.dtype)) * (1 / math.sqrt(q.shape[-1]))
-    return jnp.where(_seen(rows, k.shape[2])[None, None], s, -jnp.inf) if causal else s
-
-
-def _seen(rows: Int[Array, "T"], steps: int) -> Bool[Array, "T U"]:
-    return jnp.arange(steps, dtype=jnp.int32)[None] <= rows[:, None]
+    """S = Q K^T + M in float32 or better; M is -inf where query t, at position rows[t], may not see key u."""
+    s = (q @ k.swapaxes(-1, -2)).astype(at_least_float32(q.dtype))
+    if not causal:
+        return s
+    is_seen = jnp.arange(k.shape[2], dtype=jnp.int32)[None] <= rows[:, None]
+    return s + jnp.where(is_seen, 0, -jnp.inf).astype(s.dtype)[None, None]
 
 
 def _blocks(a: Array) -> Array:
