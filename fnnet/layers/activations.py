@@ -212,27 +212,28 @@ class Gelu(_Elementwise):
         return f"{p}; h = x * p", f"dx = dh * (p + x * {slope})"
 
     def forward(self, params: tuple[()], x: Floats, *, key: Key = None) -> Pair:
-        """y = x P(x). Keeps the slope, P(x) + x P'(x): x alone would have backward compute P again."""
-        inner = jnp.clip(x, -_TAIL, _TAIL)  # P(-40) is 0 in float64, and -inf * 0 would be NaN
-        p = self._distribution(inner)
-        return jnp.maximum(x, -_TAIL) * p, p + inner * self._density(inner, p)
+        """y = x P(x). Keeps x."""
+        inner = jnp.maximum(x, -_TAIL)  # P(-40) is 0 in float64, and -inf * 0 would be NaN
+        return inner * self._distribution(inner), x
 
-    def backward(self, params: tuple[()], slope: Floats, dy: Floats) -> Gradients:
-        """dx = dy (P(x) + x P'(x)), the product rule.
+    def backward(self, params: tuple[()], x: Floats, dy: Floats) -> Gradients:
+        """dx = dy (P(x) + x P'(x)).
 
         erf form:   P'(x) = e^(-x^2 / 2) / sqrt(2 pi), the density of N(0, 1).
         tanh form:  (1 + tanh u) / 2 is the sigmoid of 2u, which keeps its digits far to the left, so
                     P'(x) = 2 P (1 - P) u', u' = sqrt(2 / pi) (1 + 3 * 0.044715 x^2).
         """
-        return (), dy * slope
+        x = jnp.clip(x, -_TAIL, _TAIL)
+        return (), dy * (self._distribution(x) + x * self._density(x))
 
     def _distribution(self, x: Array) -> Array:
         if self.approximate:
             return jax.lax.logistic(2 * _U * (x + 0.044715 * x * x * x))
         return 0.5 * jax.lax.erfc(-x * math.sqrt(0.5))
 
-    def _density(self, x: Array, p: Array) -> Array:
+    def _density(self, x: Array) -> Array:
         if self.approximate:
+            p = self._distribution(x)
             return 2 * p * (1 - p) * _U * (1 + 3 * 0.044715 * x * x)
         return jnp.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
