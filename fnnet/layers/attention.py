@@ -150,7 +150,8 @@ class Attention:
             dq, dk = rotated(dq, -1), rotated(dk, -1)
         dprojected = jnp.concatenate([_merged(d) for d in (dq, dk, dv)], -1)
         grads, dx = Dense(3 * features).backward(_side_by_side(params), x, dprojected)
-        return AttentionParams(*_apart(grads), dout), dx
+        query, key, value = _apart(grads)
+        return AttentionParams(query, key, value, dout), dx
 
     def _split(self, x: Float[Array, "B T F"]) -> Heads:
         """Features as heads: head h has features h D to (h + 1) D."""
