@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
-__all__ = ["Batch", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule", "Statistics"]
+__all__ = ["Batch", "Cell", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule", "Statistics"]
 
 Params: TypeAlias = Any
 """A pytree of arrays: NamedTuples in tuples in fnnet's own layers, anything in a user's. See `parameter_name`."""
@@ -97,6 +97,24 @@ class Layer(Protocol):
     def backward(self, params: Params, residuals: Residuals, dy: Array, /) -> tuple[Params, Array | None]:
         """(dparams, dx): gradients of the loss, dparams like params; dx is None where x is integer."""
         ...
+
+
+@runtime_checkable
+class Cell(Protocol):
+    @property
+    def features(self) -> int: ...
+
+    @property
+    def gates(self) -> tuple[str, ...]: ...
+
+    @property
+    def states(self) -> int: ...
+
+    def forward(self, u: Array, v: Array, state: tuple[Array, ...], /) -> tuple[tuple[Array, ...], Residuals]: ...
+
+    def backward(
+        self, residuals: Residuals, dstate: tuple[Array, ...], /
+    ) -> tuple[Array, Array, tuple[Array | None, ...]]: ...
 
 
 @runtime_checkable
