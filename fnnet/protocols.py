@@ -1,4 +1,4 @@
-"""The contracts as types: what a layer, a loss, an initializer, a penalty, a schedule and an optimizer are.
+"""The contracts as types: what a layer, a cell, a loss, an initializer, a penalty, a schedule and an optimizer are.
 
 A class fulfills a contract by having its methods; there is nothing to inherit from and nowhere to register. Arguments
 without a `*` in front are passed by position, so a class may name them as its mathematics does. `isinstance` accepts
@@ -101,20 +101,63 @@ class Layer(Protocol):
 
 @runtime_checkable
 class Cell(Protocol):
-    @property
-    def features(self) -> int: ...
+    """One step of a `Recurrent` layer, entry by entry: two pure functions on a spec. The matrices are the layer's.
+
+    u      (B, k H)  x_t input.w + input.b, k gates side by side
+    v      (B, k H)  h_(t-1) recurrent.w (+ recurrent.b, where the cell has `recurrent_biases = True`)
+    state  a tuple of arrays (B, H), the first of which is h, the output. All start as 0
+
+    It may also have `bias_starts`, k numbers that are added to what the biases of its gates start at, and `formulas`,
+    text as a Layer's: of u_t, v_t and h_t, and of dh_t, the gradient of all that h_t leads to.
+
+        @fnnet.spec
+        class Leaky:                        # h' = h + rate (tanh(u + v) - h)
+            features: int = fnnet.static()
+            rate: fnnet.Number = 0.1
+
+            gates, states = ("state",), 1
+
+            def forward(self, u, v, state):
+                (h,), t = state, jnp.tanh(u + v)
+                return (h + self.rate * (t - h),), t
+
+            def backward(self, t, dstate):
+                (dh,) = dstate
+                da = self.rate * dh * (1 - t * t)
+                return da, da, (dh * (1 - self.rate),)
+
+    `Recurrent(Leaky(128))` is a layer then, and `check_gradients` checks it. A cell with parameters besides the two
+    matrices and their biases is a layer of its own.
+    """
 
     @property
-    def gates(self) -> tuple[str, ...]: ...
+    def features(self) -> int:
+        """H, the size of the output and of each state."""
+        ...
 
     @property
-    def states(self) -> int: ...
+    def gates(self) -> tuple[str, ...]:
+        """What the k parts of u and v are called, in order."""
+        ...
 
-    def forward(self, u: Array, v: Array, state: tuple[Array, ...], /) -> tuple[tuple[Array, ...], Residuals]: ...
+    @property
+    def states(self) -> int:
+        """How many arrays the state has."""
+        ...
+
+    def forward(self, u: Array, v: Array, state: tuple[Array, ...], /) -> tuple[tuple[Array, ...], Residuals]:
+        """(state, residuals): the state after the step, and the arrays that backward needs."""
+        ...
 
     def backward(
         self, residuals: Residuals, dstate: tuple[Array, ...], /
-    ) -> tuple[Array, Array, tuple[Array | None, ...]]: ...
+    ) -> tuple[Array, Array, tuple[Array | None, ...]]:
+        """(du, dv, dstate): from the gradients of the state after the step those of u, v and the state before.
+
+        What comes back through v = h recurrent.w is not part of the gradient of h: the layer adds it. None in place of
+        h's: h has no other way. Where du is dv, return one array twice.
+        """
+        ...
 
 
 @runtime_checkable

@@ -1,5 +1,6 @@
 """The linear part of a neuron, for a whole layer and a whole batch at once."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -32,8 +33,7 @@ class Dense:
     biases: Initializer | None = Zeros()
 
     def check(self) -> None:
-        if isinstance(self.features, bool) or not isinstance(self.features, int) or self.features < 1:
-            raise ValueError(f"Dense: expected features to be an int above 0, got {self.features!r}")
+        check_features(self)
         check_initializers(self)
 
     @property
@@ -97,15 +97,22 @@ class Dense:
         return DenseParams(rows.T @ drows, db), dy @ params.w.T
 
 
-def check_initializers(layer: Any) -> None:
-    """Raise TypeError unless `weights` and `biases` of a layer of so many `features` are initializers."""
-    owner = type(layer).__name__
-    for name in ("weights", "biases"):
+def check_features(owner: Any) -> None:
+    """Raise ValueError unless `features` is a size."""
+    features = owner.features
+    if isinstance(features, bool) or not isinstance(features, int) or features < 1:
+        raise ValueError(f"{type(owner).__name__}: expected features to be an int above 0, got {features!r}")
+
+
+def check_initializers(layer: Any, *names: str) -> None:
+    """Raise TypeError unless `weights` and `biases` (and fields of more names) of a layer are initializers."""
+    owner, first = type(layer).__name__, dataclasses.fields(layer)[0].name
+    for name in ("weights", *names, "biases"):
         start = getattr(layer, name)
         if isinstance(start, float):
             raise TypeError(
                 f"{owner}: expected {name} to be an initializer such as HeNormal(), got {start!r}; "
-                f"a layer is told its outputs only: {owner}({layer.features})"
+                f"a layer is told its outputs only: {owner}({getattr(layer, first)})"
             )
         if not is_spec_of(start, Initializer) and not (name == "biases" and start is None):
             raise TypeError(
