@@ -95,8 +95,15 @@ def layers() -> list[Subject]:
         fnnet.GroupNorm(2),
         fnnet.Reshape((8, 12)),
     )
+    sequences = (
+        fnnet.Recurrent(fnnet.Rnn(4)),
+        fnnet.Recurrent(fnnet.Gru(4)),
+        fnnet.Recurrent(fnnet.Lstm(4)),
+        fnnet.LastStep(),
+    )
     rows = [Subject(repr(layer), layer, (5,)) for layer in (*ACTIVATIONS, *plain, *composites, *normal)]
-    return rows + [Subject(repr(layer), layer, (4, 6, 4)) for layer in images]
+    rows += [Subject(repr(layer), layer, (4, 6, 4)) for layer in images]
+    return rows + [Subject(repr(layer), layer, (7, 3)) for layer in sequences]
 
 
 def losses() -> list[Subject]:

@@ -252,7 +252,12 @@ def why_not(value: object, contract: type) -> str:
     """What keeps value from being a spec of the contract, as the end of an error message."""
     if isinstance(value, type):
         return f"got the class {value.__name__}; build it with its settings: {value.__name__}(...)"
+    if contract is Layer and isinstance(value, Cell):
+        return f"got the cell {value!r}; write Recurrent({value!r})"
     missing = [name for name in _methods(contract) if not callable(getattr(value, name, None))]
+    missing += [
+        name for name, what in vars(contract).items() if isinstance(what, property) and not hasattr(value, name)
+    ]
     if missing:
         return f"got {value!r}, which has no {missing[0]}"
     if isinstance(value, tuple):

@@ -217,7 +217,8 @@ class Recurrent:
         forward, backward = getattr(self.cell, "formulas", unknown)
         return (
             f"u = x input.w{b}; v_t = h_(t-1) recurrent.w{b_h}; {forward}; h = h_t of every step",
-            f"dh_t = dh at t + dv_(t+1) recurrent.w^T; {backward}; dx = du input.w^T; dinput.w = x_t^T du_t summed over t; "
+            f"dh_t = dh at t + dv_(t+1) recurrent.w^T; {backward}; dx = du input.w^T; "
+            + "dinput.w = x_t^T du_t summed over t; "
             + ("dinput.b = du_t summed over rows and t; " if b else "")
             + "drecurrent.w = h_(t-1)^T dv_t summed over t"
             + ("; drecurrent.b = dv_t summed over rows and t" if b_h else ""),
