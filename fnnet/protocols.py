@@ -24,6 +24,9 @@ OptState: TypeAlias = Any
 Residuals: TypeAlias = Any
 """What a backward pass needs of its forward pass: a pytree of arrays; facts about shape are wrapped in `Static`."""
 
+State: TypeAlias = Any
+"""What a cell hands from one step to the next: a tuple of arrays, (B, H) each."""
+
 Number: TypeAlias = Any
 """A number a person may sweep: a float, an array or tracer in its place, or a schedule. None leaves it out."""
 
@@ -145,13 +148,11 @@ class Cell(Protocol):
         """How many arrays the state has."""
         ...
 
-    def forward(self, u: Array, v: Array, state: tuple[Array, ...], /) -> tuple[tuple[Array, ...], Residuals]:
+    def forward(self, u: Array, v: Array, state: State, /) -> tuple[State, Residuals]:
         """(state, residuals): the state after the step, and the arrays that backward needs."""
         ...
 
-    def backward(
-        self, residuals: Residuals, dstate: tuple[Array, ...], /
-    ) -> tuple[Array, Array, tuple[Array | None, ...]]:
+    def backward(self, residuals: Residuals, dstate: State, /) -> tuple[Array, Array, State]:
         """(du, dv, dstate): from the gradients of the state after the step those of u, v and the state before.
 
         What comes back through v = h recurrent.w is not part of the gradient of h: the layer adds it. None in place of

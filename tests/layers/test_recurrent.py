@@ -12,6 +12,7 @@ import fnnet
 from fnnet import Batch
 from fnnet.inspection.trace_text import explain
 from fnnet.layers import DenseParams, RecurrentParams
+from fnnet.sweeps import Configuration, grid, sweep
 from tests.helpers.cells import run_cell
 
 KEY = jax.random.key(0)
@@ -33,7 +34,7 @@ def close(got, wanted, limit=1e-10):
 
 def params_of(layer, in_features, seed=3):
     """Parameters of other values than `init` gives: no biases of 0, nothing orthogonal."""
-    rng, params = np.random.default_rng(seed), layer.init(KEY, (2, in_features))[0]
+    rng, params = np.random.default_rng(seed), jax.eval_shape(lambda key: layer.init(key, (2, in_features))[0], KEY)
     return jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape), p.dtype) / 2, params)
 
 
@@ -88,7 +89,26 @@ def test_every_step_is_that_of_a_plain_loop(float64, cell, steps):
     close(layer.forward(params, x)[0], looped(cell, params, x), 1e-12)
 
 
-@pytest.mark.parametrize("cell", CELLS, ids=repr)
+@fnnet.spec
+class Leaky:
+    """The cell in the docstring of `fnnet.Cell`."""
+
+    features: int = fnnet.static()
+    rate: fnnet.Number = 0.1
+
+    gates, states = ("state",), 1
+
+    def forward(self, u, v, state):
+        (h,), t = state, jnp.tanh(u + v)
+        return (h + self.rate * (t - h),), t
+
+    def backward(self, t, dstate):
+        (dh,) = dstate
+        da = self.rate * dh * (1 - t * t)
+        return da, da, (dh * (1 - self.rate),)
+
+
+@pytest.mark.parametrize("cell", [*CELLS, Leaky(4)], ids=repr)
 def test_gradients_through_seventeen_steps(float64, cell):
     layer = fnnet.Recurrent(cell)
 
@@ -184,27 +204,8 @@ def test_the_last_step_by_hand():
     assert fnnet.LastStep().init(KEY, (3, 2)) == ((), (2,))
 
 
-@fnnet.spec
-class Leaky:
-    """The cell in the docstring of `fnnet.Cell`."""
-
-    features: int = fnnet.static()
-    rate: fnnet.Number = 0.1
-
-    gates, states = ("state",), 1
-
-    def forward(self, u, v, state):
-        (h,), t = state, jnp.tanh(u + v)
-        return (h + self.rate * (t - h),), t
-
-    def backward(self, t, dstate):
-        (dh,) = dstate
-        da = self.rate * dh * (1 - t * t)
-        return da, da, (dh * (1 - self.rate),)
-
-
-def network(cell, *layers):
-    return fnnet.Serial((fnnet.Recurrent(cell), *layers, fnnet.LastStep(), fnnet.Dense(2)))
+def network(cell):
+    return fnnet.Serial((fnnet.Recurrent(cell), fnnet.LastStep(), fnnet.Dense(2)))
 
 
 ROWS = Batch(RNG.normal(size=(48, 7, 2)).astype(np.float32), np.zeros(48, np.int32))
@@ -221,19 +222,22 @@ def test_the_first_of_seven_steps_is_remembered(cell, dtype):
     assert state.params[0].input.b.shape == (len(cell.gates) * 8,)
 
 
-def test_a_cell_of_ones_own_is_checked_and_trains():
-    fnnet.check_gradients(fnnet.Recurrent(Leaky(3)), in_shape=(4, 2), key=KEY).raise_if_failed()
+def test_a_cell_of_ones_own_trains():
     model = fnnet.Model(network(Leaky(8, 0.5)), fnnet.SoftmaxCrossEntropy(), (7, 2), fnnet.L2(1e-4))
     state = fnnet.init_state(model, optimizer := fnnet.Adam(3e-2), KEY)
     state, history = fnnet.train(model, optimizer, state, DATA, epochs=15, batch_size=16, shuffle=KEY)
     assert history.training.loss[-1] < 0.5 * history.training.loss[0]
 
 
-def test_two_layers_are_saved_and_swept(tmp_path):
-    model = fnnet.Model(network(fnnet.Lstm(3), fnnet.Recurrent(fnnet.Gru(4))), fnnet.SoftmaxCrossEntropy(), (7, 2))
-    optimizer = fnnet.Adam(1e-2)
+def test_recurrence_is_saved_and_swept(tmp_path):
+    model = fnnet.Model(network(fnnet.Lstm(3)), fnnet.SoftmaxCrossEntropy(), (7, 2))
+    optimizer = fnnet.Sgd(0.0)
+    points = grid(Configuration(model, optimizer, batch_size=16), {"model.network[0].cell.forget_bias": (0, 2)})
+    results = sweep(points, DATA, epochs=1, seeds=1, shuffle=KEY, keep_params=True, progress=False)
+    for params, start in zip(results.params, (0, 2), strict=True):
+        np.testing.assert_array_equal(params[0].input.b, [0, 0, 0, *[start] * 3, *[0] * 6])
     state = fnnet.init_state(model, optimizer, KEY)
-    fnnet.save(tmp_path / "run", state, model=model, optimizer=optimizer)
+    fnnet.save(tmp_path / "run", model, optimizer, state)
     restored = fnnet.restore(tmp_path / "run")
     assert restored.model == model
     jax.tree.map(np.testing.assert_array_equal, restored.state.params, state.params)
