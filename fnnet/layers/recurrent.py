@@ -260,17 +260,18 @@ class Recurrent:
     def forward(
         self, params: RecurrentParams, x: Num[Array, "B ..."], *, key: Key | None = None
     ) -> tuple[Float[Array, "B T H"], RecurrentResiduals]:
-        """u_t = x_t w_x + b for all t in one product; then, step by step, v_t = h_(t-1) w_h and the cell. h_(-1) = 0.
+        """u = x w_x for all steps in one product; then v_t = h_(t-1) w_h and the cell, step by step. h before x_0 is 0.
 
         Keeps x and h, time first, and what the cell keeps of every step. Raises TypeError for integers (put an
         `Embedding` first), ValueError for anything but (B, T, I) and for parameters of other sizes.
         """
         _check_inputs(self.cell, params, x)
         xs = x.swapaxes(0, 1)
-        u = _affine(params.input, xs)
+        u = xs @ params.input.w
 
         def step(state: Any, u: Array) -> Any:
-            state, kept = forward_cell(self.cell, u, _affine(params.recurrent, state[0]), state)
+            v = _biased(state[0] @ params.recurrent.w, params.recurrent.b)
+            state, kept = forward_cell(self.cell, _biased(u, params.input.b), v, state)
             return state, (state[0], kept)
 
         start = (jnp.zeros((x.shape[0], self.cell.features), u.dtype),) * self.cell.states
@@ -320,10 +321,8 @@ class Recurrent:
         return grads, (du @ w.T).swapaxes(0, 1)
 
 
-def _affine(params: DenseParams, x: Array) -> Array:
-    """x w + b, or x w without b."""
-    y = x @ params.w
-    return y if params.b is None else y + params.b.reshape((1,) * (y.ndim - 1) + (-1,))
+def _biased(a: Array, b: Array | None) -> Array:
+    return a if b is None else a + b[None]
 
 
 def _rows(a: Array) -> Array:
