@@ -194,8 +194,7 @@ def lstm_products(length: int, inputs: int, width: int, rows: int, steps: int) -
         products = u, dw_o, times(h_t, 1).T @ das, x.reshape(-1, inputs).T @ das, das @ w.T
         return total + 1e-30 * sum((p.ravel()[0] for p in products), jnp.zeros(())), None
 
-    run = jax.jit(lambda: lax.scan(one, jnp.zeros(()), None, length=steps)[0])
-    return run
+    return jax.jit(lambda: lax.scan(one, jnp.zeros(()), None, length=steps)[0])
 
 
 if __name__ == "__main__":
