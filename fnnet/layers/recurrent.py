@@ -84,7 +84,7 @@ class Gru:
         Keeps r, z, n, v_n and h.
         """
         (h,) = state
-        (ur, uz, un), (vr, vz, vn) = jnp.split(u, 3, -1), jnp.split(v, 3, -1)
+        (ur, uz, un), (vr, vz, vn) = jnp.split(u, 3, 1), jnp.split(v, 3, 1)
         r, z = lax.logistic(ur + vr), lax.logistic(uz + vz)
         n = jnp.tanh(un + r * vn)
         return (n + z * (h - n),), (r, z, n, vn, h)
@@ -102,7 +102,7 @@ class Gru:
         dn = dh * (1 - z) * (1 - n * n)
         dr = dn * vn * r * (1 - r)
         dz = dh * (h - n) * z * (1 - z)
-        return jnp.concatenate([dr, dz, dn], -1), jnp.concatenate([dr, dz, dn * r], -1), (dh * z,)
+        return jnp.concatenate([dr, dz, dn], 1), jnp.concatenate([dr, dz, dn * r], 1), (dh * z,)
 
 
 @spec
@@ -145,7 +145,7 @@ class Lstm:
         Keeps i, f, g, o, c and tanh(c').
         """
         _, c = state
-        i, f, g, o = jnp.split(u + v, 4, -1)
+        i, f, g, o = jnp.split(u + v, 4, 1)
         i, f, g, o = lax.logistic(i), lax.logistic(f), jnp.tanh(g), lax.logistic(o)
         new = f * c + i * g
         t = jnp.tanh(new)
@@ -167,7 +167,7 @@ class Lstm:
         (i, f, g, o, c, t), (dh, dc) = residuals, dstate
         dc = dc + dh * o * (1 - t * t)
         di, df, dg, do = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), dh * t * o * (1 - o)
-        da = jnp.concatenate([di, df, dg, do], -1)
+        da = jnp.concatenate([di, df, dg, do], 1)
         return da, da, (None, dc * f)
 
 
@@ -231,8 +231,8 @@ class Recurrent:
 
     def init(self, key: Key, in_shape: Shape) -> tuple[RecurrentParams, Shape]:
         """(RecurrentParams, (T, H)); in_shape (T, I). Every gate is drawn by itself, as a layer of H outputs."""
-        if len(in_shape) != 2:
-            raise ValueError(f"Recurrent.init: expected rows of (T, I), steps and features, got in_shape {in_shape}")
+        if len(in_shape) != 2 or in_shape[0] < 1:
+            raise ValueError(f"Recurrent.init: expected rows of (T, I), T above 0, got in_shape {in_shape}")
         fan_in, features = in_shape[-1], self.cell.features
         keys = jax.random.split(key, 4)
         has_input_biases, has_recurrent_biases = self._biases()
@@ -289,10 +289,10 @@ class Recurrent:
 
             dh_t,bi = dy_t,bi + sum_j dv_(t+1),bj w_h,ij + D_(t+1),bi        dh_t = dy_t + dv_(t+1) w_h^T + D_(t+1)
 
-        is known once step t + 1 is done, with dh_T = dy_T at the last step: one scan from the last step to the first,
-        in which the cell turns dh_t (and the gradients of its other states) into du_t and dv_t. Between dh_t and dh_s
-        lie t - s products with w_h^T and with the cell's slopes: where these are small, gradients vanish, which the dx
-        of a loss on the last step shows.
+        is known once step t + 1 is done, and is dy_t at the last step: one scan from the last step to the first, in
+        which the cell turns dh_t (and the gradients of its other states) into du_t and dv_t. Between dh_t and dh_s lie
+        t - s products with w_h^T and with the cell's slopes: where these are small, gradients vanish, which the dx of a
+        loss on the last step shows.
 
         A weight is used at every step of every row, so its gradient is a sum over t and b. Rows of all steps stand
         below each other, and the sums are one product each, after the scan:

@@ -314,9 +314,14 @@ def test_errors_say_what_to_write(untyped):
     for error, words, call in (
         (TypeError, r"put Embedding\(vocabulary, features\) before it", lambda: forward(jnp.ones((2, 4), "int32"))),
         (ValueError, r"expected x of shape \(B, T, I\), got \(2, 2\)", lambda: forward(jnp.ones((2, 2)))),
-        (ValueError, "are the parameters from another network", lambda: forward(jnp.ones((2, 4, 3)))),
+        (
+            ValueError,
+            r"of shapes \(3, 3\) and \(3, 3\) for x of shape \(2, 4, 3\), got \(2, 3\) and \(3, 3\)",
+            lambda: forward(jnp.ones((2, 4, 3))),
+        ),
         (ValueError, "another network", lambda: fnnet.Recurrent(fnnet.Rnn(4)).forward(params, jnp.ones((2, 4, 2)))),
         (ValueError, r"expected rows of \(T, I\)", lambda: layer.init(KEY, (4,))),
+        (ValueError, r"expected rows of \(T, I\)", lambda: layer.init(KEY, (0, 2))),
         (ValueError, "T above 0", lambda: fnnet.LastStep().init(KEY, ())),
         (ValueError, "T above 0", lambda: fnnet.LastStep().init(KEY, (0, 3))),
         (ValueError, "Gru: expected features to be an int above 0, got 0", lambda: fnnet.Gru(0)),
