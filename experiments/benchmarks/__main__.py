@@ -18,8 +18,9 @@ from experiments import command_line
 from experiments.benchmarks import report, results
 
 Axis = Literal[
-    "epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "convolutions", "tricks"
-]
+    "epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "convolutions", "sequences",
+    "tricks",
+]  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

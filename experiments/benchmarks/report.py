@@ -200,6 +200,26 @@ def _serving(measured: dict, folder: Path) -> str:
 
 
 def _convolutions(measured: dict, folder: Path) -> str:
+    return _steps(
+        measured,
+        "## Convolutional networks",
+        "`python -m experiments.benchmarks.convolutions`, which says what the networks are. Milliseconds of a training "
+        "step at batch 128, by Adam, batches in memory; medians of five processes (automatic differentiation in a "
+        "scan: one). fnnet is what `fit` compiles.",
+    )
+
+
+def _sequences(measured: dict, folder: Path) -> str:
+    return _steps(
+        measured,
+        "## Networks over tokens",
+        "`python -m experiments.benchmarks.sequences`, which says what the networks are. Milliseconds of a training "
+        "step by Adam, batches in memory; medians of several processes.",
+    )
+
+
+def _steps(measured: dict, title: str, words: str) -> str:
+    """Training steps of networks: their times, those of others over fnnet's, and what compiling takes."""
     names = list(next(iter(measured.values()))["milliseconds"])
     milliseconds = _table(
         ["network", *names],
@@ -223,10 +243,8 @@ def _convolutions(measured: dict, folder: Path) -> str:
         ([net, over(part["compile_seconds"]), over(part["temporary_bytes"])] for net, part in measured.items()),
     )
     return _paragraphs(
-        "## Convolutional networks",
-        "`python -m experiments.benchmarks.convolutions`, which says what the networks are. Milliseconds of a training "
-        "step at batch 128, by Adam, batches in memory; medians of five processes (automatic differentiation in a "
-        "scan: one). fnnet is what `fit` compiles.",
+        title,
+        words,
         milliseconds,
         "How many times as long as fnnet (above 1: fnnet is faster):",
         times,
@@ -262,6 +280,7 @@ SECTIONS = (
     ("prediction", _prediction),
     ("serving", _serving),
     ("convolutions", _convolutions),
+    ("sequences", _sequences),
     ("tricks", _tricks),
 )
 

@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 
 import fnnet
-from experiments.benchmarks import closest, convolutions, floor, growth, report, results, serving, systems, task, tricks
+from experiments.benchmarks import (
+    closest,
+    convolutions,
+    floor,
+    growth,
+    report,
+    results,
+    sequences,
+    serving,
+    systems,
+    task,
+    tricks,
+)  # fmt: skip
 from experiments.benchmarks.peers import fnnet_train, numpy_loop
 
 
@@ -168,3 +180,25 @@ def test_convolutional_networks_are_in_the_report(tmp_path):
     assert "| lenet | 10.0 | 40.0 | 300.0 |" in text
     assert "| lenet | 4.00 | 30.00 |" in text
     assert "| lenet | 1.25 | 0.50 |" in text
+
+
+@pytest.mark.parametrize("name", ["lstm"])
+def test_networks_over_tokens_are_the_same_in_every_library(name):
+    """Logits of the same weights."""
+    pytest.importorskip("optax")
+    torch = pytest.importorskip("torch")
+    from experiments.benchmarks.peers import sequential_jax, sequential_torch
+
+    net = sequences.network(name)
+    params = fnnet.init(net.model, jax.random.key(0))
+    tokens = sequences.batches_of(net, 1)[0][0, :3]
+    ours = fnnet.forward(net.model, params, tokens)
+    with jax.numpy_rank_promotion("allow"):
+        theirs = getattr(sequential_jax, net.jax)(params, jnp.asarray(tokens))
+    in_torch = getattr(sequential_torch, net.torch)(params)(torch.tensor(tokens).long())
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ours, in_torch.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_the_products_of_networks_over_tokens_are_finite():
+    assert np.isfinite(sequences.lstm_products(3, 4, 5, 2, 2)())

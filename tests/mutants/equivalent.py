@@ -61,6 +61,10 @@ _BY_FUNCTION = {
         ("unwrap", "jnp.result_type(float) -> float"): "as a dtype, float means the default floating dtype",
     },
     "layers.dense:Dense.forward": {("name", "y -> x #3"): _NDIM},
+    "layers.recurrent:Rnn.forward": {("sign", "h -> -h #2"): "backward looks only at h^2"},
+    "layers.recurrent:_rows": {
+        ("sign", "a.reshape(-1, a.shape[-1]) -> -a.reshape(-1, a.shape[-1])"): "both factors of every product are rows",
+    },
     "layers.shapes:Rescale.forward": {
         ("sign", "not jnp.issubdtype(x.dtype, jnp.floating) -> -(not jnp.issubdtype(x.dtype, jnp.floating))"): _TRUTH,
         (
