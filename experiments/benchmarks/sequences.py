@@ -1,11 +1,12 @@
 """Milliseconds of a training step of networks over tokens, beside everything else that trains them.
 
     lstm    65 characters, embedded in 64 numbers - LSTM of 256 over 64 steps - 65 logits at every step; batch 32
+    gpt     65 characters - 4 transformer blocks of width 128 with 4 heads over 64 steps - 65 logits; batch 12
 
 All start from the same weights and train by Adam on the same batches, which lie in memory. fnnet is the epoch that
 `fit` runs. The products are the floor: what the network multiplies, in the order that it has to, without anything else.
 
-    python -m experiments.benchmarks.sequences --networks lstm
+    python -m experiments.benchmarks.sequences --networks gpt
 """
 
 import dataclasses
@@ -24,7 +25,7 @@ from experiments import command_line
 from experiments.benchmarks import results, systems, timing
 from experiments.benchmarks.closest import apart, medians
 
-Name = Literal["lstm"]
+Name = Literal["lstm", "gpt"]
 VOCABULARY = 65
 PRODUCTS = "matrix products"
 TORCH = {"PyTorch": False, systems.COMPILED: True}
@@ -71,32 +72,15 @@ class Network(NamedTuple):
     steps: int
 
 
-class Table(NamedTuple):
-    """w (V, F)."""
-
-    w: Any
-
-
-@fnnet.spec
-class Embedded:
-    """Row x of a table, for every token x."""
-
-    features: int = fnnet.static()
-
-    def init(self, key: Any, in_shape: tuple[int, ...]) -> Any:
-        return Table(jax.random.normal(key, (VOCABULARY, self.features))), (*in_shape, self.features)
-
-    def forward(self, params: Table, x: Any, *, key: Any = None) -> Any:
-        return params.w[x], x
-
-    def backward(self, params: Table, x: Any, dy: Any) -> Any:
-        return Table(jnp.zeros_like(params.w).at[x].add(dy)), None
-
-
 def network(name: Name) -> Network:
-    steps, width, embedded = 64, 256, 64
-    layers = (Embedded(embedded), fnnet.Recurrent(fnnet.Lstm(width)), fnnet.Dense(VOCABULARY))
-    model = fnnet.Model(fnnet.Serial(layers), fnnet.SoftmaxCrossEntropy(), (steps,))
+    steps, loss = 64, fnnet.SoftmaxCrossEntropy(no_target=-1)
+    if name == "gpt":
+        blocks, heads, width = 4, 4, 128
+        model = fnnet.gpt(VOCABULARY, layers=blocks, heads=heads, width=width, context=steps, loss=loss)
+        return Network(model, 12, "gpt", "Gpt", partial(gpt_products, steps, blocks, heads, width), 10)
+    width, embedded = 256, 64
+    layers = (fnnet.Embedding(VOCABULARY, embedded), fnnet.Recurrent(fnnet.Lstm(width)), fnnet.Dense(VOCABULARY))
+    model = fnnet.Model(fnnet.Serial(layers), loss, (steps,))
     floor = partial(lstm_products, steps, embedded, width)
     return Network(model, 32, "lstm", "Lstm", floor, 6)
 
@@ -193,6 +177,36 @@ def lstm_products(length: int, inputs: int, width: int, rows: int, steps: int) -
         das = times(da, 4)
         products = u, dw_o, times(h_t, 1).T @ das, x.reshape(-1, inputs).T @ das, das @ w.T
         return total + 1e-30 * sum((p.ravel()[0] for p in products), jnp.zeros(())), None
+
+    return jax.jit(lambda: lax.scan(one, jnp.zeros(()), None, length=steps)[0])
+
+
+def gpt_products(length: int, blocks: int, heads: int, width: int, rows: int, steps: int) -> Callable[[], Any]:
+    """Of every dense layer, forward and for its two gradients, and the six of attention."""
+    keys = iter(jax.random.split(jax.random.key(0), 12))
+    sizes = [(width, 3 * width), (width, width), (width, 4 * width), (4 * width, width)] * blocks + [
+        (width, VOCABULARY)
+    ]
+    weights = {size: jax.random.normal(next(keys), size) / 100 for size in set(sizes)}
+    inputs = {n: jax.random.normal(next(keys), (rows * length, n)) for n in {n for size in sizes for n in size}}
+    q = jax.random.normal(next(keys), (rows, heads, length, width // heads))
+
+    def one(total: Any, _: None) -> Any:
+        def used(product: Any) -> Any:
+            return total + 1e-30 * product.ravel()[0]
+
+        for size in sizes:
+            x, dy, w = inputs[size[0]] + total, inputs[size[1]] + total, weights[size]
+            total = used(x @ w)
+            total = used(dy @ w.T)
+            total = used(x.T @ dy)
+        for _ in range(blocks):
+            p = (q + total) @ q.swapaxes(-1, -2)
+            total = used(p)
+            for product in (p @ q, (q + total) @ q.swapaxes(-1, -2), (p + total) @ q, p.swapaxes(-1, -2) @ (q + total)):
+                total = used(product)
+            total = used(p.swapaxes(-1, -2) @ (q + total))
+        return total, None
 
     return jax.jit(lambda: lax.scan(one, jnp.zeros(()), None, length=steps)[0])
 

@@ -182,7 +182,7 @@ def test_convolutional_networks_are_in_the_report(tmp_path):
     assert "| lenet | 1.25 | 0.50 |" in text
 
 
-@pytest.mark.parametrize("name", ["lstm"])
+@pytest.mark.parametrize("name", ["lstm", "gpt"])
 def test_networks_over_tokens_are_the_same_in_every_library(name):
     """Logits of the same weights."""
     pytest.importorskip("optax")
@@ -202,3 +202,4 @@ def test_networks_over_tokens_are_the_same_in_every_library(name):
 
 def test_the_products_of_networks_over_tokens_are_finite():
     assert np.isfinite(sequences.lstm_products(3, 4, 5, 2, 2)())
+    assert np.isfinite(sequences.gpt_products(3, 1, 2, 4, 2, 2)())
