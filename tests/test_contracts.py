@@ -105,7 +105,7 @@ LOSSES = {
     "forward no sum": ("forward", lambda s, z, t: (z - t, z), r"of shape \(8,\), got an array of shape \(8, 3\)"),
     "backward nothing": ("backward", lambda s, r, d: None, r"expected doutputs of shape \(8, 3\), got NoneType"),
     "backward per row": ("backward", lambda s, r, d: d, r"expected doutputs of shape \(8, 3\), got .*\(8,\)"),
-    "correct a mean": ("correct", lambda s, z, t: (z > t).mean(), r"expected one bool or number per row, of shape \(8,\)"),
+    "correct a mean": ("correct", lambda s, z, t: (z > t).mean(), r"one bool or number per row, of shape \(8,\)"),
 }  # fmt: skip
 PENALTIES = {
     "value per output": ("value", lambda s, p: p[0].b, r"expected one number of shape \(\), got .*\(3,\)"),
