@@ -102,6 +102,10 @@ def layers() -> list[Subject]:
         fnnet.Positions(),
         fnnet.Attention(2),
         fnnet.Attention(2, causal=False, rotary=True),
+        fnnet.Recurrent(fnnet.Rnn(4)),
+        fnnet.Recurrent(fnnet.Gru(4)),
+        fnnet.Recurrent(fnnet.Lstm(4)),
+        fnnet.LastStep(),
     )
     rows = [Subject(repr(layer), layer, (5,)) for layer in (*ACTIVATIONS, *plain, *composites, *normal)]
     rows += [Subject(repr(layer), layer, (4, 6, 4)) for layer in images]

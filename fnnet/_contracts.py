@@ -20,7 +20,7 @@ _WANTS_NUMBERS = (
 
 def init_layer(layer: Any, key: Any, in_shape: Any) -> tuple[Any, Any]:
     """layer.init: (params, out_shape)."""
-    params, out_shape = _two(layer, "init(self, key, in_shape)", "params, out_shape", key, in_shape)
+    params, out_shape = _several(layer, "init(self, key, in_shape)", "params, out_shape", key, in_shape)
     if not isinstance(out_shape, tuple | list):
         raise TypeError(
             f"{type(layer).__name__}.init: expected out_shape to be a tuple of ints, got {out_shape!r:.200}"
@@ -30,23 +30,43 @@ def init_layer(layer: Any, key: Any, in_shape: Any) -> tuple[Any, Any]:
 
 def forward_layer(layer: Any, params: Any, x: Any, key: Any = None) -> tuple[Any, Any]:
     """layer.forward: (y, residuals)."""
-    y, residuals = _two(layer, "forward(self, params, x, *, key=None)", "y, residuals", params, x, key=key)
+    y, residuals = _several(layer, "forward(self, params, x, *, key=None)", "y, residuals", params, x, key=key)
     _check_rows(f"{type(layer).__name__}.forward", "y", y, x)
     return y, residuals
 
 
 def backward_layer(layer: Any, params: Any, residuals: Any, dy: Any) -> tuple[Any, Any]:
     """layer.backward: (dparams, dx)."""
-    dparams, dx = _two(layer, "backward(self, params, residuals, dy)", "dparams, dx", params, residuals, dy)
+    dparams, dx = _several(layer, "backward(self, params, residuals, dy)", "dparams, dx", params, residuals, dy)
     _check_like(f"{type(layer).__name__}.backward", "dparams", dparams, "params", params)
     if dx is not None:
         _check_rows(f"{type(layer).__name__}.backward", "dx", dx, dy)
     return dparams, dx
 
 
+def forward_cell(cell: Any, u: Any, v: Any, state: Any) -> tuple[Any, Any]:
+    """cell.forward: (state, residuals)."""
+    after, residuals = _several(cell, "forward(self, u, v, state)", "state, residuals", u, v, state)
+    _check_like(f"{type(cell).__name__}.forward", "state", after, "the state before", state)
+    return after, residuals
+
+
+def backward_cell(cell: Any, residuals: Any, dstate: Any) -> tuple[Any, Any, Any]:
+    """cell.backward: (du, dv, dstate)."""
+    du, dv, before = _several(cell, "backward(self, residuals, dstate)", "du, dv, dstate", residuals, dstate)
+    name, width = f"{type(cell).__name__}.backward", len(cell.gates) * cell.features
+    for label, gradient in (("du", du), ("dv", dv)):
+        _check_shape(name, label, gradient, (dstate[0].shape[0], width))
+    like = dstate if not isinstance(before, tuple) or before[:1] != (None,) else (None, *dstate[1:])
+    _check_like(name, "dstate", before, "the state", like)
+    return du, dv, before
+
+
 def forward_loss(loss: Any, outputs: Any, targets: Any) -> tuple[Any, Any]:
     """loss.forward: (per_example, residuals)."""
-    per_example, residuals = _two(loss, "forward(self, outputs, targets)", "per_example, residuals", outputs, targets)
+    per_example, residuals = _several(
+        loss, "forward(self, outputs, targets)", "per_example, residuals", outputs, targets
+    )
     _check_shape(f"{type(loss).__name__}.forward", "per_example, one loss per row,", per_example, outputs.shape[:1])
     return per_example, residuals
 
@@ -92,22 +112,23 @@ def penalty_gradient(penalty: Any, params: Any) -> Any:
 def update_with(optimizer: Any, grads: Any, opt_state: Any, params: Any, key: Any) -> tuple[Any, Any]:
     """optimizer.update: (updates, opt_state)."""
     method, arguments = "update(self, grads, opt_state, params, *, key=None)", (grads, opt_state, params)
-    updates, new_state = _two(optimizer, method, "updates, opt_state", *arguments, key=key)
+    updates, new_state = _several(optimizer, method, "updates, opt_state", *arguments, key=key)
     name = f"{type(optimizer).__name__}.update"
     _check_like(name, "updates", updates, "params", params)
     _check_like(name, "opt_state", new_state, "the opt_state before", opt_state)
     return updates, new_state
 
 
-def _two(spec: Any, method: str, returns: str, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-    """The two values that a method returns, or TypeError."""
+def _several(spec: Any, method: str, returns: str, *args: Any, **kwargs: Any) -> Any:
+    """The values that a method returns, as many as `returns` names, or TypeError."""
     returned = _called(spec, method, *args, **kwargs)
-    if not isinstance(returned, tuple | list) or len(returned) != 2:
+    count = returns.count(",") + 1
+    if not isinstance(returned, tuple | list) or len(returned) != count:
         raise TypeError(
-            f"{type(spec).__name__}.{method.partition('(')[0]}: expected two values, got {_shown(returned)}; "
-            f"end it with `return {returns}`"
+            f"{type(spec).__name__}.{method.partition('(')[0]}: expected {('two', 'three')[count - 2]} values, "
+            f"got {_shown(returned)}; end it with `return {returns}`"
         )
-    return returned[0], returned[1]
+    return returned
 
 
 def _called(spec: Any, method: str, *args: Any, **kwargs: Any) -> Any:

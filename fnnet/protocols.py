@@ -1,4 +1,4 @@
-"""The contracts as types: what a layer, a loss, an initializer, a penalty, a schedule and an optimizer are.
+"""The contracts as types: what a layer, a cell, a loss, an initializer, a penalty, a schedule and an optimizer are.
 
 A class fulfills a contract by having its methods; there is nothing to inherit from and nowhere to register. Arguments
 without a `*` in front are passed by position, so a class may name them as its mathematics does. `isinstance` accepts
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
-__all__ = ["Batch", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule", "Statistics"]
+__all__ = ["Batch", "Cell", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule", "Statistics"]
 
 Params: TypeAlias = Any
 """A pytree of arrays: NamedTuples in tuples in fnnet's own layers, anything in a user's. See `parameter_name`."""
@@ -23,6 +23,9 @@ OptState: TypeAlias = Any
 
 Residuals: TypeAlias = Any
 """What a backward pass needs of its forward pass: a pytree of arrays; facts about shape are wrapped in `Static`."""
+
+State: TypeAlias = Any
+"""What a cell hands from one step to the next: a tuple of arrays, (B, H) each."""
 
 Number: TypeAlias = Any
 """A number a person may sweep: a float, an array or tracer in its place, or a schedule. None leaves it out."""
@@ -99,6 +102,65 @@ class Layer(Protocol):
 
     def backward(self, params: Params, residuals: Residuals, dy: Array, /) -> tuple[Params, Array | None]:
         """(dparams, dx): gradients of the loss, dparams like params; dx is None where x is integer."""
+        ...
+
+
+@runtime_checkable
+class Cell(Protocol):
+    """One step of a `Recurrent` layer, entry by entry: two pure functions on a spec. The matrices are the layer's.
+
+    u      (B, k H)  x_t input.w + input.b, k gates side by side
+    v      (B, k H)  h_(t-1) recurrent.w (+ recurrent.b, where the cell has `recurrent_biases = True`)
+    state  a tuple of arrays (B, H), the first of which is h, the output. All start as 0
+
+    It may also have `bias_starts`, k numbers that are added to what the biases of its gates start at, and `formulas`,
+    text as a Layer's: of u_t, v_t and h_t, and of dh_t, the gradient of all that h_t leads to.
+
+        @fnnet.spec
+        class Leaky:                        # h' = h + rate (tanh(u + v) - h)
+            features: int = fnnet.static()
+            rate: fnnet.Number = 0.1
+
+            gates, states = ("state",), 1
+
+            def forward(self, u, v, state):
+                (h,), t = state, jnp.tanh(u + v)
+                return (h + self.rate * (t - h),), t
+
+            def backward(self, t, dstate):
+                (dh,) = dstate
+                da = self.rate * dh * (1 - t * t)
+                return da, da, (dh * (1 - self.rate),)
+
+    `Recurrent(Leaky(128))` is a layer then, and `check_gradients` checks it. A cell with parameters besides the two
+    matrices and their biases is a layer of its own.
+    """
+
+    @property
+    def features(self) -> int:
+        """H, the size of the output and of each state."""
+        ...
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """What the k parts of u and v are called, in order."""
+        ...
+
+    @property
+    def states(self) -> int:
+        """How many arrays the state has."""
+        ...
+
+    def forward(self, u: Array, v: Array, state: State, /) -> tuple[State, Residuals]:
+        """(state, residuals): the state after the step, and the arrays that backward needs."""
+        ...
+
+    def backward(self, residuals: Residuals, dstate: State, /) -> tuple[Array, Array, State]:
+        """(du, dv, dstate): from the gradients of the state after the step those of u, v and the state before.
+
+        What comes back through v = h recurrent.w is not part of the gradient of h: the layer adds it. None in place of
+        h's: h has no other way. Where du is dv, return one array twice.
+        """
         ...
 
 
@@ -198,7 +260,12 @@ def why_not(value: object, contract: type) -> str:
     """What keeps value from being a spec of the contract, as the end of an error message."""
     if isinstance(value, type):
         return f"got the class {value.__name__}; build it with its settings: {value.__name__}(...)"
+    if contract is Layer and isinstance(value, Cell):
+        return f"got the cell {value!r}; write Recurrent({value!r})"
     missing = [name for name in _methods(contract) if not callable(getattr(value, name, None))]
+    missing += [
+        name for name, what in vars(contract).items() if isinstance(what, property) and not hasattr(value, name)
+    ]
     if missing:
         return f"got {value!r}, which has no {missing[0]}"
     if isinstance(value, tuple):

@@ -32,12 +32,14 @@ from fnnet.layers.dropout import Dropout
 from fnnet.layers.embedding import Embedding, EmbeddingParams, Positions, PositionsParams
 from fnnet.layers.normalization import BatchNorm, BatchNormParams, GroupNorm, LayerNorm, NormParams, RmsNorm
 from fnnet.layers.pooling import GlobalMaxPool, GlobalMeanPool, MaxPool, MeanPool
-from fnnet.layers.shapes import Flatten, Rescale, Reshape, Standardize, standardize
+from fnnet.layers.recurrent import Gru, Lstm, Recurrent, RecurrentParams, Rnn
+from fnnet.layers.shapes import Flatten, LastStep, Rescale, Reshape, Standardize, standardize
 
 __all__ = [
     "Attention", "AttentionParams", "BatchNorm", "BatchNormParams", "Conv", "ConvParams", "ConvTranspose", "Dense",
     "DenseParams", "Dropout", "Elu", "Embedding", "EmbeddingParams", "Exp", "Flatten", "Gelu", "GlobalMaxPool",
-    "GlobalMeanPool", "GroupNorm", "HardSigmoid", "Identity", "LayerNorm", "LeakyRelu", "MaxPool", "MeanPool",
-    "NormParams", "Parallel", "Positions", "PositionsParams", "Relu", "Rescale", "Reshape", "Residual", "RmsNorm",
-    "Selu", "Serial", "Sigmoid", "Silu", "Softmax", "Softplus", "Standardize", "Tanh", "standardize",
+    "GlobalMeanPool", "GroupNorm", "Gru", "HardSigmoid", "Identity", "LastStep", "LayerNorm", "LeakyRelu", "Lstm",
+    "MaxPool", "MeanPool", "NormParams", "Parallel", "Positions", "PositionsParams", "Recurrent", "RecurrentParams",
+    "Relu", "Rescale", "Reshape", "Residual", "RmsNorm", "Rnn", "Selu", "Serial", "Sigmoid", "Silu", "Softmax",
+    "Softplus", "Standardize", "Tanh", "standardize",
 ]  # fmt: skip

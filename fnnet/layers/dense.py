@@ -1,5 +1,6 @@
 """The linear part of a neuron, for a whole layer and a whole batch at once."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -32,8 +33,7 @@ class Dense:
     biases: Initializer | None = Zeros()
 
     def check(self) -> None:
-        if isinstance(self.features, bool) or not isinstance(self.features, int) or self.features < 1:
-            raise ValueError(f"Dense: expected features to be an int above 0, got {self.features!r}")
+        check_features(self)
         check_initializers(self)
 
     @property
@@ -97,15 +97,22 @@ class Dense:
         return DenseParams(rows.T @ drows, db), dy @ params.w.T
 
 
+def check_features(owner: Any) -> None:
+    """Raise ValueError unless `features` is a size."""
+    features = owner.features
+    if isinstance(features, bool) or not isinstance(features, int) or features < 1:
+        raise ValueError(f"{type(owner).__name__}: expected features to be an int above 0, got {features!r}")
+
+
 def check_initializers(layer: Any, names: tuple[str, ...] = ("weights", "biases")) -> None:
     """Raise TypeError unless these fields of a layer are initializers; all but `weights` may be None."""
-    owner = type(layer).__name__
+    owner, first = type(layer).__name__, dataclasses.fields(layer)[0].name
     for name in names:
         start = getattr(layer, name)
-        if isinstance(start, float) and hasattr(layer, "features"):
+        if isinstance(start, float) and first in ("features", "cell"):
             raise TypeError(
                 f"{owner}: expected {name} to be an initializer such as HeNormal(), got {start!r}; "
-                f"a layer is told its outputs only: {owner}({layer.features})"
+                f"a layer is told its outputs only: {owner}({getattr(layer, first)})"
             )
         if not is_spec_of(start, Initializer) and not (name != "weights" and start is None):
             raise TypeError(

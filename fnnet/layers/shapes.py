@@ -92,6 +92,31 @@ class Reshape:
 
 
 @spec
+class LastStep:
+    """The last step of every sequence: (B, T, F) becomes (B, F)."""
+
+    formulas = ("y = last step of x", "dx = dy at the last step, 0 before it")
+
+    def init(self, key: Key, in_shape: Shape) -> tuple[tuple[()], Shape]:
+        """Raises ValueError for rows that are no sequences of at least one step."""
+        if not in_shape or in_shape[0] < 1:
+            raise ValueError(f"LastStep.init: expected rows of (T, F), T above 0, got in_shape {in_shape}")
+        return (), tuple(in_shape[1:])
+
+    def forward(
+        self, params: tuple[()], x: Num[Array, "B T *rest"], *, key: Key | None = None
+    ) -> tuple[Num[Array, "B *rest"], Static]:
+        """y_bf = x_b,T-1,f. Keeps T."""
+        return x[:, -1], Static(x.shape[1])
+
+    def backward(
+        self, params: tuple[()], steps: Static, dy: Float[Array, "B *rest"]
+    ) -> tuple[tuple[()], Float[Array, "B T *rest"]]:
+        """dx_btf = dy_bf at t = T - 1, else 0: no other step is seen."""
+        return (), jnp.pad(dy[:, None], ((0, 0), (steps.value - 1, 0), *((0, 0),) * (dy.ndim - 1)))
+
+
+@spec
 class Standardize:
     """y = (x - mean) / deviation: inputs of any scale as numbers around 0, with deviation 1; `standardize(x)` fits it.
 

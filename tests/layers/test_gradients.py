@@ -168,6 +168,11 @@ LAYERS = [
     (fnnet.LayerNorm(), [(7,), (2, 5)]),
     (fnnet.RmsNorm(), [(7,), (2, 5)]),
     (fnnet.GroupNorm(2), [(6,), (3, 2, 4)]),
+    (fnnet.Recurrent(fnnet.Rnn(4)), [(1, 2), (2, 3)]),
+    (fnnet.Recurrent(fnnet.Gru(4)), [(2, 3)]),
+    (fnnet.Recurrent(fnnet.Gru(2), biases=None), [(3, 2)]),
+    (fnnet.Recurrent(fnnet.Lstm(4)), [(2, 3)]),
+    (fnnet.LastStep(), [(1, 2), (3, 2), (3, 2, 2)]),
     (fnnet.Parallel((fnnet.Dense(2), fnnet.Serial((fnnet.Dense(3), fnnet.Dropout(0.3))))), [(7,), (2, 3)]),
     (fnnet.Parallel((fnnet.Dense(3), fnnet.Tanh(), fnnet.Dropout(0.5)), join="add"), [(3,), (2, 3)]),
     (fnnet.Residual(fnnet.Serial((fnnet.Dense(4), fnnet.Tanh())), fnnet.Dense(4)), [(7,), (2, 3)]),
@@ -193,6 +198,7 @@ MORE_OF_A_KIND = {  # slow: neighbors in the table go through the same code, and
     fnnet.MeanPool((3,), stride=1, padding="same"),
     fnnet.MeanPool((2, 2)),
     fnnet.Attention(2, causal=False),
+    fnnet.Recurrent(fnnet.Gru(2), biases=None),
 }
 
 

@@ -59,6 +59,8 @@ def descend(state: TrainState, batch: fnnet.Batch) -> tuple[TrainState, Metrics]
 network = fnnet.Serial((fnnet.Flatten(), fnnet.Rescale(1 / 255), fnnet.Dense(8, biases=None), fnnet.Relu()))
 layers: list[fnnet.Layer] = [network, fnnet.Residual(fnnet.Dense(8)), fnnet.Dropout(0.5)]
 also = fnnet.Serial([fnnet.Dense(8), fnnet.Relu()])
+sequences = fnnet.Serial((fnnet.Recurrent(fnnet.Lstm(8)), fnnet.Recurrent(fnnet.Gru(8)), fnnet.LastStep()))
+cells: list[fnnet.Cell] = [fnnet.Rnn(8), fnnet.Gru(8), fnnet.Lstm(8, forget_bias=0)]
 losses: list[fnnet.Loss] = [fnnet.SquaredError(), fnnet.Huber(1.5), fnnet.SoftmaxCrossEntropy(label_smoothing=0.1)]
 optimizers: list[fnnet.Optimizer] = [
     fnnet.Sgd(0.1, momentum=0.9, nesterov=True),

@@ -53,6 +53,7 @@ fnnet.Chain((fnnet.Adam(1e-3), fnnet.Relu()))  # error: reportArgumentType
 # specs: their fields are their arguments, and never change
 fnnet.EarlyStopping(patence=5)  # error: reportCallIssue
 fnnet.CosineDecay(steps=10)  # error: reportCallIssue
+fnnet.Recurrent(fnnet.Dense(2))  # error: reportArgumentType
 fnnet.Dense()  # error: reportCallIssue
 fnnet.Dense("8")  # error: reportArgumentType
 fnnet.Dense(64, 128)  # error: reportArgumentType

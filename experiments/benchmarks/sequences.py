@@ -1,0 +1,202 @@
+"""Milliseconds of a training step of networks over tokens, beside everything else that trains them.
+
+    lstm    65 characters, embedded in 64 numbers - LSTM of 256 over 64 steps - 65 logits at every step; batch 32
+
+All start from the same weights and train by Adam on the same batches, which lie in memory. fnnet is the epoch that
+`fit` runs. The products are the floor: what the network multiplies, in the order that it has to, without anything else.
+
+    python -m experiments.benchmarks.sequences --networks lstm
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+import fnnet
+from experiments import command_line
+from experiments.benchmarks import results, systems, timing
+from experiments.benchmarks.closest import apart, medians
+
+Name = Literal["lstm"]
+VOCABULARY = 65
+PRODUCTS = "matrix products"
+TORCH = {"PyTorch": False, systems.COMPILED: True}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Time training steps; measurements are added to the stored ones, by network."""
+
+    networks: tuple[Name, ...] = get_args(Name)
+    """Which networks."""
+    processes: int = 5
+    """Processes for every network, one after another."""
+    rounds: int = 5
+    """Measurements of each system in each process, in turn."""
+    results: Path = results.FOLDER
+    """Folder of the measurements."""
+
+
+def measure(config: Config) -> None:
+    """Every network, written down one by one."""
+    for name in config.networks:
+        parts = [apart(measure_steps, name, config.rounds) for _ in range(config.processes)]
+        measured = medians(parts) | {"processes": [part["milliseconds"] for part in parts]}
+        results.add(config.results, "sequences", name, measured)
+        shown = ", ".join(f"{system} {ms:.2f}" for system, ms in measured["milliseconds"].items())
+        print(f"{name}: ms per step: {shown}", flush=True)
+
+
+class Network(NamedTuple):
+    """model     in fnnet, over tokens
+    rows      of a batch
+    jax       its name in peers/sequential_jax.py, a function (params, tokens) -> logits
+    torch     its name in peers/sequential_torch.py, a module that starts at fnnet's parameters
+    products  (rows, steps) -> a call that computes the floor of so many training steps
+    steps     so many batches in one timed call
+    """
+
+    model: fnnet.Model
+    rows: int
+    jax: str
+    torch: str
+    products: Callable[[int, int], Callable[[], Any]]
+    steps: int
+
+
+class Table(NamedTuple):
+    """w (V, F)."""
+
+    w: Any
+
+
+@fnnet.spec
+class Embedded:
+    """Row x of a table, for every token x."""
+
+    features: int = fnnet.static()
+
+    def init(self, key: Any, in_shape: tuple[int, ...]) -> Any:
+        return Table(jax.random.normal(key, (VOCABULARY, self.features))), (*in_shape, self.features)
+
+    def forward(self, params: Table, x: Any, *, key: Any = None) -> Any:
+        return params.w[x], x
+
+    def backward(self, params: Table, x: Any, dy: Any) -> Any:
+        return Table(jnp.zeros_like(params.w).at[x].add(dy)), None
+
+
+def network(name: Name) -> Network:
+    steps, width, embedded = 64, 256, 64
+    layers = (Embedded(embedded), fnnet.Recurrent(fnnet.Lstm(width)), fnnet.Dense(VOCABULARY))
+    model = fnnet.Model(fnnet.Serial(layers), fnnet.SoftmaxCrossEntropy(), (steps,))
+    floor = partial(lstm_products, steps, embedded, width)
+    return Network(model, 32, "lstm", "Lstm", floor, 6)
+
+
+def measure_steps(name: Name, rounds: int) -> dict[str, dict[str, float]]:
+    """Milliseconds of one step of every system, seconds to compile, bytes of temporary memory."""
+    net = network(name)
+    batches = batches_of(net, net.steps)
+    params = fnnet.init(net.model, jax.random.key(0))
+    times = timing.medians(timing.alternate(systems_of(net, params, batches), rounds))
+    milliseconds = {system: 1e3 * seconds / net.steps for system, seconds in times.items()}
+    return {"milliseconds": milliseconds, **_compiling(net, params, jax.device_put(batches))}
+
+
+def batches_of(net: Network, steps: int) -> tuple[np.ndarray, np.ndarray]:
+    """(S, B, T) tokens and what follows each."""
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, VOCABULARY, (steps, net.rows, net.model.input_shape[0] + 1)).astype(np.int32)
+    return tokens[..., :-1], tokens[..., 1:]
+
+
+def systems_of(net: Network, params: Any, batches: Any) -> dict[str, Callable[[], Any]]:
+    """System -> a call of all batches."""
+    try:
+        from experiments.benchmarks.peers import sequential_jax, sequential_torch
+    except ModuleNotFoundError as error:
+        raise SystemExit(systems.missing(error)) from None
+    on_device, forward = jax.device_put(batches), getattr(sequential_jax, net.jax)
+    variants = {
+        systems.OURS: _ours(net, params, on_device),
+        systems.GRAD_SCAN: sequential_jax.scan(forward, params, on_device),
+        systems.GRAD_LOOP: sequential_jax.loop(forward, params, on_device),
+    }
+    for system, compiled in TORCH.items():
+        module = getattr(sequential_torch, net.torch)(params)
+        variants[system] = sequential_torch.train(module, batches, compiled)
+    return variants | {PRODUCTS: net.products(net.rows, net.steps)}
+
+
+def _ours(net: Network, params: Any, batches: Any) -> Callable[[], Any]:
+    optimizer = fnnet.Adam(1e-3)
+    state = fnnet.init_state(net.model, optimizer, jax.random.key(0))._replace(params=params)
+    data = fnnet.Batch(*(a.reshape(-1, *a.shape[2:]) for a in batches))
+    settings = {"batch_size": net.rows, "shuffle": jax.random.key(1)}
+    return lambda: fnnet.train_epoch(net.model, optimizer, state, data, **settings)
+
+
+def _compiling(net: Network, params: Any, batches: Any) -> dict[str, dict[str, float]]:
+    """Seconds to compile and bytes of temporary memory, of one step of fnnet and of automatic differentiation's."""
+    from experiments.benchmarks.peers import sequential_jax
+
+    optimizer, (x, y) = fnnet.Adam(1e-3), jax.tree.map(lambda a: a[0], batches)
+    state = fnnet.init_state(net.model, optimizer, jax.random.key(0))
+    step, start = sequential_jax.step(getattr(sequential_jax, net.jax), params)
+    lowered = {
+        systems.OURS: fnnet.train_step.lower(net.model, optimizer, state, fnnet.Batch(x, y)),
+        systems.GRAD_LOOP: jax.jit(step).lower(start, (x, y)),
+    }
+    seconds, memory = {}, {}
+    for system, text in lowered.items():
+        programs = []
+        seconds[system] = timing.seconds(lambda text=text, programs=programs: programs.append(text.compile()))
+        memory[system] = float(programs[0].memory_analysis().temp_size_in_bytes)
+    return {"compile_seconds": seconds, "temporary_bytes": memory}
+
+
+def lstm_products(length: int, inputs: int, width: int, rows: int, steps: int) -> Callable[[], Any]:
+    """Of the inputs, the states one after the other, the logits; of their gradients, and of those of the weights.
+
+    Every product depends on the one before it, and is used, so that none can be left out or moved out of the scan.
+    """
+    keys = iter(jax.random.split(jax.random.key(0), 5))
+    x, w, w_h, w_o, h = (
+        jax.random.normal(next(keys), shape) / 100
+        for shape in (
+            (length, rows, inputs),
+            (inputs, 4 * width),
+            (width, 4 * width),
+            (width, VOCABULARY),
+            (rows, width),
+        )
+    )
+
+    def times(h: Any, count: int) -> Any:
+        """(T rows, count width): h at every step, for what a product would have made."""
+        return jnp.broadcast_to(jnp.tile(h, (1, count)), (length, rows, count * width)).reshape(-1, count * width)
+
+    def one(total: Any, _: None) -> Any:
+        u = (x + total) @ w
+        h_t = lax.fori_loop(0, length, lambda t, h: (h @ w_h)[:, :width] + u[t, :, :width], h + total)
+        logits = times(h_t, 1) @ w_o
+        dw_o, dh = times(h_t, 1).T @ logits, logits @ w_o.T
+        da = lax.fori_loop(0, length, lambda t, h: jnp.tile(h, (1, 4)) @ w_h.T, dh[:rows])
+        das = times(da, 4)
+        products = u, dw_o, times(h_t, 1).T @ das, x.reshape(-1, inputs).T @ das, das @ w.T
+        return total + 1e-30 * sum((p.ravel()[0] for p in products), jnp.zeros(())), None
+
+    run = jax.jit(lambda: lax.scan(one, jnp.zeros(()), None, length=steps)[0])
+    return run
+
+
+if __name__ == "__main__":
+    command_line.run(measure, Config, __doc__)
