@@ -11,25 +11,25 @@ downloaded (0.2 MB) if it is in neither.
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import fnnet
-from experiments import command_line
+from experiments import command_line, shakespeare
+from experiments.benchmarks import timing
 from experiments.command_line import KeptSettings, check_counts
 from experiments.results_file import Result
 from experiments.run_folder import CHECKPOINT, RunFolder
-from fnnet import plots
-from fnnet.plots.theme import COLORS, figure
-from fnnet.protocols import Optimizer
+from fnnet.plots.theme import COLORS, RIGHT, along_epochs, figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Kind: TypeAlias = Literal["bigram", "dense", "rnn", "gru", "lstm", "transformer"]
+_PUBLISHED = 1.92  # makemore, its default transformer
 CELLS = {"rnn": "Rnn", "gru": "Gru", "lstm": "Lstm"}
 _NEWLINE, _NO_TARGET = "\n", -1
 
@@ -68,6 +68,8 @@ class Config(KeptSettings):
     """Epochs from one print to the next."""
     temperature: float = 1.0
     """Below 1: likelier names; above 1: stranger ones."""
+    pytorch: bool = False
+    """Train the transformers in PyTorch too, epoch by epoch in turn (extra `benchmarks`)."""
     progress: bool = True
     """Show a bar for each network."""
 
@@ -119,7 +121,9 @@ def build(kind: Kind, config: Config, context: int, tokens: int) -> fnnet.Model:
     """A network over rows of `context` tokens, of which there are `tokens` different ones."""
     loss, embedding = fnnet.SoftmaxCrossEntropy(no_target=_NO_TARGET), fnnet.Embedding(tokens, config.width)
     if kind == "transformer":
-        return fnnet.gpt(tokens, config.layers, config.heads, config.width, context, loss=loss)
+        return fnnet.gpt(
+            tokens, layers=config.layers, heads=config.heads, width=config.width, context=context, loss=loss
+        )
     if kind == "bigram":
         return fnnet.Model(fnnet.Embedding(tokens, tokens), loss, (context,))
     if kind == "dense":
@@ -146,17 +150,22 @@ def invented(
 
 
 class Trained(NamedTuple):
-    """One network after training, and the mean loss of a character of the test names."""
+    """One network after training, and the mean loss of a character of the test names.
+
+    peer: the same network in PyTorch (a Trainer of benchmarks/peers/gpt_torch.py), or None
+    """
 
     state: fnnet.TrainState
     history: fnnet.History
     test_loss: float
+    seconds: float
+    peer: Any
 
 
 def train_one(
     kind: Kind,
     model: fnnet.Model,
-    adamw: Optimizer,
+    adamw: fnnet.AdamW,
     names: Names,
     batch_size: int,
     config: Config,
@@ -165,20 +174,30 @@ def train_one(
 ) -> Trained:
     """Train from one seed; invented names are printed now and then, but for the dense network, which takes windows."""
     init_key, shuffle = jax.random.split(jax.random.key(seed))
-    epoch = iter(range(1, config.epochs + 1))
+    epoch, state, between = iter(range(1, config.epochs + 1)), fnnet.init_state(model, adamw, init_key), 0.0
+    peer = None
+    if config.pytorch and kind == "transformer":
+        steps = config.epochs * -(-len(names.train.x) // batch_size)
+        peer = shakespeare.in_pytorch(adamw, state.params, config.heads, steps)
 
     def after_epoch(state: fnnet.TrainState, history: fnnet.History) -> None:
-        number = next(epoch)
+        nonlocal between
+        number, begun = next(epoch), time.perf_counter()
         run.log_epoch(kind, seed, number, history)
         if kind != "dense" and seed == 0 and number % config.sample_every == 0:
             drawn = invented(model, state.params, names.vocabulary, config, number)
-            print(f"{kind}, epoch {number}: {', '.join(drawn)}")
+            print(f"{kind}, epoch {number}: {', '.join(drawn)}", flush=True)
+        if peer is not None:
+            rows = np.random.default_rng((seed, number)).permutation(len(names.train.x))
+            peer.train(names.train.x[rows], names.train.y[rows], batch_size)
+            time.sleep(timing.REST)  # threads of PyTorch spin for a while before they sleep
+        between += time.perf_counter() - begun
 
     start = time.perf_counter()
     state, history = run.fit(
         model,
         adamw,
-        fnnet.init_state(model, adamw, init_key),
+        state,
         names.train,
         epochs=config.epochs,
         batch_size=batch_size,
@@ -187,11 +206,11 @@ def train_one(
         progress=config.progress,
         on_epoch=after_epoch,
     )
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start - between
     test_loss = float(fnnet.evaluate(model, state.params, names.test).loss)
     run.log(data=kind, seed=seed, test_loss=test_loss, seconds=seconds)
-    print(f"{kind}, seed {seed}: test loss {test_loss:.4f} ({seconds:.1f} s)")
-    return Trained(state, history, test_loss)
+    print(f"{kind}, seed {seed}: test loss {test_loss:.4f} ({seconds:.1f} s)", flush=True)
+    return Trained(state, history, test_loss, seconds, peer)
 
 
 def train_kind(kind: Kind, names: Names, config: Config, run: RunFolder) -> list[Trained]:
@@ -220,21 +239,45 @@ def gradient_norms(kind: str, width: int, steps: int, seed: int) -> np.ndarray:
 
 def gradients_through_time(kinds: Iterable[str], config: Config, steps: int = 64) -> "Figure":
     """How much of the gradient at the last step arrives at the steps before it."""
-    figure_, (axis,) = figure(7, 3.4)
+    figure_, (axis,) = figure(7, 3.8)
     for color, kind in zip(COLORS, kinds, strict=False):
-        axis.semilogy(
-            np.arange(steps) - steps + 1, gradient_norms(kind, config.width, steps, 0), color=color, label=kind
-        )
-    axis.set(xlabel="step before the last", ylabel="norm of the gradient", title="gradient through time, at the start")
+        norms = gradient_norms(kind, config.width, steps, 0)
+        axis.semilogy(np.arange(steps) - steps + 1, norms, color=color, label=kind.upper())
+    axis.set(xlabel="step of the input, 0 is the last one", ylabel="norm of the gradient")
+    axis.set_title("what the output of the last step tells the inputs before it, untrained", fontsize=11)
     axis.legend(frameon=False)
     return figure_
 
 
 def curves(found: Mapping[str, list[Trained]]) -> "Figure":
     """Validation loss of every kind: the mean over seeds as a line, their spread as a band."""
-    return plots.learning_curves(
-        {kind: jax.tree.map(lambda *p: np.stack(p), *(n.history for n in trained)) for kind, trained in found.items()}
-    )
+    figure_, (axis,) = figure(7, 4.2)
+    for color, (kind, networks) in zip(COLORS, found.items(), strict=False):
+        losses = np.array([network.history.validation.loss for network in networks])
+        epochs, mean, low, high = np.arange(1, losses.shape[1] + 1), losses.mean(0), losses.min(0), losses.max(0)
+        axis.plot(epochs, mean, color=color, label=f"{kind}: {mean[-1]:.3f}")
+        axis.fill_between(epochs, low, high, color=color, alpha=0.25, linewidth=0)
+    axis.axhline(_PUBLISHED, color=RIGHT, linestyle=":", label=f"makemore's transformer: {_PUBLISHED}")
+    along_epochs(axis)
+    axis.set(ylabel="validation loss per character (nats)")
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure_
+
+
+def say(found: Mapping[str, list[Trained]], config: Config) -> dict[str, Result]:
+    """Prints the results by name: losses on the test names and seconds, and those of PyTorch."""
+    seeds, results = range(config.seeds), {}
+    for kind, networks in found.items():
+        results[f"test loss, {kind}"] = Result([n.test_loss for n in networks], "", seeds, 3)
+        results[f"seconds of training, {kind}"] = Result([n.seconds for n in networks], "s", seeds, 1)
+        peers = [n.peer for n in networks if n.peer is not None]
+        if peers:
+            x, y, _ = load(config.held_out).test
+            results[f"test loss, {kind}, PyTorch"] = Result([p.loss(x, y) for p in peers], "", seeds, 3)
+            results[f"seconds of training, {kind}, PyTorch"] = Result([p.seconds for p in peers], "s", seeds, 1)
+    for what, result in results.items():
+        print(f"{what}: {result}")
+    return results
 
 
 def main(config: Config) -> None:
@@ -252,28 +295,22 @@ def main(config: Config) -> None:
     )
     check_counts(config, *counts)
     folder, names = RunFolder("names", config), load(config.held_out)
-    found: dict[str, list[Trained]] = {}
+    name, found = "names" + "_pytorch" * config.pytorch, {}
     with folder as run:
         print(names)
         for kind in config.kinds:
             found[kind] = train_kind(kind, names, config, run)
-        run.figure("names_curves", curves(found))
-        run.figure("names_gradients", gradients_through_time(CELLS, config))
-        results = {
-            f"test loss, {kind}": Result([n.test_loss for n in trained], "", range(config.seeds), 3)
-            for kind, trained in found.items()
-        }
-        for what, result in results.items():
-            print(f"{what}: {result}")
+        run.figure(f"{name}_curves", curves(found))
+        captions = {f"{name}_curves": "given names: validation loss per character; bands: all seeds"}
+        if not config.pytorch:
+            run.figure("names_gradients", gradients_through_time(CELLS, config))
+            captions["names_gradients"] = "how far back the gradient reaches in recurrent networks before training"
         run.record(
-            "names",
+            name,
             network=f"given names, one character after the other: {config.width} features, {config.epochs} epochs",
-            author="about 1.92 for the default transformer of makemore",
-            results=results,
-            captions={
-                "names_curves": "given names: validation loss per character; bands are the spread over seeds",
-                "names_gradients": "how far back the gradient reaches in recurrent networks as they start",
-            },
+            author=f"about {_PUBLISHED} for the default transformer of makemore",
+            results=say(found, config),
+            captions=captions,
         )
         run.say_end()
 
