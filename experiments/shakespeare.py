@@ -189,12 +189,13 @@ def train_one(
         state, metrics = fnnet.train_epoch(model, optimizer, state, part, batch_size=config.batch_size, shuffle=None)
         training.append(float(metrics.loss))
         seconds += time.perf_counter() - begun
+        run.log(seed=seed, step=step, loss=training[-1], seconds=seconds)
         print(f"seed {seed}, step {step}: training loss {training[-1]:.3f} ({seconds:.1f} s)", end="")
         if not config.best or step == config.steps:
             validation.append(float(fnnet.evaluate(model, state.params, task.validation).loss))
+            run.log(seed=seed, step=step, validation_loss=validation[-1])
             print(f", validation loss {validation[-1]:.3f}", end="")
         print(flush=True)
-        run.log(seed=seed, step=step, loss=training[-1], validation_loss=[*validation, None][-1], seconds=seconds)
         if peer is not None:
             follow(peer, part, task, config, f"seed {seed}, step {step}", run)
         if seed == 0:
