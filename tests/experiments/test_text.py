@@ -1,15 +1,15 @@
 """The experiments with text: small runs that learn, and what they leave."""
 
+import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
 import fnnet
 from experiments import names, shakespeare
 from tests.experiments.test_experiments import only, records
-
-pytestmark = pytest.mark.usefixtures("optimized")
 
 NAMES = "\n".join(a + b for a in ("an", "be", "car", "do", "em", "fi") for b in ("na", "lla", "ra", "ry", "na", "mmy"))
 
@@ -37,25 +37,42 @@ def test_windows_are_the_characters_before_each_character():
     np.testing.assert_array_equal(names.windows(data, 1, 0).x[:, 0], data.x[data.y >= 0])
 
 
-def test_names_trains_every_kind_and_leaves_its_files(small_texts, tmp_path, capsys):
-    kept = tmp_path / "kept"
+def test_names_trains_and_leaves_its_files(small_texts, tmp_path, capsys):
+    kept, kinds = tmp_path / "kept", ("bigram", "dense", "gru")
     config = names.Config(
-        seeds=2, epochs=4, batch_size=8, width=8, layers=1, heads=2, window=3, held_out=6, sample_every=2, names=3,
-        runs=tmp_path, copy_to=kept, progress=False,
+        kinds=kinds, seeds=2, epochs=4, batch_size=8, width=8, window=3, held_out=6, sample_every=2, names=3,
+        learning_rate=1e-2, runs=tmp_path, copy_to=kept, progress=False,
     )  # fmt: skip
     names.main(config)
     text, run = capsys.readouterr().out, only(tmp_path / "names")
     assert "24 training, 6 validation and 6 test names" in text
     tests = [row for row in records(run) if "test_loss" in row]
-    assert [(row["data"], row["seed"]) for row in tests] == [(k, s) for k in names.Config.kinds for s in (0, 1)]
+    assert [(row["data"], row["seed"]) for row in tests] == [(k, s) for k in kinds for s in (0, 1)]
     first = {row["data"]: row["loss"] for row in records(run) if row.get("epoch") == 1}
     last = {row["data"]: row["loss"] for row in records(run) if row.get("epoch") == 4}
-    assert all(last[kind] < first[kind] for kind in names.Config.kinds)
+    assert all(last[kind] < first[kind] for kind in kinds)
     assert {"names.json", "names_curves.png", "names_gradients.png"} == {path.name for path in kept.iterdir()}
-    saved = fnnet.restore(run / "lstm_checkpoint.safetensors")
+    saved = fnnet.restore(run / "gru_checkpoint.safetensors")
     assert saved.vocabulary == fnnet.datasets.Vocabulary.of(NAMES)
-    assert text.count("transformer, epoch") == 2
+    assert text.count("gru, epoch") == 2
     assert "dense, epoch" not in text
+
+
+@pytest.mark.parametrize("kind", names.Config.kinds)
+def test_every_kind_has_logits_of_the_next_character(kind):
+    config = names.Config(width=8, heads=2, window=3)
+    model = names.build(kind, config, context=5, tokens=7)
+    params = jax.eval_shape(lambda key: fnnet.init(model, key), jax.random.key(0))
+    tokens = jax.ShapeDtypeStruct((2, *model.input_shape), np.int32)
+    logits = jax.eval_shape(lambda params, x: fnnet.forward(model, params, x), params, tokens)
+    assert logits.shape == ((2, 7) if kind == "dense" else (2, 5, 7))
+
+
+def test_candidates_and_the_best_are_settings():
+    for changes in (*shakespeare.CANDIDATES.values(), shakespeare.BEST):
+        config = dataclasses.replace(shakespeare.Config(), **changes)
+        model, _ = shakespeare.build(config, 65)
+        assert model.input_shape == (config.context,)
 
 
 def test_the_gradient_of_an_rnn_vanishes_before_that_of_an_lstm():
@@ -67,7 +84,7 @@ def test_the_gradient_of_an_rnn_vanishes_before_that_of_an_lstm():
 def test_shakespeare_learns_and_leaves_its_files(small_texts, tmp_path, capsys):
     kept = tmp_path / "kept"
     config = shakespeare.Config(
-        seeds=2, steps=40, report_every=20, context=8, layers=2, heads=2, width=16, warmup=5, sample=12,
+        seeds=2, steps=40, report_every=20, context=8, layers=1, heads=2, width=16, warmup=5, sample=12,
         learning_rate=1e-2, runs=tmp_path, copy_to=kept,
     )  # fmt: skip
     shakespeare.main(config)
