@@ -259,7 +259,7 @@ def gradients_through_time(kinds: Iterable[str], config: Config, steps: int = 64
         norms = gradient_norms(kind, config.width, steps, 0)
         axis.semilogy(np.arange(steps) - steps + 1, norms, color=color, label=kind.upper())
     axis.set(xlabel="step of the input, 0 is the last one", ylabel="norm of the gradient")
-    axis.set_title("what the output of the last step tells the inputs before it, untrained", fontsize=11)
+    axis.set_title("gradient of the last output with respect to the input of every step, before training", fontsize=11)
     axis.legend(frameon=False)
     return figure_
 

@@ -1,15 +1,20 @@
 """The GPT of `fnnet.gpt` in PyTorch, eager: fused attention, AdamW, and the loss over tokens that follow."""
 
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
-from torch.nn import functional
 
-from experiments.benchmarks.task import THREADS
+# before PyTorch is loaded: on a busy machine threads that spin while they wait cost it ten times the time
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch  # noqa: E402
+from torch import nn  # noqa: E402
+from torch.nn import functional  # noqa: E402
+
+from experiments.benchmarks.task import THREADS  # noqa: E402
 
 _NO_TARGET = -1
 
