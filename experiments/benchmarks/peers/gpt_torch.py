@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-# before PyTorch is loaded: on a busy machine threads that spin while they wait cost it ten times the time
+# before PyTorch is loaded: on a busy machine threads that spin while they wait cost it many times the time
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import torch  # noqa: E402
-from torch import nn  # noqa: E402
-from torch.nn import functional  # noqa: E402
+import torch
+from torch import nn
+from torch.nn import functional
 
-from experiments.benchmarks.task import THREADS  # noqa: E402
+from experiments.benchmarks.task import THREADS
 
 _NO_TARGET = -1
 
