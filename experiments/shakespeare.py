@@ -301,7 +301,7 @@ def measure(config: Config, run: RunFolder) -> None:
     fnnet.save(run.path / CHECKPOINT, model, optimizer, first, vocabulary=task.vocabulary)
     captions = {f"{name}_curves": "tiny Shakespeare: loss per character while a GPT learns"}
     run.figure(f"{name}_curves", curves(networks, config))
-    if not config.rotary:
+    if not (config.rotary or config.pytorch):
         captions[f"{name}_attention"] = "which characters the heads of the first and the last layer look at"
         run.figure(f"{name}_attention", attention_maps(model, first.params, task, config))
     run.write(f"{name}_sample.txt", sample(model, first.params, task, config, 0) + "\n")
