@@ -66,8 +66,8 @@ def test_perplexity_is_scikit_learns_and_that_of_ignorance_the_number_of_classes
 @pytest.mark.parametrize("smoothing", [None, 0.1])
 def test_gradients_of_sequences_with_padding_and_weights(smoothing):
     loss = fnnet.SoftmaxCrossEntropy(smoothing, no_target=-1)
-    model = fnnet.Model(fnnet.Serial((fnnet.Positions(), fnnet.Attention(1), fnnet.Dense(4))), loss, (5, 2))
-    check_model(model, Batch(RNG.normal(size=(7, 5, 2)), Y, WEIGHTS.astype(np.float64)))
+    model = fnnet.Model(fnnet.Serial((fnnet.Positions(), fnnet.Attention(2), fnnet.Dense(4))), loss, (5, 4))
+    check_model(model, Batch(np.random.default_rng(1).normal(size=(7, 5, 4)), Y, WEIGHTS.astype(np.float64)))
 
 
 def test_nothing_to_predict_counts_nothing_even_as_nan():

@@ -122,7 +122,6 @@ _BY_FUNCTION = {
     },
     "losses:Poisson.backward": {("name", "rates -> y #2"): _NDIM},
     "model:mean_weights": {
-        ("sign", "batch.weights.astype(dtype) -> -batch.weights.astype(dtype)"): "-w / -sum(w) is w / sum(w)",
         ("constant", "1 -> 2 #2"): "where the sum is 0 every weight is, and 0 over anything is 0",
     },
     "training.epochs:_whole": {

@@ -108,6 +108,7 @@ TESTS = {
         "layers/test_convolution absorb",
         "training/test_train pure",
     ),
+    "fnnet.layers.composition:input_checks": ("layers/test_attention token",),
     "fnnet.layers.composition:_noting": ("test_model named_with_its_number",),
     "fnnet.layers.composition:Residual.*": (f"{CELL} Residual", "layers/test_gradients six"),
     "fnnet.layers.composition:_keys": (
