@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-QUICK_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false --xla_cpu_experimental_ynn_fusion_type="
+QUICK_TO_COMPILE = "--xla_cpu_use_fusion_emitters=false"
 
 
 def are_known(flags):

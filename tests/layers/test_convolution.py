@@ -188,7 +188,7 @@ def test_a_cnn_learns_its_rows(dtype):
 
 def test_fit_trains_convolutions_wherever_the_rows_lie(tmp_path):
     """In memory, in a file, on a mesh: what `train` gives up to rounding, since `fit` compiles with another option."""
-    model, optimizer = fnnet.cnn((8, 8), (2,), (3,), normalization=fnnet.BatchNorm(), scale=1 / 255), fnnet.Sgd(1e-2)
+    model, optimizer = fnnet.cnn((8, 8), (2,), (3,), normalization=fnnet.BatchNorm(), scale=1 / 255), fnnet.Adam(1e-2)
     settings = {"epochs": 2, "batch_size": 10, "shuffle": KEY}
 
     def start():
