@@ -139,7 +139,8 @@ class Attention:
             dx = dq w_query^T + dk w_key^T + dv w_value^T
 
         which is one product, [dq dk dv] [w_query w_key w_value]^T, as the forward pass has one of x and the three side
-        by side. A rotation is orthogonal, so its backward pass is the rotation by the negative angle.
+        by side. A rotation is orthogonal, so its backward pass is the rotation by the negative angle. Without one, the
+        gradient of key.b is 0: one vector added to all keys moves all scores of a query alike, and softmax ignores that.
         """
         x, q, k, v, o, lse = residuals
         features = x.shape[-1]
