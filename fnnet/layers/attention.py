@@ -140,7 +140,7 @@ class Attention:
 
         which is one product, [dq dk dv] [w_query w_key w_value]^T, as the forward pass has one of x and the three side
         by side. A rotation is orthogonal, so its backward pass is the rotation by the negative angle. Without one, the
-        gradient of key.b is 0: one vector added to all keys moves all scores of a query alike, and softmax ignores that.
+        gradient of key.b is 0: one vector added to all keys moves all scores of a query alike, and softmax ignores it.
         """
         x, q, k, v, o, lse = residuals
         features = x.shape[-1]
