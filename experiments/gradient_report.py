@@ -113,10 +113,8 @@ def layers() -> list[Subject]:
     )
     rows = [Subject(repr(layer), layer, (5,)) for layer in (*ACTIVATIONS, *plain, *composites, *normal)]
     rows += [Subject(repr(layer), layer, (4, 6, 4)) for layer in images]
-    key_bias: dict[Layer, tuple[str, ...]] = {
-        fnnet.Attention(2): ("params.key.b",)
-    }  # a constant in all keys moves all scores of a query alike
-    rows += [Subject(repr(layer), layer, (7, 4), zero=key_bias.get(layer, ())) for layer in sequences]
+    zeros: dict[Layer, tuple[str, ...]] = {fnnet.Attention(2): ("params.key.b",)}  # see `Attention.backward`
+    rows += [Subject(repr(layer), layer, (7, 4), zero=zeros.get(layer, ())) for layer in sequences]
     embedding = fnnet.Embedding(5, 3)
     return [*rows, Subject(repr(embedding), embedding, (4,), x=TOKENS)]
 

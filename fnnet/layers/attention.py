@@ -21,7 +21,7 @@ from jaxtyping import Array, Float, Int
 
 from fnnet._spec import at_least_float32, spec, static
 from fnnet.initializers import GlorotUniform, Zeros
-from fnnet.layers.dense import Dense, DenseParams, check_initializers
+from fnnet.layers.dense import Dense, DenseParams, check_initializers, check_sizes
 from fnnet.protocols import Initializer, Key, Shape
 
 BLOCK = 256
@@ -85,8 +85,7 @@ class Attention:
         )
 
     def check(self) -> None:
-        if isinstance(self.heads, bool) or not isinstance(self.heads, int) or self.heads < 1:
-            raise ValueError(f"Attention: expected heads to be an int above 0, got {self.heads!r}")
+        check_sizes(self, "heads")
         for name in ("causal", "rotary"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"Attention: expected {name} to be True or False, got {getattr(self, name)!r}")

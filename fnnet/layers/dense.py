@@ -33,7 +33,7 @@ class Dense:
     biases: Initializer | None = Zeros()
 
     def check(self) -> None:
-        check_features(self)
+        check_sizes(self, "features")
         check_initializers(self)
 
     @property
@@ -97,11 +97,12 @@ class Dense:
         return DenseParams(rows.T @ drows, db), dy @ params.w.T
 
 
-def check_features(owner: Any) -> None:
-    """Raise ValueError unless `features` is a size."""
-    features = owner.features
-    if isinstance(features, bool) or not isinstance(features, int) or features < 1:
-        raise ValueError(f"{type(owner).__name__}: expected features to be an int above 0, got {features!r}")
+def check_sizes(owner: Any, *names: str) -> None:
+    """Raise ValueError unless these fields are ints above 0."""
+    for name in names:
+        size = getattr(owner, name)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise ValueError(f"{type(owner).__name__}: expected {name} to be an int above 0, got {size!r}")
 
 
 def check_initializers(layer: Any, names: tuple[str, ...] = ("weights", "biases")) -> None:

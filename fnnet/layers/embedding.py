@@ -8,7 +8,7 @@ from jaxtyping import Array, Bool, Float, Integer
 
 from fnnet._spec import spec, static
 from fnnet.initializers import Normal
-from fnnet.layers.dense import check_initializers
+from fnnet.layers.dense import check_initializers, check_sizes
 from fnnet.protocols import Initializer, Key, Params, Shape
 
 
@@ -43,10 +43,7 @@ class Embedding:
     formulas = ("y = w[x]", "dw[v] = sum of dy over all places where x = v")
 
     def check(self) -> None:
-        for name in ("vocabulary", "features"):
-            count = getattr(self, name)
-            if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-                raise ValueError(f"Embedding: expected {name} to be an int above 0, got {count!r}")
+        check_sizes(self, "vocabulary", "features")
         check_initializers(self, ("weights",))
 
     def check_inputs(self, x: np.ndarray) -> None:

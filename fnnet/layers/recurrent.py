@@ -17,7 +17,7 @@ from fnnet._contracts import backward_cell, forward_cell
 from fnnet._spec import spec, static
 from fnnet._xla.channel_sums import channel_sums
 from fnnet.initializers import GlorotUniform, Orthogonal, Zeros
-from fnnet.layers.dense import DenseParams, check_features, check_initializers
+from fnnet.layers.dense import DenseParams, check_initializers, check_sizes
 from fnnet.protocols import Cell, Initializer, Key, Number, Params, Shape, is_spec_of, why_not
 
 Entries = Float[Array, "B H"]
@@ -38,7 +38,7 @@ class Rnn:
     formulas = ("h_t = tanh(u_t + v_t)", "du_t = dv_t = dh_t * (1 - h_t^2)")
 
     def check(self) -> None:
-        check_features(self)
+        check_sizes(self, "features")
 
     def forward(self, u: Gates, v: Gates, state: tuple[Entries]) -> tuple[tuple[Entries], Entries]:
         """h' = tanh(u + v). Keeps h'."""
@@ -76,7 +76,7 @@ class Gru:
     )
 
     def check(self) -> None:
-        check_features(self)
+        check_sizes(self, "features")
 
     def forward(self, u: Gates, v: Gates, state: tuple[Entries]) -> tuple[tuple[Entries], tuple[Entries, ...]]:
         """r = s(u_r + v_r), z = s(u_z + v_z), n = tanh(u_n + r v_n), h' = n + z (h - n); s is the sigmoid.
@@ -131,7 +131,7 @@ class Lstm:
     )
 
     def check(self) -> None:
-        check_features(self)
+        check_sizes(self, "features")
 
     @property
     def bias_starts(self) -> tuple[Number, ...]:
