@@ -57,7 +57,8 @@ def backward_cell(cell: Any, residuals: Any, dstate: Any) -> tuple[Any, Any, Any
     name, width = f"{type(cell).__name__}.backward", len(cell.gates) * cell.features
     for label, gradient in (("du", du), ("dv", dv)):
         _check_shape(name, label, gradient, (dstate[0].shape[0], width))
-    like = dstate if not isinstance(before, tuple) or before[:1] != (None,) else (None, *dstate[1:])
+    has_no_dh = isinstance(before, tuple) and len(before) > 0 and before[0] is None
+    like = (None, *dstate[1:]) if has_no_dh else dstate
     _check_like(name, "dstate", before, "the state", like)
     return du, dv, before
 
