@@ -65,6 +65,10 @@ def lion(o, w, g, name):
     return -o.learning_rate * NUMPY.where(mixed > 0, 1, -1)
 
 
+def lion_momentum(o, w, g, name):
+    return mean(o.beta2, g)
+
+
 def adam(o, w, g, name):
     return -o.learning_rate * unbiased(o.beta1, g) / (root(unbiased(o.beta2, squares(g))) + o.epsilon)
 
@@ -144,20 +148,16 @@ def weight_decay(o, w, g, name):
 def max_norm(o, w, g, name):
     if name != "w":
         return g[-1]
-    new = w[-1] + g[-1]
-    sizes = [norm([column]) for column in new.T]
-    shrunk = [column if s <= o.radius else column * o.radius / s for column, s in zip(new.T, sizes, strict=True)]
-    return NUMPY.stack(shrunk).T - w[-1]
+    columns = (w[-1] + g[-1]).reshape(-1, w[-1].shape[-1]).T
+    sizes = [norm([column]) for column in columns]
+    shrunk = [column if s <= o.radius else column * o.radius / s for column, s in zip(columns, sizes, strict=True)]
+    return NUMPY.stack(shrunk).T.reshape(w[-1].shape) - w[-1]
 
 
-def unchanged(o, w, g, name):
-    return g[-1]
-
-
-def decayed_sgd(o, w, g, name):
-    """Chain((Sgd(eta), WeightDecay(rate)))."""
-    descent, decay = o.transformations
-    return -descent.learning_rate * g[-1] - (decay.rate * w[-1] if name == "w" else 0)
+def noisy_decayed_sgd(o, w, g, name):
+    """Chain((GradientNoise(scale), Sgd(eta), WeightDecay(rate)))."""
+    noisy, descent, decay = o.transformations
+    return -descent.learning_rate * noise(noisy, w, g, name) - (decay.rate * w[-1] if name == "w" else 0)
 
 
 def wave(x):

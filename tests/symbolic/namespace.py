@@ -179,7 +179,9 @@ class Lax:
         spread[tuple(slice(None, None, inner + 1) for _, _, inner in edges)] = a
         widths = [(max(0, low), max(0, high)) for low, high, _ in edges]
         padded = np.pad(spread, widths, constant_values=value)
-        cut = tuple(slice(max(0, -low), n - max(0, -high)) for n, (low, high, _) in zip(padded.shape, edges, strict=True))
+        cut = tuple(
+            slice(max(0, -low), n - max(0, -high)) for n, (low, high, _) in zip(padded.shape, edges, strict=True)
+        )
         return _again(padded[cut])
 
     def conv_general_dilated(

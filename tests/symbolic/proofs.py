@@ -13,12 +13,21 @@ import numpy as np
 import sympy
 
 import fnnet
+from fnnet.layers import normalization
 from fnnet.protocols import Statistics, is_statistics
 
 from .namespace import RANDOM, Exact, as_exact, constants, standing_in
 from .scalars import Intervals, Rationals, Scalar, Symbols, computing_in, exact, lifted
 
-TIMES = ("steps", "warmup", "stable", "decay", "rise", "growth", "width")  # what decides at which step something happens
+TIMES = (
+    "steps",
+    "warmup",
+    "stable",
+    "decay",
+    "rise",
+    "growth",
+    "width",
+)  # what decides at which step something happens
 LIMIT = 1e-40  # an interval around 0 of at most this width is 0
 
 
@@ -166,14 +175,29 @@ def compare_trees(ring: Any, total: Scalar, variables: Any, found: Any) -> str:
 
 
 def prove_layer(
-    ring: Any, layer: Any, in_shape: Any, *, rows: int = 2, key: Any = None, tokens: int | None = None, values: Any = None
+    ring: Any,
+    layer: Any,
+    in_shape: Any,
+    *,
+    rows: int = 2,
+    x_shape: Any = None,
+    key: Any = None,
+    tokens: int | None = None,
+    values: Any = None,
 ) -> str:
-    """backward(forward's residuals, dy) is the derivative of sum dy y by parameters and x, for any dy."""
+    """backward(forward's residuals, dy) is the derivative of sum dy y by parameters and x, for any dy.
+
+    x_shape  of a row, where it is not in_shape
+    key      for forward; what it draws is fixed
+    tokens   x are integers below this
+    values   of module constants, for this proof
+    """
     params = jax.eval_shape(lambda k: layer.init(k, in_shape)[0], jax.random.key(0))
     with computing_in(ring), standing_in({**constants(), **(values or {})}):
         draw = Numbers(ring, seed=0)
         layer, params = numbers_of(layer, draw), draw.tree("p", params)
-        x = draw.array("x", (rows, *in_shape)) if tokens is None else tokens_of(draw, tokens, (rows, *in_shape))
+        shape = (rows, *(x_shape or in_shape))
+        x = draw.array("x", shape) if tokens is None else tokens_of(draw, tokens, shape)
         y, _ = layer.forward(params, x, key=key)
         dy = plain(draw.array("d", y.shape))
         layer = plain(layer)
@@ -191,6 +215,21 @@ def prove_layer(
 def tokens_of(draw: Numbers, vocabulary: int, shape: tuple[int, ...]) -> Exact:
     """Integers, some of them equal."""
     return np.array([draw.rng.randrange(vocabulary) for _ in range(int(np.prod(shape)))]).reshape(shape).view(Exact)
+
+
+def prove_absorb(ring: Any, layer: Any) -> str:
+    """The running statistics become decay r + (1 - decay) of the batch: its mean, its mean squared deviation."""
+    params = jax.eval_shape(lambda k: layer.init(k, (2,))[0], jax.random.key(0))
+    with computing_in(ring), standing_in(constants()):
+        draw = Numbers(ring, seed=0)
+        layer, params, x = numbers_of(layer, draw), plain(draw.tree("p", params)), plain(draw.array("x", (3, 2)))
+        batch = normalization._batch_statistics(x)
+        residuals = normalization.BatchNormResiduals(None, None, batch)
+        (mean, variance), old = layer.absorb(params, residuals).statistics, params.statistics
+        m = (x[0] + x[1] + x[2]) / 3
+        v = ((x[0] - m) ** 2 + (x[1] - m) ** 2 + (x[2] - m) ** 2) / 3
+        wanted = (layer.decay * r + (1 - layer.decay) * now for r, now in zip(old, (m, v), strict=True))
+        return weakest({compare(ring, "running", w, f) for w, f in zip(wanted, (mean, variance), strict=True)})
 
 
 def prove_loss(ring: Any, loss: Any, shape: tuple[int, ...], targets: Callable[[Numbers], Any]) -> str:
@@ -227,23 +266,30 @@ def prove_penalty(ring: Any, penalty: Any) -> str:
         return compare_trees(ring, value, params, plain(penalty).gradient(plain(params)))
 
 
-def prove_optimizer(ring: Any, optimizer: Any, expected: Callable[..., Any], steps: int = 3) -> str:
-    """`steps` updates, each with a gradient of its own, are those of a formula of all gradients so far."""
+def prove_optimizer(
+    ring: Any, optimizer: Any, expected: Callable[..., Any], steps: int = 3, state_expected: Any = None
+) -> str:
+    """`steps` updates, each with a gradient of its own, are those of a formula of all gradients so far.
+
+    state_expected  a formula of the state, for an optimizer whose updates say too little of it
+    """
     with computing_in(ring), standing_in(constants()):
         draw = Numbers(ring, seed=0)
         optimizer = plain(numbers_of(optimizer, draw))
-        params = plain({"w": draw.array("w", (2, 2)), "b": draw.array("b", (2,))})
+        params = plain({"w": draw.array("w", (1, 2, 2)), "b": draw.array("b", (2,))})
         state, before, gradients, ways = optimizer.init(params), [], [], set()
         RANDOM.noise = lambda shape: as_exact(np.arange(1, 1 + math.prod(shape)).reshape(shape))
         for step in range(steps):
             before.append(params)
             gradients.append(plain(draw.tree("g", params)))
-            updates, state = optimizer.update(gradients[-1], state, params, key=0)
+            updates, state = optimizer.update(gradients[-1], state, params, key=jax.random.key(0))
             for name, update in updates.items():
                 so_far = [p[name] for p in before], [g[name] for g in gradients]
                 numbers = SimpleNamespace(**vars(fields_of(optimizer)), grads=gradients[-1])
                 wanted = expected(numbers, *so_far, name)
                 ways.add(compare(ring, f"step {step}, {name}", wanted, update))
+                if state_expected is not None:
+                    ways.add(compare(ring, "state", state_expected(numbers, *so_far, name), state[name]))
             params = {name: p + updates[name] for name, p in params.items()}
         return weakest(ways)
 

@@ -80,7 +80,7 @@ class Symbols:
         return 1 if there > 0 else -1
 
     def floor(self, value: sympy.Expr) -> int:
-        nearest = int(round(self.at_witness(value)))
+        nearest = int(sympy.floor(self.at_witness(value) + sympy.Rational(1, 2)))
         return nearest - (self.sign(value - nearest) < 0)
 
     def power(self, value: sympy.Expr, exponent: sympy.Expr) -> sympy.Expr:

@@ -1,5 +1,6 @@
 """Everything that is proved: one row per setting, and the reason for what is not."""
 
+import dataclasses
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -10,12 +11,14 @@ import numpy as np
 
 import fnnet
 from fnnet import layers, losses, optimizers, penalties, schedules
+from fnnet._xla import banded
 from fnnet.layers import attention
 
 from . import formulas
 from .namespace import as_exact
 from .proofs import (
     Numbers,
+    prove_absorb,
     prove_average,
     prove_layer,
     prove_loss,
@@ -40,7 +43,9 @@ class Subject(NamedTuple):
     slow: bool = False
 
 
-def subject(prove: Any, spec: Any, *args: Any, rings: Any = S + R, slow: bool = False, note: str = "", **kw: Any) -> Subject:
+def subject(
+    prove: Any, spec: Any, *args: Any, rings: Any = S + R, slow: bool = False, note: str = "", **kw: Any
+) -> Subject:
     shape = " ".join(str(a).replace(" ", "") for a in args if isinstance(a, tuple))
     name = " ".join(part for part in (repr(spec), shape, note) if part)
     return Subject(name, spec, lambda ring: prove(ring, spec, *args, **kw), rings, slow)
@@ -59,9 +64,11 @@ ACTIVATIONS = [
         )
     ),
     layer(fnnet.Gelu(), (3,), rings=S),
+    layer(fnnet.Softmax(), (2, 3), rings=I),
 ]  # fmt: skip
 RELU_NET = fnnet.Serial((fnnet.Dense(3), fnnet.Relu(), fnnet.Dense(2)))
 INCEPTION = fnnet.Parallel((fnnet.Dense(2), RELU_NET, fnnet.Dense(1, biases=None)))
+CANONICAL = {(banded, "BANDS"): {}, (banded, "NARROW"): 0}  # the form for many channels, of whatever has few
 RATIONAL_LAYERS = [
     layer(fnnet.Dense(2), (3,)),
     layer(fnnet.Dense(2, biases=None), (2, 2)),
@@ -71,6 +78,11 @@ RATIONAL_LAYERS = [
     layer(fnnet.Conv(2, (2, 3), dilation=2, padding=((2, 1), (0, 3))), (4, 5, 5), rings=R, rows=1),
     layer(fnnet.Conv(4, (2, 2), groups=2, biases=None), (3, 3, 4), rings=R),
     layer(fnnet.Conv(6, (2, 2), stride=(1, 2), groups=3), (3, 3, 3), rings=R),
+    layer(fnnet.Conv(2, (2, 2)), (2, 6, 2), rings=R, rows=1, note="two bands"),
+    layer(fnnet.Conv(2, (2, 3)), (3, 4, 1), rings=R, rows=1, note="canonical", values=CANONICAL),
+    layer(
+        fnnet.Conv(2, (2, 2), 2, ((1, 0), (2, 1)), 2), (4, 3, 2), rings=R, rows=1, note="canonical", values=CANONICAL
+    ),
     layer(fnnet.ConvTranspose(2, (2, 2), stride=2), (2, 2, 1), rows=1),
     layer(fnnet.ConvTranspose(2, (3,), padding="valid"), (3, 4), rings=R),
     layer(fnnet.ConvTranspose(4, (3, 2), stride=2, dilation=(1, 2), groups=2), (2, 3, 4), rings=R),
@@ -83,12 +95,14 @@ RATIONAL_LAYERS = [
     layer(fnnet.GlobalMeanPool(), (3, 2, 2)),
     layer(fnnet.Embedding(4, 2), (5,), tokens=4),
     layer(fnnet.Positions(), (3, 2)),
+    layer(fnnet.Positions(), (5, 2), rings=R, x_shape=(3, 2), note="sequences of 3"),
     layer(fnnet.Rescale(0.3), (3,)),
     layer(fnnet.Standardize(0.3, 1.7), (3,)),
     layer(fnnet.Standardize(np.array([0.3, -0.2]), np.array([1.7, 0.9])), (2,), note="by column"),
     layer(fnnet.Flatten(), (2, 3)),
     layer(fnnet.Reshape((3, 2)), (2, 3)),
     layer(fnnet.LastStep(), (3, 2)),
+    layer(fnnet.LastStep(), (3, 2, 2), rings=R),
     layer(fnnet.Dropout(0.3), (5,), key=KEY, note="with a mask"),
     layer(fnnet.Dropout(0.3), (5,), note="without a key"),
     layer(RELU_NET, (2,)),
@@ -96,17 +110,21 @@ RATIONAL_LAYERS = [
     layer(fnnet.Residual(fnnet.Dense(2)), (2,)),
     layer(fnnet.Residual(RELU_NET, fnnet.Dense(2)), (3,)),
     layer(INCEPTION, (2,)),
+    layer(fnnet.Parallel((fnnet.Dense(2), fnnet.Dense(1))), (3, 2), rings=R),
     layer(fnnet.Parallel((fnnet.Dense(2), fnnet.Dropout(0.5)), join="add"), (2,), key=KEY),
 ]
 OTHER_LAYERS = [
-    layer(fnnet.BatchNorm(), (2,), rings=S + I, key=KEY, note="with a key"),
+    layer(fnnet.BatchNorm(), (2,), rings=S, slow=True, key=KEY, note="with a key, symbols"),
+    layer(fnnet.BatchNorm(), (2,), rings=I, key=KEY, note="with a key"),
     layer(fnnet.BatchNorm(), (2,), rings=S + I, note="without"),
-    layer(fnnet.BatchNorm(), (2, 2, 2), rings=I, key=KEY, note="with a key"),
-    layer(fnnet.LayerNorm(), (3,), rings=S + I, rows=1),
+    layer(fnnet.BatchNorm(), (3, 2), rings=I, key=KEY, note="with a key"),
+    layer(fnnet.LayerNorm(), (3,), rings=S, slow=True, rows=1),
     layer(fnnet.LayerNorm(), (2, 4), rings=I),
-    layer(fnnet.GroupNorm(2), (4,), rings=S + I, rows=1),
+    layer(fnnet.GroupNorm(2), (4,), rings=S, slow=True, rows=1),
     layer(fnnet.GroupNorm(2), (2, 4), rings=I),
     layer(fnnet.RmsNorm(), (3,), rings=S + I, rows=1),
+    layer(fnnet.RmsNorm(), (2, 3), rings=I),
+    subject(prove_absorb, fnnet.BatchNorm(), rings=S + R, note="absorb"),
     layer(fnnet.Attention(1), (3, 2), rings=I),
     layer(fnnet.Attention(2, causal=False, biases=None), (3, 4), rings=I, rows=1),
     layer(fnnet.Attention(1, rotary=True), (3, 4), rings=I, rows=1),
@@ -167,7 +185,7 @@ OPTIMIZERS = [
     optimizer(fnnet.Sgd(0.1), formulas.sgd, S + R),
     optimizer(fnnet.Sgd(0.1, momentum=0.9), formulas.momentum, S + R),
     optimizer(fnnet.Sgd(0.1, momentum=0.9, nesterov=True), formulas.nesterov, S + R),
-    optimizer(fnnet.Lion(0.1), formulas.lion, S + R),
+    optimizer(fnnet.Lion(0.1, 0.6, 0.8), formulas.lion, R, steps=8, state_expected=formulas.lion_momentum),
     optimizer(fnnet.Adam(0.1), formulas.adam),
     optimizer(fnnet.AdamW(0.1), formulas.adamw),
     optimizer(fnnet.AmsGrad(0.1), formulas.amsgrad),
@@ -187,7 +205,11 @@ OPTIMIZERS = [
     optimizer(fnnet.WeightDecay(0.1), formulas.weight_decay, S + R),
     optimizer(fnnet.MaxNorm(1.9), formulas.max_norm),
     subject(lambda ring, _: prove_average(ring), fnnet.Average(0.9)),
-    optimizer(fnnet.Chain((fnnet.Sgd(0.1), fnnet.WeightDecay(0.2))), formulas.decayed_sgd, S + R),
+    optimizer(
+        fnnet.Chain((fnnet.GradientNoise(0.3), fnnet.Sgd(0.1), fnnet.WeightDecay(0.2))),
+        formulas.noisy_decayed_sgd,
+        S + R,
+    ),
 ]
 
 
@@ -204,7 +226,8 @@ SCHEDULES = [
     schedule(fnnet.PolynomialDecay(0.3, 8, 2, stop=0.1), formulas.polynomial),
     schedule(fnnet.CosineDecay(0.3, 8, stop=0.1), formulas.cosine),
     schedule(fnnet.CosineRestarts(0.3, 4, stop=0.1, shrink=0.5), formulas.restarts, 20),
-    schedule(fnnet.CosineRestarts(0.3, 4, stop=0.1, growth=1.5), formulas.restarts, 40),
+    schedule(fnnet.CosineRestarts(0.3, 4, stop=0.1, growth=1.5, shrink=0.5), formulas.restarts, 24),
+    schedule(fnnet.CosineRestarts(0.3, 4, stop=0.1, growth=1), formulas.restarts, 12),
     schedule(fnnet.OneCycle(0.3, 10), formulas.one_cycle, 14),
     schedule(fnnet.WarmupStableDecay(0.3, 3, 4, 5, stop=0.1), formulas.warmup_stable_decay, 15),
     schedule(fnnet.Noam(64, 5), formulas.noam),
@@ -229,16 +252,13 @@ def public() -> set[str]:
     }  # fmt: skip
 
 
+def specs_in(spec: Any) -> list[Any]:
+    """The spec and all specs inside it."""
+    parts = [value if isinstance(value, tuple) else (value,) for value in vars(spec).values()]
+    inner = [part for each in parts for part in each if dataclasses.is_dataclass(part)]
+    return [spec, *(each for part in inner for each in specs_in(part))]
+
+
 def proved() -> set[str]:
     """Names of the specs of all subjects, and of those inside them."""
-    found = set()
-
-    def note(spec: Any) -> None:
-        found.add(type(spec).__name__)
-        for value in vars(spec).values() if hasattr(spec, "__dataclass_fields__") else ():
-            for part in value if isinstance(value, tuple) else (value,):
-                note(part)
-
-    for each in SUBJECTS.values():
-        note(each.spec)
-    return found
+    return {type(spec).__name__ for subject in SUBJECTS.values() for spec in specs_in(subject.spec)}
