@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 
 import fnnet
 from fnnet import Batch
+from fnnet._contracts import backward_cell
 from fnnet.inspection.trace_text import explain
 from fnnet.layers import DenseParams, RecurrentParams
 from fnnet.sweeps import Configuration, grid, sweep
@@ -227,6 +229,12 @@ def test_a_cell_of_ones_own_trains():
     state = fnnet.init_state(model, optimizer := fnnet.Adam(3e-2), KEY)
     state, history = fnnet.train(model, optimizer, state, DATA, epochs=15, batch_size=16, shuffle=KEY)
     assert history.training.loss[-1] < 0.5 * history.training.loss[0]
+
+
+def test_a_cell_may_return_arrays_of_numpy():
+    du, dstate = np.ones((3, 2), np.float32), (np.ones((3, 2), np.float32),)
+    cell = SimpleNamespace(gates=("one",), features=2, backward=lambda residuals, dstate: (du, du, dstate))
+    assert backward_cell(cell, None, dstate)[2] is dstate
 
 
 def test_recurrence_is_saved_and_swept(tmp_path):

@@ -217,6 +217,22 @@ def tokens_of(draw: Numbers, vocabulary: int, shape: tuple[int, ...]) -> Exact:
     return np.array([draw.rng.randrange(vocabulary) for _ in range(int(np.prod(shape)))]).reshape(shape).view(Exact)
 
 
+def prove_cell(ring: Any, cell: Any) -> str:
+    """One step: backward is the derivative of sum dstate state by u, v and the state before, h through v left out."""
+    width = len(cell.gates) * cell.features
+    with computing_in(ring), standing_in(constants()):
+        draw = Numbers(ring, seed=0)
+        cell, u, v = numbers_of(cell, draw), draw.array("u", (1, width)), draw.array("v", (1, width))
+        state = tuple(draw.array("s", (1, cell.features)) for _ in range(cell.states))
+        after, _ = cell.forward(u, v, state)
+        dstate = plain(tuple(draw.array("d", each.shape) for each in after))
+        _, residuals = cell.forward(plain(u), plain(v), plain(state))
+        du, dv, before = cell.backward(residuals, dstate)
+        total = sum(total_of(d, y) for d, y in zip(dstate, after, strict=True))
+        zeros = tuple(0 * s if d is None else d for d, s in zip(before, state, strict=True))
+        return compare_trees(ring, total, (u, v, state), (du, dv, zeros))
+
+
 def prove_absorb(ring: Any, layer: Any) -> str:
     """The running statistics become decay r + (1 - decay) of the batch: its mean, its mean squared deviation."""
     params = jax.eval_shape(lambda k: layer.init(k, (2,))[0], jax.random.key(0))

@@ -20,6 +20,7 @@ from .proofs import (
     Numbers,
     prove_absorb,
     prove_average,
+    prove_cell,
     prove_layer,
     prove_loss,
     prove_model,
@@ -68,6 +69,25 @@ ACTIVATIONS = [
 ]  # fmt: skip
 RELU_NET = fnnet.Serial((fnnet.Dense(3), fnnet.Relu(), fnnet.Dense(2)))
 INCEPTION = fnnet.Parallel((fnnet.Dense(2), RELU_NET, fnnet.Dense(1, biases=None)))
+
+
+@fnnet.spec
+class Product:
+    """h' = u v + h: a cell of which back-propagation through time is rational, and so is proved exactly."""
+
+    features: int = fnnet.static()
+
+    gates, states = ("only",), 1
+
+    def forward(self, u: Any, v: Any, state: Any) -> Any:
+        (h,) = state
+        return (u * v + h,), (u, v)
+
+    def backward(self, residuals: Any, dstate: Any) -> Any:
+        (u, v), (dh,) = residuals, dstate
+        return dh * v, dh * u, (dh,)
+
+
 CANONICAL = {(banded, "BANDS"): {}, (banded, "NARROW"): 0}  # the form for many channels, of whatever has few
 RATIONAL_LAYERS = [
     layer(fnnet.Dense(2), (3,)),
@@ -129,7 +149,14 @@ OTHER_LAYERS = [
     layer(fnnet.Attention(2, causal=False, biases=None), (3, 4), rings=I, rows=1),
     layer(fnnet.Attention(1, rotary=True), (3, 4), rings=I, rows=1),
     layer(fnnet.Attention(1), (5, 2), rings=I, rows=1, note="in blocks of 2", values={(attention, "BLOCK"): 2}),
-    layer(fnnet.Recurrent(fnnet.Rnn(1)), (2, 1), rings=S, rows=1),
+    layer(fnnet.Attention(1, biases=None), (2, 1), rings=S, rows=1),
+    layer(fnnet.Attention(1, causal=False, biases=None), (2, 1), rings=S, slow=True, rows=1),
+    subject(prove_cell, fnnet.Rnn(1), rings=S + I),
+    subject(prove_cell, fnnet.Gru(1), rings=S + I),
+    subject(prove_cell, fnnet.Lstm(1), rings=S + I),
+    layer(fnnet.Recurrent(Product(2)), (3, 2), rings=R),
+    layer(fnnet.Recurrent(Product(1)), (3, 1), rows=1),
+    layer(fnnet.Recurrent(fnnet.Rnn(1)), (2, 1), rings=S, slow=True, rows=1),
     layer(fnnet.Recurrent(fnnet.Rnn(2)), (3, 2), rings=I),
     layer(fnnet.Recurrent(fnnet.Gru(2)), (3, 2), rings=I),
     layer(fnnet.Recurrent(fnnet.Gru(2), biases=None), (3, 1), rings=I, rows=1),
