@@ -10,7 +10,7 @@ from tests.mutants.mutator import swapped
 
 from .faults import EQUIVALENT, TINY, faults_of, is_equivalent, targets, verdict
 
-LONG = ("attention", "recurrent", "_xla", "convolution")
+LONG = ("attention", "recurrent", "_xla", "convolution", "optimizers", "schedules")
 TARGETS = targets()
 CASES = [pytest.param(t, marks=[pytest.mark.slow] * any(word in t for word in LONG), id=t) for t in TARGETS]
 STRUCTURE = {"Serial", "Residual", "Parallel"}  # their faults in trees end in errors
@@ -33,6 +33,7 @@ def test_every_backward_is_among_the_targets():
     assert backwards == {f"{n}.backward" for n in public if hasattr(getattr(fnnet, n), "backward")}
 
 
+@pytest.mark.slow
 def test_floating_point_does_not_see_a_factor_of_this_size(float64):
     """The checker compares to 1e-12: the fault is in place, the proof refutes it, and the checker passes."""
     target = "fnnet.layers.dense:Dense.backward"
