@@ -243,7 +243,8 @@ def table(rows: list[Row], seconds: float, seed: int) -> str:
         "",
         f"`python -m experiments.gradient_report --seed {seed}`: the largest error of any tensor (limits 1e-12, 5e-6,",
         "1e-7 and 1e-10; second order is the derivative of the gradient along a random direction), and whether every",
-        f"tensor of every gradient multiplied by 1.0001 was caught. jax {jax.__version__}, numpy {np.__version__}, Python {platform.python_version()}, "
+        "tensor of every gradient multiplied by 1.0001 was caught. "
+        f"jax {jax.__version__}, numpy {np.__version__}, Python {platform.python_version()}, "
         f"{jax.default_backend()}, {seconds:.0f} s.",
         "",
         f"| | tensors | {' | '.join(r.title for r in REFERENCES)} | within limits | 1.0001 caught |",
