@@ -18,9 +18,15 @@ Euclidean norm of the tensor and n the noise: 64 times as far as a or b moves wh
 bit (the largest of three such draws), or 30 eps |L| / h per probe for finite differences. So a gradient that is truly
 zero, and comes out as rounding on both sides, passes, and every other is held to the limit relative to its own size,
 however the sizes of the tensors differ.
+
+What shows nothing. A comparison can agree for want of trying: where the reference is 0 or the same in every entry, or
+where forward chooses between two formulas and the inputs took one of them only (`fnnet.inspection.branches`). There up
+to eight wider draws are compared as well, of what the caller did not give; what they do not reach fails the report,
+unless the call says that it must be so, and why. Branches inside fnnet count for the layer that they belong to only.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -30,7 +36,8 @@ from jaxtyping import Array, PRNGKeyArray
 
 from fnnet._values import check_key
 from fnnet._xla.compile_once import jit_once
-from fnnet.inspection import finite_differences
+from fnnet.inspection import finite_differences, vacuity
+from fnnet.inspection.branches import Branch, both_sides
 from fnnet.inspection.report import Check, Report
 from fnnet.inspection.subjects import Case, Drawn, case_of, cast, draw, is_float, kind_of_subject, modes_of
 from fnnet.model import Model
@@ -38,6 +45,7 @@ from fnnet.protocols import Layer, Loss, Params, Penalty, is_statistics
 
 LIMITS = {"float64": 1e-12, "float32": 5e-6}
 DIFFERENCE_LIMIT = 1e-7
+SECOND_ORDER_LIMIT = 1e-10
 
 
 def check_gradients(
@@ -49,6 +57,9 @@ def check_gradients(
     params: Params = None,
     x: Any = None,
     targets: Any = None,
+    expected_zero: Mapping[str, str] | None = None,
+    expected_one_sided: Mapping[str, str] | None = None,
+    second_order: bool = False,
 ) -> Report:
     """Compare every hand-derived gradient of a layer, loss, penalty or model with two independent ones.
 
@@ -61,6 +72,12 @@ def check_gradients(
     params    instead of those that `init` draws, to which noise is added, so that a bias of 0 hides nothing
     x         (B, ...) instead of inputs drawn from N(0, 1); integers for a layer that wants them
     targets   (B, ...) for a loss or model, instead of numbers drawn between 0.05 and 0.95 in the outputs' shape
+    expected_zero       {"params[0].b": "the bias before a batch norm"}: tensors whose gradient is 0, or the same in
+                        every entry, whatever the inputs, and why
+    expected_one_sided  {"MyLayer.forward: where": "x is never negative"}: branches that inputs take one side of
+    second_order        also differentiate `backward` itself along a random direction, in float64, and compare with the
+                        same derivative of the gradient of `jax.vjp` (a Hessian-vector product): what people rely on
+                        who differentiate through fnnet. Limit 1e-10
 
     Layers are checked without a key and, if that changes the outputs, with one. Floating numbers are cast to
     float64 and float32; float64 is switched on for the duration. Points too close to a kink for finite
@@ -71,26 +88,38 @@ def check_gradients(
         kind = kind_of_subject(subject)
         drawn = draw(kind, subject, in_shape, key, batch, params, x, targets)
         drawn, modes = modes_of(kind, subject, drawn)
-        parts = [_check_mode(kind, subject, mode, drawn) for mode in modes]
-    checks = tuple(check for part, _ in parts for check in part)
-    texts = [text for _, texts in parts for text in texts]
+        expected = {*(expected_zero or ()), *(expected_one_sided or ())}
+        parts = {mode: _check_mode(kind, subject, mode, drawn, expected, second_order) for mode in modes}
+    checks = tuple(check for part in parts.values() for check in part.checks)
+    texts = [text for part in parts.values() for text in part.left_out]
+    found = {mode: part.vacuous for mode, part in parts.items()}
+    vacuous = vacuity.explained(found, {c.tensor for c in checks}, expected_zero or {}, expected_one_sided or {})
     if kind in ("loss", "model") and targets is None:
         texts.append("targets other than numbers between 0.05 and 0.95: pass targets= (integer classes, say)")
-    return Report(repr(subject), checks, tuple(texts))
+    return Report(repr(subject), checks, tuple(texts), vacuous)
 
 
-def _check_mode(kind: str, subject: Any, mode: str, drawn: Drawn) -> tuple[list[Check], list[str]]:
-    """All comparisons in one mode, and what was left out."""
+class _Part(NamedTuple):
+    """All comparisons in one mode, what was left out, and what shows nothing, with a note."""
+
+    checks: list[Check]
+    left_out: list[str]
+    vacuous: dict[str, str]
+
+
+def _check_mode(kind: str, subject: Any, mode: str, drawn: Drawn, expected: set[str], second_order: bool) -> _Part:
     checks: list[Check] = []
     left_out: list[str] = []
+    vacuous: dict[str, str] = {}
     for dtype, limit in LIMITS.items():
         case = case_of(kind, subject, mode, drawn, dtype)
         params, x = cast((drawn.params, drawn.x), dtype)
         dy = _cotangent(case, params, x, drawn.key)
         wrong = _structure(mode, jax.eval_shape(case.backward, params, x, dy), params, x)
         if wrong:
-            return wrong, left_out
-        program = _program(case, is_first=dtype == "float64")
+            return _Part(wrong, left_out, vacuous)
+        branches: list[Branch] = []
+        program = _program(case, branches, is_first=dtype == "float64")
         found = program(params, x, dy)
         _refuse_nan(subject, found.outputs)
         noise = _noise(lambda *args, p=program: _both(p(*args)), params, x, dy, drawn.key)
@@ -101,7 +130,65 @@ def _check_mode(kind: str, subject: Any, mode: str, drawn: Drawn) -> tuple[list[
                 checks += _compare(mode, "linearity", *found.linearity, limit, noise)
             checks += _rows(mode, found, limit, noise, left_out)
             checks += _differences(mode, case, params, x, dy, found.hand, drawn.key, left_out)
-    return checks, left_out
+            checks += _second_order(mode, case, params, x, dy, drawn.key) if second_order else []
+            seen = partial(_seen, kind, subject, branches)
+            vacuous = seen(found, noise)
+            more, left = _wider(mode, program, drawn, dy, vacuous.keys() - expected, seen)
+            checks += more
+            vacuous = {what: note for what, note in vacuous.items() if what in expected | left}
+    return _Part(checks, left_out, vacuous)
+
+
+def _seen(
+    kind: str, subject: Any, branches: list[Branch], found: "_Measured", noise: dict[str, float]
+) -> dict[str, str]:
+    """What one draw shows nothing of, with a note; a penalty may leave parameters alone."""
+    tensors = [] if kind == "penalty" else _references(found.reference)
+    own = [(b, sides) for b, sides in zip(branches, found.sides, strict=True) if vacuity.counts(b, subject)]
+    return vacuity.seen(tensors, noise, own)
+
+
+def _wider(
+    mode: str, program: Callable, drawn: Drawn, dy: Array, vacuous: set[str], seen: Callable
+) -> tuple[list[Check], set[str]]:
+    """Comparisons at wider draws until each has shown something of all that is vacuous; and what is so still."""
+    checks: list[Check] = []
+    for number in range(vacuity.WIDER if drawn.free else 0):
+        if not vacuous:
+            break
+        params, x = vacuity.wider(drawn, number)
+        found = program(params, x, dy)
+        if all(bool(jnp.isfinite(a).all()) for a in jax.tree.leaves((found.outputs, found.reference))):
+            noise = _noise(lambda *args: _both(program(*args)), params, x, dy, drawn.key)
+            checks += _compare(mode, "wider draws", found.hand, found.reference, LIMITS["float64"], noise)
+            vacuous = vacuous & seen(found, noise).keys()
+    return checks, vacuous
+
+
+def _second_order(mode: str, case: Case, params: Any, x: Any, dy: Array, key: PRNGKeyArray) -> list[Check]:
+    """The derivative of backward along a random direction against that of the gradient of `jax.vjp`."""
+    _, values = _of_learned(case.forward, params, x)
+    keys = jax.random.split(key, len(values))
+    direction = tuple(jax.random.normal(k, value.shape, value.dtype) for k, value in zip(keys, values, strict=True))
+
+    def along(gradients: Callable[[Any, Any], Any], params: Any, x: Any) -> Any:
+        f, values = _of_learned(gradients, params, x)
+        return jax.jvp(f, tuple(values), direction)[1]
+
+    def both(params: Any, x: Any, dy: Array) -> list[Any]:
+        hand = along(lambda params, x: case.backward(params, x, dy), params, x)
+        return [hand, along(lambda params, x: _vjp(case.forward, params, x, dy), params, x)]
+
+    program = jit_once(both)
+    hand, reference = program(params, x, dy)
+    noise = _noise(program, params, x, dy, key)
+    return _compare(mode, "second order", hand, reference, SECOND_ORDER_LIMIT, noise)
+
+
+def _references(reference: Any) -> Iterator[tuple[str, Array]]:
+    """(name, tensor) of every gradient but those of running statistics, which are 0."""
+    learned = _without_statistics(reference)
+    return ((name, tensor) for name, tensor, _ in _named(learned, learned))
 
 
 def _cotangent(case: Case, params: Any, x: Any, key: PRNGKeyArray) -> Array:
@@ -125,24 +212,28 @@ class _Measured(NamedTuple):
     reference: Any
     linearity: tuple[Any, Any] | None
     rows: tuple[Array, Any] | None
+    sides: list[Array]
 
 
-def _program(case: Case, is_first: bool) -> Callable[[Any, Any, Array], _Measured]:
-    """Everything that is compared, as one compiled program; linearity and rows in the first dtype only.
+def _program(case: Case, branches: list[Branch], is_first: bool) -> Callable[[Any, Any, Array], _Measured]:
+    """Everything that is compared, as one compiled program; linearity, rows and sides in the first dtype only.
 
     linearity   backward(2 dy + 3 e) and 2 backward(dy) + 3 backward(e), for another cotangent e
     rows        outputs of the rows one by one, and the sum of their gradients with dx row by row
+    sides       which sides of the branches of forward are taken; tracing fills `branches` with their names
     """
 
     def program(params: Any, x: Any, dy: Array) -> _Measured:
-        hand, linearity, rows = case.backward(params, x, dy), None, None
+        hand, linearity, rows, sides = case.backward(params, x, dy), None, None, []
+        if is_first:
+            branches[:], sides = both_sides(case.forward, params, x)
         if is_first and case.is_linear:
             e = jnp.flip(dy) + 1
             parts = jax.tree.map(lambda a, b: 2 * a + 3 * b, hand, case.backward(params, x, e))
             linearity = case.backward(params, x, 2 * dy + 3 * e), parts
         if is_first and case.row is not None:
             rows = _row_by_row(case.row, params, x, dy)
-        return _Measured(case.forward(params, x), hand, _vjp(case.forward, params, x, dy), linearity, rows)
+        return _Measured(case.forward(params, x), hand, _vjp(case.forward, params, x, dy), linearity, rows, sides)
 
     return jit_once(program)
 
@@ -209,20 +300,27 @@ def _row_by_row(row: Callable[[int], Case], params: Any, x: Any, dy: Array) -> t
 
 def _vjp(forward: Callable[[Any, Any], Array], params: Any, x: Any, dy: Array) -> tuple[Any, Any]:
     """(dparams, dx) by automatic differentiation; None for what is integer or absent, zeros for running statistics."""
+    of_learned, values = _of_learned(forward, params, x)
+    _, pullback = jax.vjp(of_learned, *values)
     leaves, tree = jax.tree.flatten((params, x))
-    floating = _learned(params, x)
-
-    def of_floating(*values: Array) -> Array:
-        full = list(leaves)
-        for i, value in zip(floating, values, strict=True):
-            full[i] = value
-        return forward(*tree.unflatten(full))
-
-    _, pullback = jax.vjp(of_floating, *(leaves[i] for i in floating))
     grads: list[Any] = [jnp.zeros_like(leaf) if is_float(leaf) else None for leaf in leaves]
-    for i, grad in zip(floating, pullback(dy), strict=True):
+    for i, grad in zip(_learned(params, x), pullback(dy), strict=True):
         grads[i] = grad
     return tree.unflatten(grads)
+
+
+def _of_learned(f: Callable[[Any, Any], Any], params: Any, x: Any) -> tuple[Callable[..., Any], list[Array]]:
+    """f as a function of the tensors that have a gradient, and those tensors; the others stay as they are."""
+    leaves, tree = jax.tree.flatten((params, x))
+    moved = _learned(params, x)
+
+    def of_learned(*values: Array) -> Any:
+        full = list(leaves)
+        for i, value in zip(moved, values, strict=True):
+            full[i] = value
+        return f(*tree.unflatten(full))
+
+    return of_learned, [leaves[i] for i in moved]
 
 
 def _structure(mode: str, hand: Any, params: Any, x: Any) -> list[Check]:
@@ -257,6 +355,13 @@ def _learned(params: Any, x: Any) -> list[int]:
     nodes = jax.tree.leaves((params, x), is_leaf=is_statistics)
     leaves = [(leaf, is_statistics(node)) for node in nodes for leaf in jax.tree.leaves(node)]
     return [i for i, (leaf, runs) in enumerate(leaves) if is_float(leaf) and not runs]
+
+
+def _without_statistics(tree: Any) -> Any:
+    """The tree with None for running statistics."""
+    return jax.tree.map(
+        lambda g: jax.tree.map(lambda _: None, g) if is_statistics(g) else g, tree, is_leaf=is_statistics
+    )
 
 
 def _named(hand: tuple[Any, Any], other: tuple[Any, Any]) -> Iterator[tuple[str, Any, Any]]:
@@ -319,20 +424,9 @@ def _differences(
     mode: str, case: Case, params: Any, x: Any, dy: Array, hand: Any, key: PRNGKeyArray, left_out: list[str]
 ) -> list[Check]:
     """Central differences of L = <dy, forward> along every entry, or 32 directions, of every tensor."""
-    leaves, tree = jax.tree.flatten((params, x))
-    moved = _learned(params, x)
-
-    def terms(tensors: list[Array]) -> Array:
-        full = list(leaves)
-        for i, tensor in zip(moved, tensors, strict=True):
-            full[i] = tensor
-        return dy * case.forward(*tree.unflatten(full))
-
-    without = jax.tree.map(
-        lambda g: jax.tree.map(lambda _: None, g) if is_statistics(g) else g, hand, is_leaf=is_statistics
-    )
-    named = list(_named(without, (params, x)))
-    measured = finite_differences.slopes(terms, [leaves[i] for i in moved], [g for _, g, _ in named], key)
+    terms, values = _of_learned(lambda params, x: dy * case.forward(params, x), params, x)
+    named = list(_named(_without_statistics(hand), (params, x)))
+    measured = finite_differences.slopes(lambda tensors: terms(*tensors), values, [g for _, g, _ in named], key)
     checks = []
     for (name, _, value), found in zip(named, measured, strict=True):
         used = ~found.kinked

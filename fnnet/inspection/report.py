@@ -26,20 +26,42 @@ class Check(NamedTuple):
     note: str = ""
 
 
+class Vacuity(NamedTuple):
+    """Something that the comparisons say nothing about.
+
+    what    a tensor whose gradient is 0 or the same everywhere, so that many wrong formulas give it, too; or a branch
+            of forward of which the inputs took one side only, `Relu.forward: maximum`
+    mode    "prediction" (no key) or "training" (with the key)
+    note    what was seen, and what to do
+    reason  why it must be so, from `expected_zero` or `expected_one_sided`; None where nobody expected it
+    """
+
+    what: str
+    mode: str
+    note: str
+    reason: str | None = None
+
+
 class Report(NamedTuple):
     """All comparisons of one subject; `print` shows a table, with one row per tensor and one column per reference."""
 
     subject: str
     checks: tuple[Check, ...]
     left_out: tuple[str, ...]
+    vacuous: tuple[Vacuity, ...] = ()
 
     @property
     def failed(self) -> tuple[Check, ...]:
         return tuple(check for check in self.checks if not check.passed)
 
+    @property
+    def unexpected(self) -> tuple[Vacuity, ...]:
+        """What the comparisons say nothing about, though nobody said why."""
+        return tuple(vacuity for vacuity in self.vacuous if vacuity.reason is None)
+
     def raise_if_failed(self) -> "Report":
-        """The report itself, or AssertionError with the table and every failure's worst entry."""
-        if self.failed:
+        """The report itself, or AssertionError with the table, every failure's worst entry, and what shows nothing."""
+        if self.failed or self.unexpected:
             raise AssertionError(str(self))
         return self
 
@@ -54,11 +76,11 @@ class Report(NamedTuple):
         header, *rows = table = self._table()
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in (header, *rows)]
-        return "\n".join([self.subject, *lines, *self._failures(), *self._left_out(), self._outcome()])
+        return "\n".join([self.subject, *lines, *self._texts(), self._outcome()])
 
     def _repr_html_(self) -> str:
         header, *rows = self._table()
-        texts = "".join(f"<p>{escape(text)}</p>" for text in (*self._failures(), *self._left_out()))
+        texts = "".join(f"<p>{escape(text)}</p>" for text in self._texts())
         return html_table(f"{self.subject}: {self._outcome()}", header, rows) + texts
 
     def _table(self) -> list[tuple[str, ...]]:
@@ -74,11 +96,12 @@ class Report(NamedTuple):
             rows.append((tensor, str(shape), mode, *(errors.get(c, "-") for c in columns), verdict))
         return rows
 
-    def _failures(self) -> list[str]:
-        return [f"FAILED {c.tensor} against {c.against} ({c.mode}): {c.note}" for c in self.failed]
-
-    def _left_out(self) -> list[str]:
-        return [f"left out: {text}" for text in self.left_out]
+    def _texts(self) -> list[str]:
+        failed = [f"FAILED {c.tensor} against {c.against} ({c.mode}): {c.note}" for c in self.failed]
+        vacuous = [f"SHOWS NOTHING {v.what} ({v.mode}): {v.note}" for v in self.unexpected]
+        expected = [f"expected {v.what} ({v.mode}): {v.reason}" for v in self.vacuous if v.reason is not None]
+        return [*failed, *vacuous, *expected, *(f"left out: {text}" for text in self.left_out)]
 
     def _outcome(self) -> str:
-        return f"{len(self.failed)} of {len(self.checks)} comparisons failed"
+        outcome = f"{len(self.failed)} of {len(self.checks)} comparisons failed"
+        return outcome + (f", {len(self.unexpected)} show nothing" if self.unexpected else "")

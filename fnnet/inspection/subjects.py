@@ -38,12 +38,13 @@ class Case(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What a subject is checked at, in float64."""
+    """What a subject is checked at, in float64; `free` names what nobody gave, "params" and "x"."""
 
     params: Any
     x: Any
     targets: Any
     key: PRNGKeyArray
+    free: frozenset[str]
 
 
 def kind_of_subject(subject: Any) -> str:
@@ -71,6 +72,7 @@ def draw(
 ) -> Drawn:
     """Inputs, parameters and targets, given or drawn."""
     init_key, x_key, target_key, jitter_key, noise_key = jax.random.split(key, 5)
+    given = {"params": params, "x": () if kind == "penalty" else x}
     if kind == "model":
         in_shape = subject.input_shape
     if isinstance(in_shape, int):
@@ -91,7 +93,8 @@ def draw(
     params = jax.tree.map(lambda p: _float64(jnp.asarray(p)), params)
     if targets is None and kind in ("loss", "model"):
         targets = jax.random.uniform(target_key, _output_shape(kind, subject, params, x), jnp.float64, 0.05, 0.95)
-    return Drawn(params, x, None if targets is None else _float64(jnp.asarray(targets)), noise_key)
+    free = frozenset(name for name, value in given.items() if value is None)
+    return Drawn(params, x, None if targets is None else _float64(jnp.asarray(targets)), noise_key, free)
 
 
 def _output_shape(kind: str, subject: Any, params: Any, x: Any) -> tuple[int, ...]:

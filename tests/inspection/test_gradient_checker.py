@@ -101,6 +101,44 @@ def test_every_layer_passes_and_its_wrong_gradient_is_caught(subject):
     assert row.caught == "yes"
 
 
+@fnnet.spec
+class Frozen:
+    """tanh with the right gradient, which pretends not to depend on x."""
+
+    def init(self, key, in_shape):
+        return (), in_shape
+
+    def forward(self, params, x, *, key=None):
+        y = jnp.tanh(x)
+        return y, jax.lax.stop_gradient(y)
+
+    def backward(self, params, y, dy):
+        return (), (1 - y * y) * dy
+
+
+SECOND_ORDER = [
+    (fnnet.Gelu(), (4,), {}),
+    (fnnet.Residual(fnnet.Dense(3), fnnet.Dense(3)), (4,), {}),
+    (fnnet.LayerNorm(), (4,), {}),
+    (fnnet.Embedding(5, 3), None, {"x": np.array([[1, 3, 1]])}),
+    (fnnet.SoftmaxCrossEntropy(), (4,), {"targets": np.array([0, 3, 1])}),
+    (fnnet.mlp((3, 4, 2), activation=fnnet.Tanh(), dropout=0.5, penalty=fnnet.L2(0.1)), None, {}),
+]
+
+
+@pytest.mark.parametrize(("subject", "in_shape", "more"), SECOND_ORDER, ids=lambda value: type(value).__name__)
+def test_the_derivative_of_backward_is_that_of_the_gradient(subject, in_shape, more):
+    """The report does it for every layer: `test_every_layer_passes_and_its_wrong_gradient_is_caught`."""
+    report = check(subject, in_shape, second_order=True, **more).raise_if_failed()
+    assert {c.tensor for c in report.checks if c.against == "second order"} == {c.tensor for c in report.checks}
+
+
+def test_a_backward_that_cannot_be_differentiated_is_caught():
+    check(Frozen()).raise_if_failed()
+    report = check(Frozen(), second_order=True)
+    assert {(c.tensor, c.against) for c in report.failed} == {("x", "second order")}
+
+
 def test_the_report_covers_everything_public():
     def kinds(subjects):
         return {type(s.spec).__name__ for s in subjects}
@@ -193,7 +231,7 @@ class Centered:
 
 def test_a_gradient_that_is_truly_zero_passes_and_a_wrong_one_does_not():
     network = fnnet.Serial((fnnet.Dense(4), Centered()))
-    report = check(network, batch=6).raise_if_failed()
+    report = check(network, batch=6, expected_zero={"params[0].b": "the mean takes it out"}).raise_if_failed()
     assert any("mixes the rows" in text for text in report.left_out)
     wrong = Broken(network, lambda p, x, dy, g, dx: ((g[0]._replace(b=g[0].b + 1e-9), ()), dx))
     assert {c.tensor for c in check(wrong, batch=6).failed} == {"params[0].b"}
