@@ -198,13 +198,9 @@ def restarts(s, t):
     cycle, begin, end = 0, lifted(0), s.steps
     growth = 1 if s.growth is None else s.growth
     while t >= end:
-        cycle, begin, end = cycle + 1, end, _nearest(s.steps * sum(growth**n for n in range(cycle + 2)))
+        cycle, begin, end = cycle + 1, end, (s.steps * sum(growth**n for n in range(cycle + 2))).rint()
     top = 1 if s.shrink is None else s.shrink**cycle
     return s.stop + (s.start - s.stop) * top * wave((t - begin) / (end - begin))
-
-
-def _nearest(x):
-    return lifted(math.floor(x + HALF))
 
 
 def one_cycle(s, t):

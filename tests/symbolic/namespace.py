@@ -107,6 +107,7 @@ class Numpy:
         lambda name: staticmethod(_elementwise(name)),
         ("exp", "log", "sqrt", "tanh", "cos", "sin", "expm1", "log1p"),
     )
+    round = staticmethod(_elementwise("rint"))
     asarray = staticmethod(_array)
 
     @property
@@ -147,10 +148,6 @@ class Numpy:
 
     def max(self, a: Any, initial: Any) -> Exact:
         return _again(np.max(a, initial=lifted(initial)))
-
-    def round(self, a: Any) -> Exact:
-        halves = as_exact(a) + lifted(Fraction(1, 2))
-        return self.floor(halves)
 
 
 class Lax:

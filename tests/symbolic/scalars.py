@@ -32,9 +32,6 @@ class Rationals:
     def sign(self, value: Fraction) -> int:
         return (value > 0) - (value < 0)
 
-    def floor(self, value: Fraction) -> int:
-        return math.floor(value)
-
     def power(self, value: Fraction, exponent: Fraction) -> Fraction:
         if exponent.denominator != 1:
             raise TypeError(f"a rational to the power of {exponent} is not rational")
@@ -108,12 +105,6 @@ class Intervals:
         if value.a == value.b == 0:
             return 0
         raise Undecided(f"{value} has both signs")
-
-    def floor(self, value: Any) -> int:
-        low, high = (math.floor(mpmath.mpf(end)) for end in (value.a.a, value.b.b))
-        if low != high:
-            raise Undecided(f"the floor of {value}")
-        return low
 
     def power(self, value: Any, exponent: Any) -> Any:
         if exponent.a == exponent.b == int(exponent.a):
@@ -199,7 +190,7 @@ class Scalar:
             return NotImplemented
         other = lifted(other)
         if self._is_infinite() or other._is_infinite():
-            return _largest_in_size(self, other)
+            return _infinite_sum(self, other)
         return Scalar(self.value + other.value, _joined(self.slope, 1, other.slope, 1))
 
     def __mul__(self, other: Any) -> "Scalar":
@@ -274,6 +265,12 @@ class Scalar:
     def __floor__(self) -> "Scalar":
         return lifted(_ring.floor(self.value))
 
+    def rint(self) -> "Scalar":
+        """The nearest whole number; of two the even one."""
+        above = math.floor(self + Fraction(1, 2))
+        is_odd_tie = above - self == Fraction(1, 2) and int(above.value) % 2 == 1
+        return above - 1 if is_odd_tie else above
+
     def exp(self) -> "Scalar":
         if self._is_infinite() and self.value < 0:
             return lifted(0)
@@ -326,8 +323,9 @@ def _finite(number: Scalar) -> Scalar:
     return number
 
 
-def _largest_in_size(a: Scalar, b: Scalar) -> Scalar:
-    """a + b where at least one is infinite."""
-    if math.isnan(a.value + b.value if a._is_infinite() and b._is_infinite() else (a if a._is_infinite() else b).value):
+def _infinite_sum(a: Scalar, b: Scalar) -> Scalar:
+    """a + b where at least one is not finite."""
+    total = sum(each.value for each in (a, b) if each._is_infinite())
+    if math.isnan(total):
         raise ArithmeticError("a sum of NaN, or infinity less infinity")
-    return a if a._is_infinite() else b
+    return Scalar(total)
