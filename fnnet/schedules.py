@@ -161,9 +161,9 @@ class CosineRestarts:
     growth  factor by which each cycle is longer than the one before; None: all are `steps` long
     shrink  factor on the height above stop from each cycle to the next; None: all start at `start`
 
-    With growth a, cycle n begins at the whole step nearest to steps (1 + a + .. + a^(n-1)), of two the even one. PyTorch's
-    CosineAnnealingWarmRestarts(T_0=steps, T_mult=a, eta_min=stop), Keras's CosineDecayRestarts(steps, t_mul=a,
-    m_mul=shrink). Source: Loshchilov, Hutter 2016, arXiv 1608.03983.
+    With growth a, cycle n begins at the whole step nearest to steps (1 + a + .. + a^(n-1)), the even one of two.
+    PyTorch's CosineAnnealingWarmRestarts(T_0=steps, T_mult=a, eta_min=stop), Keras's CosineDecayRestarts(steps,
+    t_mul=a, m_mul=shrink). Source: Loshchilov, Hutter 2016, arXiv 1608.03983.
     """
 
     start: Number

@@ -48,15 +48,14 @@ class Numbers:
 
     def fraction(self, positive: bool) -> Fraction:
         while True:
-            new = Fraction(self.rng.randint(1, 3000), 1024 if isinstance(self.ring, Intervals) else 1009)
+            new = Fraction(self.rng.randint(1, 4500), 1024 if isinstance(self.ring, Intervals) else 1009)
             new = new if positive or self.rng.random() < 0.5 else -new
             if abs(new) not in self.seen:
                 self.seen.add(abs(new))
                 return new
 
-    def variable(self, name: str, witness: Fraction | None = None, positive: bool = False) -> Scalar:
+    def variable(self, name: str, witness: Fraction) -> Scalar:
         """A number that the proof differentiates by, or a symbol."""
-        witness = self.fraction(positive) if witness is None else witness
         self.count += 1
         if isinstance(self.ring, Symbols):
             return Scalar(self.ring.symbol(f"{name}{self.count}", witness))
@@ -64,9 +63,12 @@ class Numbers:
         return Scalar(value, {self.count: self.ring.constant(Fraction(1))})
 
     def array(self, name: str, shape: tuple[int, ...], positive: bool = False) -> Exact:
+        witnesses = [self.fraction(positive) for _ in range(math.prod(shape))]
+        if len({w > 0 for w in witnesses}) == 1 < len(witnesses) and not positive:
+            witnesses[0] = -witnesses[0]  # both sides of 0, whatever was drawn
         array = np.empty(shape, object)
-        for place in np.ndindex(shape):
-            array[place] = self.variable(name, positive=positive)
+        for place, witness in zip(np.ndindex(shape), witnesses, strict=True):
+            array[place] = self.variable(name, witness)
         return array.view(Exact)
 
     def tree(self, name: str, like: Any) -> Any:

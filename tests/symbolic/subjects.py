@@ -227,10 +227,13 @@ OPTIMIZERS = [
     optimizer(fnnet.AdaDelta(), formulas.adadelta),
     optimizer(fnnet.ClipByValue(0.9), formulas.clip_by_value, S + R),
     optimizer(fnnet.ClipByNorm(1.9), formulas.clip_by_norm),
+    optimizer(fnnet.ClipByNorm(9), formulas.clip_by_norm),
     optimizer(fnnet.ClipByGlobalNorm(2.5), formulas.clip_by_global_norm),
+    optimizer(fnnet.ClipByGlobalNorm(50), formulas.clip_by_global_norm),
     optimizer(fnnet.GradientNoise(0.1), formulas.noise, S + R),
     optimizer(fnnet.WeightDecay(0.1), formulas.weight_decay, S + R),
     optimizer(fnnet.MaxNorm(1.9), formulas.max_norm),
+    optimizer(fnnet.MaxNorm(20), formulas.max_norm),
     subject(lambda ring, _: prove_average(ring), fnnet.Average(0.9)),
     optimizer(
         fnnet.Chain((fnnet.GradientNoise(0.3), fnnet.Sgd(0.1), fnnet.WeightDecay(0.2))),
