@@ -66,19 +66,12 @@ _lift = np.frompyfunc(lifted, 1, 1)
 
 def as_exact(value: Any) -> Exact:
     """An array of `Scalar`s."""
-    array = np.empty((), object) if isinstance(value, Scalar) else np.asarray(value)
-    if isinstance(value, Scalar):
-        array[()] = value
-    return np.asarray(_lift(array), object).view(Exact)
+    return np.asarray(_lift(np.asarray(value)), object).view(Exact)
 
 
 def _array(value: Any, dtype: Any = None) -> Exact:
     """What `jnp.asarray` gives: floating numbers become exact."""
-    if dtype is None:
-        array = np.asarray(value) if not isinstance(value, Scalar) else value
-        is_exact = isinstance(value, Scalar) or array.dtype.kind in "fO"
-    else:
-        is_exact = np.dtype(dtype) == EXACT
+    is_exact = np.asarray(value).dtype.kind in "fO" if dtype is None else np.dtype(dtype) == EXACT
     return as_exact(value) if is_exact else np.asarray(value, dtype).view(Exact)
 
 

@@ -19,15 +19,9 @@ from fnnet.protocols import Statistics, is_statistics
 from .namespace import RANDOM, Exact, as_exact, constants, standing_in
 from .scalars import Intervals, Rationals, Scalar, Symbols, computing_in, exact, lifted
 
-TIMES = (
-    "steps",
-    "warmup",
-    "stable",
-    "decay",
-    "rise",
-    "growth",
-    "width",
-)  # what decides at which step something happens
+TIMES = ("steps", "warmup", "stable", "decay", "rise", "growth", "width")
+"""Numbers of schedules that decide at which step something happens: never symbols."""
+
 LIMIT = 1e-40  # an interval around 0 of at most this width is 0
 
 
@@ -40,19 +34,20 @@ class Unproved(AssertionError):
 
 
 class Numbers:
-    """Draws the numbers of a proof: rationals of which none is 0, 1 or equal to another, signs as often as not."""
+    """Draws the numbers of a proof: rationals of both signs, of which none is 0, 1 or as large as another."""
 
-    def __init__(self, ring: Any, seed: int) -> None:
-        self.ring, self.rng, self.count = ring, random.Random(seed), 0
-        self.seen: set[Fraction] = set()
+    def __init__(self, ring: Any) -> None:
+        self.ring, self.rng, self.count = ring, random.Random(0), 0
+        self.seen = {Fraction(1)}
 
     def fraction(self, positive: bool) -> Fraction:
-        while True:
+        while len(self.seen) < 4000:
             new = Fraction(self.rng.randint(1, 4500), 1024 if isinstance(self.ring, Intervals) else 1009)
             new = new if positive or self.rng.random() < 0.5 else -new
             if abs(new) not in self.seen:
                 self.seen.add(abs(new))
                 return new
+        raise ValueError("a proof of more numbers than there are; choose smaller shapes")
 
     def variable(self, name: str, witness: Fraction) -> Scalar:
         """A number that the proof differentiates by, or a symbol."""
@@ -83,8 +78,8 @@ class Numbers:
 
 def plain(tree: Any) -> Any:
     """The same values, of which nothing knows the variables."""
-    strip = np.frompyfunc(lambda s: Scalar(s.value) if isinstance(s, Scalar) else s, 1, 1)
-    return jax.tree.map(lambda a: strip(a).view(Exact) if a.dtype == object and a.ndim else a, tree)
+    strip = np.frompyfunc(lambda scalar: Scalar(scalar.value), 1, 1)
+    return jax.tree.map(lambda a: as_exact(strip(a)) if a.dtype == object else a, tree)
 
 
 def numbers_of(spec: Any, draw: Numbers, constant: tuple[str, ...] = ()) -> Any:
@@ -196,7 +191,7 @@ def prove_layer(
     """
     params = jax.eval_shape(lambda k: layer.init(k, in_shape)[0], jax.random.key(0))
     with computing_in(ring), standing_in({**constants(), **(values or {})}):
-        draw = Numbers(ring, seed=0)
+        draw = Numbers(ring)
         layer, params = numbers_of(layer, draw), draw.tree("p", params)
         shape = (rows, *(x_shape or in_shape))
         x = draw.array("x", shape) if tokens is None else tokens_of(draw, tokens, shape)
@@ -223,7 +218,7 @@ def prove_cell(ring: Any, cell: Any) -> str:
     """One step: backward is the derivative of sum dstate state by u, v and the state before, h through v left out."""
     width = len(cell.gates) * cell.features
     with computing_in(ring), standing_in(constants()):
-        draw = Numbers(ring, seed=0)
+        draw = Numbers(ring)
         cell, u, v = numbers_of(cell, draw), draw.array("u", (1, width)), draw.array("v", (1, width))
         state = tuple(draw.array("s", (1, cell.features)) for _ in range(cell.states))
         after, _ = cell.forward(u, v, state)
@@ -239,7 +234,7 @@ def prove_absorb(ring: Any, layer: Any) -> str:
     """The running statistics become decay r + (1 - decay) of the batch: its mean, its mean squared deviation."""
     params = jax.eval_shape(lambda k: layer.init(k, (2,))[0], jax.random.key(0))
     with computing_in(ring), standing_in(constants()):
-        draw = Numbers(ring, seed=0)
+        draw = Numbers(ring)
         layer, params, x = numbers_of(layer, draw), plain(draw.tree("p", params)), plain(draw.array("x", (3, 2)))
         batch = normalization._batch_statistics(x)
         residuals = normalization.BatchNormResiduals(None, None, batch)
@@ -253,7 +248,7 @@ def prove_absorb(ring: Any, layer: Any) -> str:
 def prove_loss(ring: Any, loss: Any, shape: tuple[int, ...], targets: Callable[[Numbers], Any]) -> str:
     """backward is the derivative of sum dl l by the outputs, for any dl."""
     with computing_in(ring), standing_in(constants()):
-        draw = Numbers(ring, seed=0)
+        draw = Numbers(ring)
         loss, z, t = numbers_of(loss, draw), draw.array("z", shape), targets(draw)
         per_example, _ = loss.forward(z, t)
         dl = plain(draw.array("d", per_example.shape))
@@ -266,7 +261,7 @@ def prove_model(ring: Any, model: Any, rows: int, targets: Callable[[Numbers], A
     """`backprop`'s gradients are the derivatives of its value: layers, loss, weights of rows and penalty together."""
     params = jax.eval_shape(lambda k: fnnet.init(model, k), jax.random.key(0))
     with computing_in(ring), standing_in(constants()):
-        draw = Numbers(ring, seed=0)
+        draw = Numbers(ring)
         model, params, x = numbers_of(model, draw), draw.tree("p", params), draw.array("x", (rows, *model.input_shape))
         batch = fnnet.Batch(x, targets(draw), None if weights is None else as_exact(weights))
         value = fnnet.backprop(model, params, batch).value
@@ -277,7 +272,7 @@ def prove_model(ring: Any, model: Any, rows: int, targets: Callable[[Numbers], A
 def prove_penalty(ring: Any, penalty: Any) -> str:
     """gradient is the derivative of value by every parameter."""
     with computing_in(ring), standing_in(constants()):
-        draw = Numbers(ring, seed=0)
+        draw = Numbers(ring)
         penalty = numbers_of(penalty, draw)
         params = ({"w": draw.array("w", (2, 2)), "b": draw.array("b", (2,))}, draw.array("other", (2,)))
         value = lifted(penalty.value(params))
@@ -292,7 +287,7 @@ def prove_optimizer(
     state_expected  a formula of the state, for an optimizer whose updates say too little of it
     """
     with computing_in(ring), standing_in(constants()):
-        draw = Numbers(ring, seed=0)
+        draw = Numbers(ring)
         optimizer = plain(numbers_of(optimizer, draw))
         params = plain({"w": draw.array("w", (1, 2, 2)), "b": draw.array("b", (2,))})
         state, before, gradients, ways = optimizer.init(params), [], [], set()
@@ -315,7 +310,7 @@ def prove_optimizer(
 def prove_average(ring: Any, steps: int = 3) -> str:
     """After every update, `averaged` is the weighted mean of the parameters so far, b^(t - i) the weight of theta_i."""
     with computing_in(ring), standing_in(constants()):
-        draw = Numbers(ring, seed=0)
+        draw = Numbers(ring)
         average, params = plain(numbers_of(fnnet.Average(0.9), draw)), plain(draw.array("w", (2,)))
         state, seen, ways = average.init(params), [], set()
         for step in range(steps):
@@ -333,7 +328,7 @@ def prove_average(ring: Any, steps: int = 3) -> str:
 def prove_schedule(ring: Any, schedule: Any, expected: Callable[[Any, int], Any], steps: int) -> str:
     """value_at is a formula, at every step of a run."""
     with computing_in(ring), standing_in(constants()):
-        schedule = numbers_of(schedule, Numbers(ring, seed=0), TIMES)
+        schedule = numbers_of(schedule, Numbers(ring), TIMES)
         found = [schedule.value_at(as_exact(step)) for step in range(steps)]
         return weakest(
             compare(ring, f"step {t}", expected(fields_of(schedule), t), value) for t, value in enumerate(found)
