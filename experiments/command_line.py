@@ -27,9 +27,12 @@ class KeptSettings(RunSettings):
 
     copy_to: Path | None = None
     """A folder that also gets the results and the figures, such as experiments/results."""
+    timed: bool = True
+    """Record how long the run took. --no-timed where other programs share the machine: the time recorded earlier for
+    the same command is kept, if there is one."""
 
 
-NOT_SETTINGS = ("runs", "copy_to", "progress")
+NOT_SETTINGS = ("runs", "copy_to", "timed", "progress")
 """Fields that say where to write and what to show."""
 
 

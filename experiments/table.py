@@ -55,7 +55,7 @@ def _row(record: dict[str, Any]) -> str:
         record["network"],
         record["author"] or "not given",
         results,
-        f"{record['seconds']:,.1f} s",
+        "not timed" if record["seconds"] is None else f"{record['seconds']:,.1f} s",
         f"{record['hardware']}; {versions}",
     ]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"

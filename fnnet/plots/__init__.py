@@ -9,9 +9,10 @@ from fnnet.plots.classification import confusion_matrix, predictions, reliabilit
 from fnnet.plots.networks import layer_statistics, weight_images
 from fnnet.plots.runs import learning_curve, learning_curves
 from fnnet.plots.spaces import decision_boundaries, decision_boundary, landscape
-from fnnet.plots.theme import TRAINING, VALIDATION, figure
+from fnnet.plots.theme import COLORS, TRAINING, VALIDATION, figure
 
 __all__ = [
+    "COLORS",
     "TRAINING",
     "VALIDATION",
     "confusion_matrix",
