@@ -27,6 +27,7 @@ from experiments.classification import (
     Trained,
     TrainingSettings,
     accuracies,
+    answers,
     check_settings,
     compare,
     confusion,
@@ -198,6 +199,7 @@ def compare_optimizers(config: Config, subject: Subject, task: Task, run: RunFol
     found = compare({name: (model, optimizer) for name, optimizer in named.items()}, task, config, run)
     name, adam = f"five_optimizers_{config.data}", found["Adam"][0]
     run.figure(f"{name}_curves", curves_over_seeds(found))
+    run.figure(f"{name}_answers", answers(adam, task))
     run.figure(f"{name}_weights", plots.weight_images(adam.state.params, (28, 28)))
     run.record(
         name,
@@ -208,6 +210,7 @@ def compare_optimizers(config: Config, subject: Subject, task: Task, run: RunFol
             f"{name}_curves": f"{subject.title}: five optimizers; bands are the spread over seeds",
             **draw_mistakes(name, adam, task, run, f"{subject.title}, a network trained with Adam"),
             f"{name}_weights": f"{subject.title}: weights of the neurons of the first layer",
+            f"{name}_answers": f"{subject.title}: the first test image of every class, and three mistakes",
         },
     )
 

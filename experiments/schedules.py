@@ -93,16 +93,14 @@ def draw(found: dict[str, Best], config: Config, steps: int) -> Any:
         value = np.broadcast_to(np.asarray(schedules(one.rate, steps)[name].value_at(along)), along.shape)
         rates.plot(along * config.epochs / steps, value, color=color, label=f"{name}, from {one.rate:g}")
         mean = one.errors.mean(0)
-        errors.plot(epochs, mean, color=color, label=name)
+        errors.plot(epochs, mean, color=color, label=f"{mean[-1]:.2f}  {name}")
         errors.fill_between(epochs, one.errors.min(0), one.errors.max(0), color=color, alpha=0.13, linewidth=0)
-        errors.annotate(
-            f"{name} {mean[-1]:.2f}", (epochs[-1], mean[-1]), (6, -3), textcoords="offset points", color=color
-        )
     rates.set(
         xlabel="epoch", ylabel="learning rate", title="four schedules, each at its best first rate", ylim=(0, None)
     )
     rates.legend(frameon=False)
     errors.set(xlabel="epoch", title=f"validation error in %: mean of {config.seeds} seeds, lowest to highest")
+    errors.legend(frameon=False)
     logarithmic(errors)
     return figure
 
