@@ -1,4 +1,4 @@
-"""The table of all experiments, below the first page of the course, from the files that they left in experiments/results.
+"""The table of all experiments, below the course's first page, from the files that they left in experiments/results.
 
     python -m experiments.table
 
@@ -21,8 +21,8 @@ HEAD = """
 Each row is a command, run from the project's folder. The commands write [`results`](results) with
 `--copy-to experiments/results`, and `python -m experiments.table` makes the table of them; every command explains its
 settings with `--help`. Numbers from several seeds are mean ± standard deviation; differences below that are ties.
-Learning rates and other settings were chosen on validation rows; "test accuracy" means that each network was measured on
-the test rows once, after everything was chosen.
+Learning rates and other settings were chosen on validation rows; "test accuracy" means that each network was measured
+on the test rows once, after everything was chosen.
 
 | lesson | command | network | its author reports | here | time | measured on |
 |---|---|---|---|---|---|---|

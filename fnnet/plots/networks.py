@@ -86,11 +86,14 @@ def _neurons(axis: Any, layer: int, size: int, units: list[int]) -> None:
     axis.text(layer, heights[-1] - 0.7, f"{size}", ha="center", va="center", fontsize=9, color="#666666")
 
 
-def weight_images(params: Any, shape: tuple[int, ...], columns: int = 16) -> "Figure":
+def weight_images(
+    params: Any, shape: tuple[int, ...], columns: int = 16, names: Mapping[int, str] | None = None
+) -> "Figure":
     """The weights that lead to each unit of the first layer as an image, all in one scale: red excites, blue inhibits.
 
     params   of a network, whose first array of two axes is taken, or that array itself, w (I, O)
     shape    (H, W) of an input, H W = I; the order of the images is that of the units
+    names    number of a unit -> what stands above it, such as "dead"
 
     The colors end at the size that 99.5 % of the weights stay under; the few larger ones have the last color.
     Raises ValueError where there is no such array or its rows do not make images of that shape.
@@ -110,6 +113,7 @@ def weight_images(params: Any, shape: tuple[int, ...], columns: int = 16) -> "Fi
         axis.set_axis_off()
         if i < units:
             shown = axis.imshow(w[:, i].reshape(shape), cmap="RdBu_r", vmin=-size, vmax=size, interpolation="nearest")
+            axis.set_title((names or {}).get(i, ""), fontsize=7, pad=1)
     shrink = min(1, 2.5 / (0.62 * rows))
     bar = fig.colorbar(shown, ax=fig.axes, shrink=shrink, aspect=18, pad=0.015, extend="both")
     bar.outline.set_visible(False)

@@ -83,10 +83,9 @@ def test_figures_exist_and_scripts_take_the_commands(page):
 
 @EACH_PAGE
 def test_a_lesson_has_what_a_lesson_has(page):
-    """A question as its title's subtitle, code or a command, an exercise with its answer folded away, where to go on."""
+    """A question, code or a command, an exercise with its answer folded away, where to go on."""
     text = page.read_text(encoding="utf-8")
-    first = text.split("\n\n")[1]
-    assert first.startswith("**") and first.rstrip().endswith("?**"), "the question comes first"
+    assert re.match(r"# \d+\. [^\n]+\n\n\*\*[^*]+\?\*\*\n\n", text), "a title and a question come first"
     assert pages.blocks(text)
     assert text.count("## Exercise") == text.count("<details>") == text.count("</details>") >= 1
     assert "## Where to go on" in text
@@ -126,7 +125,8 @@ def test_a_changed_number_is_found(page):
 
 def test_a_wrong_page_fails(tmp_path):
     page = tmp_path / "01_page.md"
-    right = "# A\n\n```python\nx = 0.25\nprint('x', x, 3, 7 * x)\n```\n\n```text\nx 0.25 3 1.75\n```\n\nIt is 0.25, or 25 %.\n"
+    code, output = "x = 0.25\nprint('x', x, 3, 7 * x)\n", "x 0.25 3 1.75\n"
+    right = f"# A\n\n```python\n{code}```\n\n```text\n{output}```\n\nIt is 0.25, or 25 %.\n"
     page.write_text(right)
     run_and_compare(page, tmp_path, slow=False)
     assert pages.unfounded(right) == []
