@@ -95,6 +95,7 @@ def draw(seen: list[Scan], rows: list[list[Reading]]) -> Any:
         axis.set_axis_off()
     for (p, reading), (page, image) in zip(shown, axes.reshape(-1, 2), strict=False):
         draw_page(page, reading)
+        page.set_title(p.file, fontsize=8)
         draw_seen(image, reading, int(p.digits))
     return figure
 

@@ -29,6 +29,8 @@ class Config(TrainingSettings, KeptSettings):
 
     data: Literal["mnist", "digits"] = "mnist"
     """Images to learn; `digits` (8 x 8, embedded) is quick."""
+    rows: int = 20_000
+    """How many of the training images are used, a part of them to judge."""
     widths: tuple[int, ...] = (4, 16, 64)
     """Neurons in every hidden layer."""
     depths: tuple[int, ...] = (0, 1, 2, 4, 8)
@@ -122,6 +124,7 @@ def main(config: Config) -> None:
     folder = RunFolder("width_depth", config)
     train = fnnet.datasets.digits() if config.data == "digits" else fnnet.datasets.mnist()[0]
     scale = 1 / 16 if config.data == "digits" else 1 / 255
+    train = fnnet.Batch(train.x[: config.rows], train.y[: config.rows])
     train, validation = split_off(train, config.validation_fraction)
     chosen = points(config, train.x.shape[1:], scale)
     with folder as run:
@@ -146,7 +149,7 @@ def main(config: Config) -> None:
         run.figure("width_depth", draw(found, ratios, config))
         run.record(
             "width_depth",
-            network=f"0 to {max(config.depths)} equal hidden layers, gradient descent, {config.epochs} epochs, "
+            network=f"0 to {max(config.depths)} equal hidden layers, gradient descent, {config.epochs} epochs of {len(train.y):,} images, "
             f"each at the best of {len(config.rates)} rates",
             results=words,
             captions={"width_depth": "accuracy over width and depth, and where gradients vanish"},

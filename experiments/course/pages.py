@@ -133,6 +133,11 @@ def _result(file: str, key: str) -> Any:
     return found["results"][key]
 
 
+def _author(file: str) -> str:
+    """What the author of a network reports, as its results file says."""
+    return (read(HERE.parent / "results" / f"{file}.json") or {}).get("author", "")
+
+
 def commands(page: str) -> list[str]:
     """The lines of the sh blocks that run a script."""
     lines = [line for block in blocks(page) if block.language == "sh" for line in block.text.splitlines()]
@@ -145,8 +150,9 @@ def figures(page: str) -> list[str]:
 
 
 def unfounded(page: str) -> list[str]:
-    """Decimal numbers of the prose that stand in no block and in no linked result of the page."""
-    shown = " ".join([*(block.text for block in blocks(page)), *(said for said, _ in result_links(page))])
+    """Decimal numbers of the prose that stand in no block and in no linked result, its name or its author's words."""
+    linked = [(said, key, _author(file)) for said, file, key in _LINK.findall(page)]
+    shown = " ".join([*(block.text for block in blocks(page)), *(" ".join(words) for words in linked)])
     known = [value(number) for number in _NUMBER.findall(shown)]
     prose = _LINK.sub("", _FENCE.sub("", page))
     prose = re.sub(r"\]\([^)]*\)", "]", prose)
