@@ -149,8 +149,8 @@ def main(config: Config) -> None:
         run.figure("width_depth", draw(found, ratios, config))
         run.record(
             "width_depth",
-            network=f"0 to {max(config.depths)} equal hidden layers, gradient descent, {config.epochs} epochs of {len(train.y):,} images, "
-            f"each at the best of {len(config.rates)} rates",
+            network=f"0 to {max(config.depths)} equal hidden layers, gradient descent, {config.epochs} epochs, "
+            f"{len(train.y):,} images, each at the best of {len(config.rates)} rates",
             results=words,
             captions={"width_depth": "accuracy over width and depth, and where gradients vanish"},
         )
