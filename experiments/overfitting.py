@@ -86,8 +86,8 @@ def remedy(results: Results, number: int, chosen: tuple[Point, ...], test: fnnet
     assert results.params is not None
     rows, model = np.flatnonzero(results.point == number), chosen[number].configuration.model
     tested = [100 * float(fnnet.evaluate(model, results.params[row], test).accuracy) for row in rows]
-    curves = (results.curves[name][rows] for name in ("loss", "validation_loss", "validation_accuracy"))
-    return Remedy(setting, *curves, Result(tested, "%", results.seed[rows].tolist()))
+    loss, other, accuracy = (results.curves[name][rows] for name in ("loss", "validation_loss", "validation_accuracy"))
+    return Remedy(setting, loss, other, accuracy, Result(tested, "%", results.seed[rows].tolist()))
 
 
 def draw(found: dict[str, Remedy]) -> Any:
@@ -129,7 +129,7 @@ def main(config: Config) -> dict[str, Remedy]:
     }  # fmt: skip
     with folder as run:
         results = sweep(chosen, train, **settings)
-        stopped = sweep(chosen[:1], train, **settings | {"early_stopping": fnnet.EarlyStopping(patience=10)})
+        stopped = sweep(chosen[:1], train, early_stopping=fnnet.EarlyStopping(patience=10), **settings)
         results.to_csv(run.path / "results.csv")
         print(results)
         found = winners(results, stopped, chosen, test)
@@ -146,11 +146,15 @@ def main(config: Config) -> dict[str, Remedy]:
             f"{config.epochs} epochs; remedies chosen on {config.validation_rows:,} others",
             results=words
             | {
-                "training loss at the end, nothing": Result(found[NONE].loss[:, -1], "", range(config.seeds), 4),
-                "validation loss at the end, nothing": Result(
-                    found[NONE].validation_loss[:, -1], "", range(config.seeds)
+                "training loss at the end, nothing": Result(
+                    found[NONE].loss[:, -1].tolist(), "", range(config.seeds), 4
                 ),
-                "lowest validation loss, nothing": Result(found[NONE].validation_loss.min(1), "", range(config.seeds)),
+                "validation loss at the end, nothing": Result(
+                    found[NONE].validation_loss[:, -1].tolist(), "", range(config.seeds)
+                ),
+                "lowest validation loss, nothing": Result(
+                    found[NONE].validation_loss.min(1).tolist(), "", range(config.seeds)
+                ),
             },
             captions={"overfitting": "Fashion-MNIST, 5,000 images: overfitting, and what is done about it"},
         )

@@ -10,6 +10,7 @@ import dataclasses
 from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import fnnet
@@ -74,14 +75,14 @@ def best(results: Results, chosen: tuple[Point, ...], test: fnnet.Batch) -> dict
     assert results.params is not None
     found = {}
     for number in map(int, results.ranking()):
-        name, rate = chosen[number].settings["schedule"], chosen[number].settings["rate"]
+        name, rate = str(chosen[number].settings["schedule"]), chosen[number].settings["rate"]
         if name in found:
             continue
         rows = np.flatnonzero(results.point == number)
         model = chosen[number].configuration.model
         tested = [100 * float(fnnet.evaluate(model, results.params[row], test).accuracy) for row in rows]
         errors = 100 * (1 - results.curves["validation_accuracy"][rows])
-        found[name] = Best(float(rate), errors, Result(tested, "%", results.seed[rows].tolist()))
+        found[name] = Best(float(str(rate)), errors, Result(tested, "%", results.seed[rows].tolist()))
     return {name: found[name] for name in ("constant", "stepped", "inverse-time", "cosine")}
 
 
@@ -90,7 +91,7 @@ def draw(found: dict[str, Best], config: Config, steps: int) -> Any:
     figure, (rates, errors) = plots.figure(11, 4, 2)
     along, epochs = np.linspace(0, steps, 400), np.arange(1, config.epochs + 1)
     for color, (name, one) in zip(plots.COLORS, found.items(), strict=False):
-        value = np.broadcast_to(np.asarray(schedules(one.rate, steps)[name].value_at(along)), along.shape)
+        value = np.broadcast_to(np.asarray(schedules(one.rate, steps)[name].value_at(jnp.asarray(along))), along.shape)
         rates.plot(along * config.epochs / steps, value, color=color, label=f"{name}, from {one.rate:g}")
         mean = one.errors.mean(0)
         errors.plot(epochs, mean, color=color, label=f"{mean[-1]:.2f}  {name}")

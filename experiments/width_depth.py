@@ -141,7 +141,7 @@ def main(config: Config) -> None:
         for (kind, wide, depth), (rate, values) in sorted(found.items()):
             hidden = f"{depth} x {wide} {kind}" if depth else "no hidden layer"
             name = f"validation accuracy, {hidden} at {rate:g}"
-            words[name] = Result(values, "%", range(config.seeds), 1)
+            words[name] = Result(values.tolist(), "%", range(config.seeds), 1)
             print(f"{words[name]}  {name}")
         for kind, values in ratios.items():
             for depth, value in zip(depths, values, strict=True):
