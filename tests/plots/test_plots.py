@@ -55,7 +55,7 @@ def test_the_confusion_matrix_wants_a_name_for_every_class():
 
 def test_predictions_are_drawn_above_their_probabilities(tmp_path):
     figure = plots.predictions(np.zeros((2, 4, 4)), np.array([[0.9, 0.1], [0.8, 0.2]]), [0, 1], ("a", "b"))
-    assert [axis.get_title() for axis in figure.axes[:2]] == ["a  90 %", "a  80 %"]
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["a  90 %", "a  80 %\nis b"]
     figure.savefig(tmp_path / "predictions.png")
     assert (tmp_path / "predictions.png").stat().st_size > 1000
 
