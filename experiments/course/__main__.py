@@ -6,12 +6,15 @@ python -m experiments.course --write 03   and put what is printed, and what the 
 """
 
 import dataclasses
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from experiments import command_line
-from experiments.course.pages import ANY, HERE, PAGES, compare, rewritten, run
+from experiments.course.pages import HERE, PAGES, compare, rewritten, run
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,13 +33,21 @@ def main(config: Config) -> None:
     chosen = [page for page in PAGES if not config.lessons or page.name.startswith(config.lessons)]
     for page in chosen:
         print(page.stem, flush=True)
-        if config.write:
-            page.write_text(rewritten(page, HERE / "figures", slow=config.slow), encoding="utf-8")
-            continue
-        for block, printed in run(page, HERE / "figures", slow=config.slow):
-            if block.output is not None:
-                compare(block.output, printed)
-                print(block.output if ANY not in block.output else printed)
+        with tempfile.TemporaryDirectory() as folder:
+            lesson(page, Path(folder), config)
+            for figure in Path(folder).glob("*.png"):
+                shutil.copy(figure, HERE / "figures")
+
+
+def lesson(page: Path, folder: Path, config: Config) -> None:
+    """Run one page inside a folder; print what it prints, or write it into the page."""
+    if config.write:
+        page.write_text(rewritten(page, folder, slow=config.slow), encoding="utf-8")
+        return
+    for block, printed in run(page, folder, slow=config.slow):
+        if block.output is not None:
+            compare(block.output, printed)
+            print(printed)
 
 
 if __name__ == "__main__":
