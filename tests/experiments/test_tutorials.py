@@ -364,6 +364,22 @@ class Settings:
     progress: bool = True
 
 
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    inner: Settings = dataclasses.field(default_factory=lambda: Settings(rate=0.2))
+    count: int = 1
+
+
+def test_a_command_names_settings_inside_settings():
+    changed = Outer(Settings(rate=0.1, hidden=(4,), big_flag=True, progress=False), 2)
+    command = command_of("one", changed)
+    said = "--inner.hidden 4 --inner.rate 0.1 --inner.big-flag --count 2"
+    assert command == f"python -m experiments.one {said}"
+    assert command_of("one", Outer()) == "python -m experiments.one"
+    parsed = tyro.cli(Outer, args=shlex.split(said))
+    assert dataclasses.replace(parsed.inner, progress=False) == changed.inner
+
+
 @pytest.mark.parametrize(
     ("settings", "command"),
     [
