@@ -147,16 +147,25 @@ def accuracies(networks: list[Trained], test: fnnet.Batch) -> Result:
     return Result([100 * (1 - n.errors(test) / len(test.y)) for n in networks], "%", range(len(networks)))
 
 
-def draw(network: Trained, task: Task, run: RunFolder) -> None:
-    """Learning curve, confusion matrix, and test images: the first of every class and the first three mistakes."""
-    guesses = network.probabilities.argmax(1)
-    run.figure("learning_curve", plots.learning_curve(network.history))
-    run.figure("confusion_matrix", confusion(network, task))
-    one_each = [np.flatnonzero(task.test.y == c)[0] for c in range(len(task.class_names))]
-    wrong = np.flatnonzero(guesses != task.test.y)
+def draw(network: Trained, task: Task, run: RunFolder) -> dict[str, str]:
+    """Learning curve, confusion matrix and answers; returns the caption of each figure by its name."""
+    figures = {
+        "learning_curve": (plots.learning_curve(network.history), "loss and error, epoch by epoch"),
+        "confusion_matrix": (confusion(network, task), "true and predicted classes of the test images"),
+        "predictions": (answers(network, task), "the first test image of every class, and three mistakes"),
+    }
+    for name, (figure, _) in figures.items():
+        run.figure(f"{run.name}_{name}", figure)
+    return {f"{run.name}_{name}": f"{run.name}: {caption}" for name, (_, caption) in figures.items()}
+
+
+def answers(network: Trained, task: Task) -> "Figure":
+    """Figure of test images with the network's answers: the first of every class, and the first three mistakes."""
+    wrong = np.flatnonzero(network.probabilities.argmax(1) != task.test.y)
+    one_each = [np.flatnonzero(task.test.y == c)[0] for c in range(len(task.class_names)) if (task.test.y == c).any()]
     shown = np.r_[one_each, wrong[:3]].astype(int)
     rows = task.test.x[shown], network.probabilities[shown], task.test.y[shown]
-    run.figure("predictions", plots.predictions(*rows, task.class_names))
+    return plots.predictions(*rows, task.class_names, columns=7)
 
 
 def confusion(network: Trained, task: Task) -> "Figure":

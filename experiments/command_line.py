@@ -27,9 +27,12 @@ class KeptSettings(RunSettings):
 
     copy_to: Path | None = None
     """A folder that also gets the results and the figures, such as experiments/results."""
+    timed: bool = True
+    """Record how long the run took. --no-timed where other programs share the machine: the time recorded earlier for
+    the same command is kept, if there is one."""
 
 
-NOT_SETTINGS = ("runs", "copy_to", "progress")
+NOT_SETTINGS = ("runs", "copy_to", "timed", "progress")
 """Fields that say where to write and what to show."""
 
 
@@ -62,13 +65,22 @@ def check_multiple(config: Any, name: str) -> None:
 
 def command_of(module: str, config: Any) -> str:
     """`python -m experiments.xor --seeds 20`: the settings that are not the defaults, as a reader types them."""
-    words = ["python -m", f"experiments.{module}"]
+    return " ".join(["python -m", f"experiments.{module}", *_options(config, {})])
+
+
+def _options(config: Any, defaults: dict[str, Any], prefix: str = "--") -> list[str]:
+    """What a reader types for these settings; those of settings inside settings begin with `--network.`, say."""
+    words: list[str] = []
     for field in dataclasses.fields(config):
+        factory = field.default_factory
+        default = defaults.get(field.name, field.default if factory is dataclasses.MISSING else factory())
         value, flag = getattr(config, field.name), field.name.replace("_", "-")
-        if field.name in NOT_SETTINGS or value == field.default:
+        if field.name in NOT_SETTINGS or value == default:
             continue
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
+        if dataclasses.is_dataclass(value):
+            words += _options(value, dict(vars(default)), f"{prefix}{flag}.")
+        elif isinstance(value, bool):
+            words.append(f"{prefix}{flag}" if value else f"{prefix}no-{flag}")
         else:
-            words += [f"--{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
-    return " ".join(words)
+            words += [f"{prefix}{flag}", *map(str, value if isinstance(value, tuple) else (value,))]
+    return words

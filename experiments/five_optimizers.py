@@ -20,6 +20,8 @@ against 90.8 % without any dropout.
 import dataclasses
 from typing import Literal, NamedTuple
 
+import numpy as np
+
 import fnnet
 from experiments import command_line
 from experiments.classification import (
@@ -27,6 +29,7 @@ from experiments.classification import (
     Trained,
     TrainingSettings,
     accuracies,
+    answers,
     check_settings,
     compare,
     confusion,
@@ -198,7 +201,8 @@ def compare_optimizers(config: Config, subject: Subject, task: Task, run: RunFol
     found = compare({name: (model, optimizer) for name, optimizer in named.items()}, task, config, run)
     name, adam = f"five_optimizers_{config.data}", found["Adam"][0]
     run.figure(f"{name}_curves", curves_over_seeds(found))
-    run.figure(f"{name}_weights", plots.weight_images(adam.state.params, (28, 28)))
+    run.figure(f"{name}_answers", answers(adam, task))
+    run.figure(f"{name}_weights", plots.weight_images(adam.state.params, (28, 28), names=dead(adam, task)))
     run.record(
         name,
         network="a video's network: 784-128-64-10, ReLU, softmax, cross-entropy; five optimizers side by side",
@@ -208,8 +212,16 @@ def compare_optimizers(config: Config, subject: Subject, task: Task, run: RunFol
             f"{name}_curves": f"{subject.title}: five optimizers; bands are the spread over seeds",
             **draw_mistakes(name, adam, task, run, f"{subject.title}, a network trained with Adam"),
             f"{name}_weights": f"{subject.title}: weights of the neurons of the first layer",
+            f"{name}_answers": f"{subject.title}: the first test image of every class, and three mistakes",
         },
     )
+
+
+def dead(network: Trained, task: Task) -> dict[int, str]:
+    """Neurons of the first layer that are 0 for every training image, as names for their weights."""
+    w, b = network.state.params[2]
+    x = task.train.x.reshape(len(task.train.y), -1).astype(np.float32) / 255
+    return {int(unit): "dead" for unit in np.flatnonzero(~(x @ np.asarray(w) + np.asarray(b) > 0).any(0))}
 
 
 def search(config: Config, subject: Subject, task: Task, run: RunFolder) -> None:

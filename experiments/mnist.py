@@ -21,11 +21,12 @@ from experiments.classification import (
     split_off,
     train_seeds,
 )
+from experiments.command_line import KeptSettings
 from experiments.run_folder import CHECKPOINT, RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
-class Config(TrainingSettings):
+class Config(TrainingSettings, KeptSettings):
     """Settings of the run; the defaults were chosen on validation rows."""
 
     data: Literal["mnist", "fashion_mnist"] = "mnist"
@@ -64,10 +65,18 @@ def main(config: Config) -> None:
     with folder as run:
         print(f"{config.data}: {task}")
         networks = train_seeds(model, optimizer, task, config, run, config.data)
-        draw(networks[0], task, run)
+        captions = draw(networks[0], task, run)
         first = networks[0]
         saved = fnnet.save(run.path / CHECKPOINT, model, optimizer, first.state, history=first.history)
-        print(f"test accuracy {accuracies(networks, task.test)}")
+        accuracy = accuracies(networks, task.test)
+        print(f"test accuracy {accuracy}")
+        if config.data == "mnist":
+            run.record(
+                "mnist",
+                network=f"784-{'-'.join(map(str, config.hidden))}-10, ReLU, Adam, {config.epochs} epochs",
+                results={"test accuracy": accuracy},
+                captions=captions,
+            )
         run.say_end()
         if config.data == "mnist":
             print(f"digits of your own: python -m experiments.predict {saved} IMAGE ...")

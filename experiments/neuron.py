@@ -20,6 +20,7 @@ import numpy as np
 import fnnet
 from experiments import command_line
 from experiments.command_line import KeptSettings
+from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet.layers import DenseParams
 from fnnet.plots import TRAINING, VALIDATION, figure
@@ -183,6 +184,13 @@ def main(config: Config) -> None:
         print(f"{step:>6}{path[step, 0]:>9.3f}{path[step, 1]:>9.3f}{path[step, 2]:>9.4f}")
     with RunFolder("neuron", config) as run:
         run.figure("neuron", draw(path, data))
+        last = path[-1].tolist()
+        run.record(
+            "neuron",
+            network="one sigmoid neuron learns from hours of study whether an exam is passed",
+            results={name: Result([value]) for name, value in zip(("weight", "bias", "loss"), last, strict=True)},
+            captions={"neuron": "one neuron: the path of descent, the data, the loss"},
+        )
         print(f"figure: {run.path / 'neuron.png'}")
 
 

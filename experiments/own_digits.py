@@ -20,6 +20,7 @@ from experiments import command_line, mnist
 from experiments.classification import accuracies, check_settings, train_seeds
 from experiments.command_line import KeptSettings
 from experiments.predict import Network, Reading, draw_page, draw_seen
+from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet.datasets.handwriting import FoundDigits, find_digits
 from fnnet.plots.theme import empty_figure
@@ -94,6 +95,7 @@ def draw(seen: list[Scan], rows: list[list[Reading]]) -> Any:
         axis.set_axis_off()
     for (p, reading), (page, image) in zip(shown, axes.reshape(-1, 2), strict=False):
         draw_page(page, reading)
+        page.set_title(p.file, fontsize=8)
         draw_seen(image, reading, int(p.digits))
     return figure
 
@@ -109,10 +111,27 @@ def main(config: Config) -> None:
         result = report(seen, [answers(network, seen) for network in networks])
         result |= {"mnist_test_accuracy": str(accuracies(trained, task.test)), "hidden": settings.hidden}
         result |= {package: version(package) for package in ("jax", "numpy", "pillow")}
-        run.write("own_digits.json", json.dumps(result, indent=2) + "\n")
+        run.write("own_digits_report.json", json.dumps(result, indent=2) + "\n")
         run.figure("own_digits", draw(seen, readings(networks[0], seen)), dpi=75)
         print(describe(result))
+        run.record(
+            "own_digits",
+            network="the network of `experiments.mnist`, on 55 images of digits that are not from MNIST",
+            results={
+                "single digits": _shares(result["single"]),
+                "rows of digits": _shares(result["rows"]),
+                "MNIST's test images": accuracies(trained, task.test),
+            },
+            captions={"own_digits": "digits that are not from MNIST, what the network gets, and its answer"},
+        )
         run.say_end()
+
+
+def _shares(rates: dict[str, Any]) -> Result | str:
+    """What was read correctly, in percent, for every seed."""
+    if not rates["images"]:
+        return "none"
+    return Result([100 * right / rates["images"] for right in rates["right"]], "%", range(len(rates["right"])), 0)
 
 
 def describe(result: dict[str, Any]) -> str:

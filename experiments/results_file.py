@@ -46,7 +46,7 @@ def record(
     network: str,
     author: str,
     results: Mapping[str, Result | str],
-    seconds: float,
+    seconds: float | None,
     folder: Path,
     figures: Mapping[str, str] | None = None,
 ) -> Path:
@@ -56,7 +56,7 @@ def record(
     network   which network, and whose, in a few words
     author    the number that its author reports; "" where there is none
     results   what was measured: numbers as a Result, or text
-    seconds   of the whole run
+    seconds   of the whole run; None: not measured now, and those of the same command's last record stay
     figures   file name in the same folder -> caption
 
     Raises ValueError for a Result without values, or with more or fewer seeds than values.
@@ -64,18 +64,18 @@ def record(
     for what, result in results.items():
         if isinstance(result, Result) and (len(result.values) == 0 or len(result.seeds) not in (0, len(result.values))):
             raise ValueError(f"record: expected one value per seed of {what!r}, got {result!r}")
+    path = folder / f"{name}.json"
     content = {
         "experiment": name,
         "command": command,
         "network": network,
         "author": author,
         "results": {what: _plain(result) for what, result in results.items()},
-        "seconds": round(float(seconds), 1),
+        "seconds": _seconds_before(path, command) if seconds is None else round(float(seconds), 1),
         "figures": dict(figures or {}),
         "hardware": hardware(),
         "versions": {p: version(p) for p in ("fnnet", "jax", "numpy")} | {"python": platform.python_version()},
     }
-    path = folder / f"{name}.json"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     return path
@@ -95,6 +95,12 @@ def hardware() -> str:
     device = jax.devices()[0]
     kind = "cpu" if device.platform == "cpu" else device.device_kind
     return f"{kind}, {platform.machine()}, {os.cpu_count()} cores"
+
+
+def _seconds_before(path: Path, command: str) -> float | None:
+    """What the file says about the same command, if it does."""
+    before = read(path) if path.exists() else None
+    return before["seconds"] if before is not None and before["command"] == command else None
 
 
 def _plain(result: Result | str) -> Any:

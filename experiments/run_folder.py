@@ -94,7 +94,7 @@ class RunFolder:
             network=network,
             author=author,
             results=results,
-            seconds=self.seconds,
+            seconds=self.seconds if getattr(self.config, "timed", True) else None,
             folder=self.copy_to,
             figures={f"{figure}.png": caption for figure, caption in (captions or {}).items()},
         )

@@ -15,6 +15,7 @@ import numpy as np
 import fnnet
 from experiments import command_line
 from experiments.command_line import KeptSettings
+from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from experiments.worked_example import load, signed
 from fnnet.plots import TRAINING
@@ -155,6 +156,13 @@ def main(config: Config) -> None:
     with RunFolder("saliency", config) as run:
         name = f"saliency_{config.data}"
         run.figure(name, draw(network, x, y, dx, config.step))
+        right = 100 * float(fnnet.evaluate(network.model, network.params, test).accuracy)
+        run.record(
+            "saliency",
+            network=f"64-{'-'.join(map(str, config.hidden))}-10: the gradient of the loss with respect to the pixels",
+            results={"test accuracy": Result([right], "%", [0], 1)},
+            captions={name: "which pixels the answer depends on, and what a step along the gradient does"},
+        )
         print(f"figure: {run.path / name}.png")
 
 

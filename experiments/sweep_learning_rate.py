@@ -23,6 +23,7 @@ from experiments.command_line import KeptSettings
 from experiments.cores import use_all_cores
 from experiments.run_folder import RunFolder
 from fnnet import plots
+from fnnet.plots.theme import logarithmic
 from fnnet.sweeps import Configuration, Point, Results, collect, grid, sweep, sweep_shard
 
 RATE, ACTIVATION = "optimizer.learning_rate", "model.network[3, 5]"
@@ -100,26 +101,29 @@ def heat_map(results: Results, config: Config) -> Any:
     axis.spines[:].set_visible(False)
     axis.tick_params(length=0)
     axis.set(xlabel="learning rate of Adam", title=f"validation error in %, mean of {config.seeds} seeds")
+    bar = figure.colorbar(shown, format=lambda exponent, _: f"{10**exponent:.0f}", label="error in %")
+    bar.outline.set_visible(False)
     return figure
 
 
 def curves(results: Results, config: Config) -> Any:
-    """Validation error after each epoch at each activation's best rate: mean ± standard deviation."""
+    """Validation error after each epoch, at each activation's best rate (solid) and its worst (dashed)."""
     figure, (axis,) = plots.figure(6.4, 4)
     epochs = np.arange(1, config.epochs + 1)
     ranking, per = results.ranking(), len(config.learning_rates)
     for i, (name, color) in enumerate(zip(config.activations, COLORS, strict=False)):
-        best = next(int(point) for point in ranking if point // per == i)
-        runs = 100 * (1 - results.curves["validation_accuracy"][(results.point == best) & ~results.diverged])
-        if not len(runs):
-            continue  # all diverged
-        mean, deviation = runs.mean(axis=0), runs.std(axis=0, ddof=min(1, len(runs) - 1))
-        label = f"{name}, learning rate {config.learning_rates[best % per]:g}"
-        axis.plot(epochs, mean, color=color, marker="o", markersize=3, label=label)
-        axis.fill_between(epochs, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
-    axis.set(xlabel="epoch", title=f"validation error in %, mean ± standard deviation of {config.seeds} seeds")
+        own = [int(point) for point in ranking if point // per == i]
+        for point, style in ((own[0], "-"), (own[-1], "--")):
+            runs = 100 * (1 - results.curves["validation_accuracy"][(results.point == point) & ~results.diverged])
+            if not len(runs):
+                continue  # all diverged
+            label = f"{name}, {config.learning_rates[point % per]:g}"
+            axis.plot(epochs, runs.mean(axis=0), style, color=color, marker="o", markersize=3, label=label)
+            axis.fill_between(epochs, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.15, linewidth=0)
+    axis.set(xlabel="epoch", title=f"validation error in %, {config.seeds} seeds, at the best rate (dashed: the worst)")
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend(frameon=False)
+    logarithmic(axis)
+    axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

@@ -124,6 +124,8 @@ def main(config: Config) -> dict[str, float]:
             right[name] = float(fnnet.evaluate(model, own, fresh[name]).accuracy)
             draw_classes(axes.flat[2 + i], name, model, own, data)
             print(f"{name:<12}{100 * right[name]:.1f} % of as many fresh points right")
+        for axis in axes.flat:
+            axis.set_box_aspect(1)
         run.log(**right)
         run.figure("toys", figure)
         run.record(

@@ -15,6 +15,7 @@ import numpy as np
 import fnnet
 from experiments import command_line
 from experiments.command_line import KeptSettings
+from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet.inspection import Trace, trace
 from fnnet.plots import TRAINING
@@ -203,6 +204,12 @@ def main(config: Config) -> None:
     with RunFolder("worked_example", config) as run:
         name = f"worked_example_{config.data}"
         run.figure(name, digit_figure(t))
+        run.record(
+            "worked_example",
+            network="one pass through 2-2-1 (XOR) with every number, and one through a network that reads digits",
+            results={"loss of the digit shown": Result([float(t.result.value)])},
+            captions={name: "one forward and one backward pass, for a handwritten digit"},
+        )
         print(f"figure: {run.path / name}.png")
 
 

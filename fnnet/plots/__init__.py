@@ -6,12 +6,13 @@ shows the figure that a cell ends with. The numbers come from elsewhere (`Histor
 """
 
 from fnnet.plots.classification import confusion_matrix, predictions, reliability, worst_mistakes
-from fnnet.plots.networks import layer_statistics, weight_images
+from fnnet.plots.networks import layer_statistics, network_diagram, weight_images
 from fnnet.plots.runs import learning_curve, learning_curves
 from fnnet.plots.spaces import decision_boundaries, decision_boundary, landscape
-from fnnet.plots.theme import TRAINING, VALIDATION, figure
+from fnnet.plots.theme import COLORS, TRAINING, VALIDATION, figure
 
 __all__ = [
+    "COLORS",
     "TRAINING",
     "VALIDATION",
     "confusion_matrix",
@@ -22,6 +23,7 @@ __all__ = [
     "layer_statistics",
     "learning_curve",
     "learning_curves",
+    "network_diagram",
     "predictions",
     "reliability",
     "weight_images",

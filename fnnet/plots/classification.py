@@ -47,10 +47,15 @@ def predictions(
     images, p, classes = _checked("predictions", images, probabilities, classes, class_names)
     if len(images) == 0 or columns < 1:
         raise ValueError(f"predictions: expected images and columns above 0, got {len(images)} and {columns}")
-    fig, pairs = _pairs(len(images), columns, (1.25, 2.9), (1.2, 1.0))
+    taller = _taller(class_names)
+    fig, pairs = _pairs(len(images), columns, (1.25, 2.4 + taller), (1.2, 1.0))
     for image, row, true, (top, below) in zip(images, p, classes, pairs, strict=True):
         guess = int(np.argmax(row))
-        _answer(top, image, f"{class_names[guess]}  {100 * row[guess]:.0f} %", RIGHT if guess == true else WRONG)
+        is_right = guess == true
+        said = f"{class_names[guess]}  {100 * row[guess]:.0f} %" + (
+            "" if is_right else f"\nis {class_names[int(true)]}"
+        )
+        _answer(top, image, said, RIGHT if is_right else WRONG)
         _bars(below, row, int(true), class_names)
     return fig
 
@@ -73,7 +78,7 @@ def worst_mistakes(
     if len(wrong) == 0 or count < 1:
         raise ValueError(f"worst_mistakes: expected mistakes and a count above 0, got {len(wrong)} and {count}")
     rows = wrong[np.argsort(p[wrong, classes[wrong]], kind="stable")][:count]
-    fig, pairs = _pairs(len(rows), columns, (1.65, 2.7), (1.5, 1.0))
+    fig, pairs = _pairs(len(rows), columns, (1.65, 2.7 + _taller(class_names)), (1.5, 1.0))
     for row, (top, below) in zip(rows, pairs, strict=True):
         guess, true = int(p[row].argmax()), int(classes[row])
         _answer(top, images[row], f"says {class_names[guess]}, {_percent(p[row, guess])}", WRONG)
@@ -139,6 +144,12 @@ def _pairs(
     return fig, pairs[:count]
 
 
+def _taller(class_names: tuple[str, ...]) -> float:
+    """Inches that the longest name takes, upright below its bar; names of one or two letters lie."""
+    longest = max(map(len, class_names))
+    return 0.05 * longest if longest > 2 else 0.0
+
+
 def _answer(axis: Any, image: Any, title: str, color: str) -> None:
     axis.imshow(image, cmap="gray_r")
     axis.set_axis_off()
@@ -148,7 +159,8 @@ def _answer(axis: Any, image: Any, title: str, color: str) -> None:
 def _bars(axis: Any, p: Any, true: int, class_names: tuple[str, ...]) -> None:
     axis.bar(np.arange(len(p)), p, color=[TRAINING if c == true else QUIET for c in range(len(p))])
     axis.set(ylim=(0, 1), yticks=[])
-    axis.set_xticks(np.arange(len(p)), [name[:1] for name in class_names], fontsize=6)
+    is_long = max(map(len, class_names)) > 2
+    axis.set_xticks(np.arange(len(p)), class_names, fontsize=6 if is_long else 7, rotation=90 if is_long else 0)
     axis.tick_params(length=0)
     axis.get_xticklabels()[int(true)].set(color=TRAINING, fontweight="bold")
     axis.spines[["top", "right", "left"]].set_visible(False)

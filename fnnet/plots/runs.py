@@ -71,7 +71,11 @@ def learning_curves(
     if any(history.validation is not None for history in runs.values()):
         losses[0].plot([], [], color="#888888", label=name)
         losses[0].plot([], [], color="#888888", ls=":", label="training")
-        losses[0].legend(frameon=False)
+    handles, labels = losses[0].get_legend_handles_labels()
+    for axis in fig.axes:
+        if (legend := axis.get_legend()) is not None:
+            legend.remove()
+    fig.legend(handles, labels, loc="outside right center", frameon=False)
     return fig
 
 
@@ -105,10 +109,10 @@ def _band(axis: Any, values: Any, color: str, label: str) -> None:
     if len(values) > 1:
         spread, low, high = values.std(0, ddof=1), values.min(0), values.max(0)
         axis.fill_between(
-            epochs, np.maximum(mean - spread, low), np.minimum(mean + spread, high), color=color, alpha=0.2, lw=0
+            epochs, np.maximum(mean - spread, low), np.minimum(mean + spread, high), color=color, alpha=0.15, lw=0
         )
 
 
 def _dotted(axis: Any, values: Any, color: str) -> None:
     mean = np.atleast_2d(np.asarray(values, np.float64)).mean(0)
-    axis.plot(np.arange(1, len(mean) + 1), mean, color=color, ls=":", lw=1.4)
+    axis.plot(np.arange(1, len(mean) + 1), mean, color=color, ls=":", lw=1)

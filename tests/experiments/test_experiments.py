@@ -40,7 +40,7 @@ def test_digits_learns_and_leaves_its_files(tmp_path, capsys):
     assert len(rows) == 2 * 2 * (12 + 1)
     assert len(tests) == 4
     assert np.mean([r["test_accuracy"] for r in tests[:2]]) > 0.97
-    for name in ("learning_curve", "confusion_matrix", "predictions"):
+    for name in ("digits_learning_curve", "digits_confusion_matrix", "digits_predictions"):
         assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 

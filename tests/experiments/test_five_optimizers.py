@@ -73,7 +73,7 @@ def test_optimizers_are_compared_over_seeds(tiny, tmp_path, monkeypatch):
         assert len(tests) == 2
     assert sum("validation_loss" in r for r in rows) == 2 * 2 * 2
     assert kept["command"] == "python -m experiments.five_optimizers --seeds 2 --epochs 2 --batch-size 40"
-    assert len(kept["figures"]) == 4
+    assert len(kept["figures"]) == 5
 
 
 def test_the_search_never_opens_the_test_images(tiny, tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ import pytest
 import tyro
 
 import fnnet
-from experiments import kaggle_digits, results_file, table, toys, xor
+from experiments import bugs, kaggle_digits, results_file, table, toys, xor
 from experiments.command_line import command_of
 from experiments.results_file import Result, record
 
@@ -117,7 +117,7 @@ def test_kaggle_digits_from_csv_to_submission(tmp_path, capsys):
     files = {name: tmp_path / f"{name}.csv" for name in ("train", "test", "answers")}
     config = kaggle_digits.Config(
         csv=files["train"], test_csv=files["test"], submission=files["answers"], iterations=30, dev_rows=50,
-        losses=False, bugs=False, runs=tmp_path / "runs", copy_to=tmp_path / "results",
+        losses=False, runs=tmp_path / "runs", copy_to=tmp_path / "results",
     )  # fmt: skip
     rounds = kaggle_digits.main(config)
     assert [done.iteration for done in rounds] == [0, 10, 20, 30]
@@ -149,9 +149,8 @@ def in_numpy(params, images, labels):
 
 
 def kaggle_networks():
-    config = kaggle_digits.Config()
-    return {
-        name: learner.model for name, learner in (kaggle_digits.right(config) | kaggle_digits.wrong(config)).items()
+    return {name: model for name, model in bugs.networks().items() if not name.endswith("from randn")} | {
+        "softmax overflows": kaggle_digits.build(output=bugs.OverflowingSoftmax())
     }
 
 
@@ -183,8 +182,8 @@ def test_kaggle_digits_loss_and_gradients_are_those_of_numpy(passes):
 
 def test_a_minus_one_hot_is_the_gradient_of_cross_entropy(passes):
     _, _, found = passes
-    assert found["A - one_hot"][0] == found["squared error"][0]
-    assert_same(found["A - one_hot"][1], found["cross-entropy"][1])
+    assert found["A - one_hot for squared error"][0] == found["squared error"][0]
+    assert_same(found["A - one_hot for squared error"][1], found["cross-entropy"][1])
 
 
 def test_a_two_layer_backward_leaves_the_first_layer_as_it_is(passes):
@@ -211,7 +210,7 @@ def test_a_softmax_where_relu_belongs_is_another_network(passes):
 def test_softmax_overflows_where_the_logits_are_large_and_nowhere_else(passes):
     _, _, found = passes
     assert_same(found["softmax overflows"][1], found["squared error"][1])
-    for layer, is_number in ((kaggle_digits.OverflowingSoftmax(), False), (fnnet.Softmax(), True)):
+    for layer, is_number in ((bugs.OverflowingSoftmax(), False), (fnnet.Softmax(), True)):
         y, _ = layer.forward((), jnp.array([[89.0, 0.0]]))
         assert np.isfinite(y).all() == is_number
 
@@ -232,7 +231,7 @@ def test_the_tables_made_of_mnist_have_kaggle_s_sizes_and_every_image_once():
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_MNIST, reason="needs MNIST in FNNET_DATA")
 def test_kaggle_s_files_at_their_real_size_give_the_numbers_of_the_arrays(tmp_path, capsys):
-    short = {"iterations": 2, "report_every": 2, "bugs": False, "runs": tmp_path / "runs"}
+    short = {"iterations": 2, "report_every": 2, "losses": True, "runs": tmp_path / "runs"}
     kaggle_digits.main(kaggle_digits.Config(make_csv=tmp_path))
     direct = kaggle_digits.main(kaggle_digits.Config(**short, submission=tmp_path / "direct.csv"))
     said = float(re.search(r"fnnet.evaluate: (\S+) %", capsys.readouterr().out)[1])
@@ -250,10 +249,10 @@ def test_kaggle_s_files_at_their_real_size_give_the_numbers_of_the_arrays(tmp_pa
 CLASSES = {"targets": np.array([0, 5, 3])}
 CHECKED = {
     "right loss": (kaggle_digits.SquaredErrorOfClasses(), (6,), CLASSES, False),
-    "A - one_hot": (kaggle_digits.ErrorOfAnotherLoss(), (6,), CLASSES, True),
-    "softmax for ReLU": (kaggle_digits.SoftmaxForRelu(), (6,), {}, True),
-    "two-layer backward": (fnnet.Serial((fnnet.Dense(3), kaggle_digits.StopsBackward())), (6,), {}, True),
-    "one bias gradient": (kaggle_digits.OneBiasForAll(4), (6,), {}, True),
+    "A - one_hot": (bugs.ErrorOfAnotherLoss(), (6,), CLASSES, True),
+    "softmax for ReLU": (bugs.SoftmaxForRelu(), (6,), {}, True),
+    "two-layer backward": (fnnet.Serial((fnnet.Dense(3), bugs.StopsBackward())), (6,), {}, True),
+    "one bias gradient": (bugs.OneBiasForAll(4), (6,), {}, True),
 }
 
 
@@ -291,7 +290,8 @@ def test_toy_problems_are_learned_and_drawn(tmp_path):
 
 
 def test_the_table_agrees_with_the_results_files():
-    assert (RESULTS.parent / "README.md").read_text(encoding="utf-8") == table.render(RESULTS), (
+    page = (RESULTS.parent / "README.md").read_text(encoding="utf-8")
+    assert page == table.render(RESULTS, page), (
         "experiments/README.md is not made of experiments/results: run python -m experiments.table"
     )
 
@@ -332,16 +332,17 @@ def test_a_row_is_made_of_what_was_recorded(tmp_path):
     record("one", **ONE, folder=tmp_path / "results")
     (tmp_path / "results" / "other.json").write_text('{"ratio": 0.9}')
     text = table.render(tmp_path / "results")
-    (row,) = re.findall(r"^\| `python.*$", text, re.MULTILINE)
+    (row,) = re.findall(r"^\|  \| `python.*$", text, re.MULTILINE)
     cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
-    assert cells[:5] == [
+    assert cells[:6] == [
+        "",
         "`python -m experiments.one`",
         r"a \| b",
         "not given",
         "accuracy: 98.00 % ± 1.00 (3 seeds)<br>loss: 0.50<br>said: words<br>one: 1.0 % (1 seed)",
         "1,234.6 s",
     ]
-    assert f"jax {jax.__version__}, numpy {np.__version__}" in cells[5]
+    assert f"jax {jax.__version__}, numpy {np.__version__}" in cells[6]
     assert "![A figure](results/one.png)" in text
 
 
@@ -361,6 +362,22 @@ class Settings:
     fraction: float | None = 0.5
     runs: Path = Path("runs")
     progress: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+    inner: Settings = dataclasses.field(default_factory=lambda: Settings(rate=0.2))
+    count: int = 1
+
+
+def test_a_command_names_settings_inside_settings():
+    changed = Outer(Settings(rate=0.1, hidden=(4,), big_flag=True, progress=False), 2)
+    command = command_of("one", changed)
+    said = "--inner.hidden 4 --inner.rate 0.1 --inner.big-flag --count 2"
+    assert command == f"python -m experiments.one {said}"
+    assert command_of("one", Outer()) == "python -m experiments.one"
+    parsed = tyro.cli(Outer, args=shlex.split(said))
+    assert dataclasses.replace(parsed.inner, progress=False) == changed.inner
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_the_confusion_matrix_wants_a_name_for_every_class():
 
 def test_predictions_are_drawn_above_their_probabilities(tmp_path):
     figure = plots.predictions(np.zeros((2, 4, 4)), np.array([[0.9, 0.1], [0.8, 0.2]]), [0, 1], ("a", "b"))
-    assert [axis.get_title() for axis in figure.axes[:2]] == ["a  90 %", "a  80 %"]
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["a  90 %", "a  80 %\nis b"]
     figure.savefig(tmp_path / "predictions.png")
     assert (tmp_path / "predictions.png").stat().st_size > 1000
 
@@ -168,6 +168,52 @@ def test_weights_are_images_in_one_scale_symmetric_around_zero():
 def test_weights_must_make_images(params, got):
     with pytest.raises(ValueError, match=got):
         plots.weight_images(params, (2, 4))
+
+
+def arrows(figure):
+    """(width, color) of every arrow of a diagram, from layer to layer."""
+    (axis,) = figure.axes
+    patches = [text.arrow_patch for text in axis.texts if getattr(text, "arrow_patch", None) is not None]
+    return [(patch.get_linewidth(), patch.get_edgecolor()) for patch in patches]
+
+
+def words(figure):
+    return [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+
+
+def test_a_diagram_has_an_arrow_for_every_weight_as_thick_as_it_is_large():
+    w = np.array([[1.0, -2.0, 0.5], [0.0, 1.0, -0.25]])
+    params = fnnet.layers.DenseParams(w, np.zeros(3)), (), fnnet.layers.DenseParams(np.ones((3, 1)), np.zeros(1))
+    figure = plots.network_diagram(params, inputs=("a", "b"), outputs=("y",))
+    drawn = arrows(figure)
+    assert len(drawn) == 2 * 3 + 3 * 1
+    np.testing.assert_allclose([width for width, _ in drawn[:6]], 0.2 + 3 * np.abs(w).ravel() / 2)
+    colors = [color for _, color in drawn[:6]]
+    assert colors[0] == colors[2] == colors[4] != colors[1] == colors[5]
+    assert {"-2.00", "-0.25", "1.00", "a", "b", "y"} <= set(words(figure))
+    circles = [c for c in figure.axes[0].collections if isinstance(c, PathCollection)]
+    assert [len(c.get_offsets()) for c in circles] == [2, 3, 1]
+
+
+def test_a_diagram_of_many_neurons_shows_the_ends_of_the_layers_and_how_many_there_are():
+    w = np.arange(1.0, 61).reshape(30, 2)
+    figure = plots.network_diagram((w,), most=4)
+    assert len(arrows(figure)) == 4 * 2
+    np.testing.assert_allclose([width for width, _ in arrows(figure)][-1], 3.2)
+    assert set(words(plots.network_diagram((np.ones((30, 20)),), most=6))) == {"⋮", "30", "20"}
+
+
+@pytest.mark.parametrize(
+    ("params", "more", "said"),
+    [
+        ((np.ones(3),), {}, r"got \[\]"),
+        ((np.ones((2, 3)), np.ones((4, 1))), {}, r"\(2, 3\), \(4, 1\)"),
+        ((np.ones((2, 3)),), {"most": 1}, "2 or more"),
+    ],
+)
+def test_a_diagram_needs_layers_that_follow_each_other(params, more, said):
+    with pytest.raises(ValueError, match=said):
+        plots.network_diagram(params, **more)
 
 
 def test_the_worst_mistakes_come_first_and_what_is_right_does_not_come():

@@ -1,0 +1,1 @@
+"""The course: lessons in Markdown, and `pages`, which runs what stands in them."""
