@@ -163,6 +163,18 @@ def read(formula: str, known: dict[str, Named | None], suffix: str = "") -> Iter
         yield left, Equation(_in_symbols(text.strip(), known), result, terms)
 
 
+def in_symbols(formula: str, known: Mapping[str, Named | None], suffix: str = "") -> list[str]:
+    """The equations of a formula as `read` has them, without any number: for arrays that are too large to be read."""
+    names, rules = dict(known), []
+    for text in formula.split(";"):
+        left = text.partition("=")[0].strip()
+        if left in names and names[left] is None:
+            continue
+        names.setdefault(left, Named(f"{left}{suffix}", np.zeros(()), rows=False))
+        rules.append(_in_symbols(text.strip(), names))
+    return rules
+
+
 def _defined(symbol: str, terms: Terms | None, known: Mapping[str, Named | None], right: str) -> Named | None:
     if terms is None:
         return None

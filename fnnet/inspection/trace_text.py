@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnnet.inspection.formulas import Named, added, equation, four_digits, names_in, number, operation, read
+from fnnet.inspection.formulas import Named, added, equation, four_digits, in_symbols, names_in, number, operation, read
 from fnnet.inspection.recording import LayerTrace, Recording, kind_of
 from fnnet.model import mean_weights
 from fnnet.protocols import Layer, Loss
@@ -102,6 +102,33 @@ def explain(t: Recording, row: int = 0) -> str:
     for step in steps[::-1]:
         lines += _backward(step, row)
     return "\n".join(part for line in lines for part in _folded(line))
+
+
+class Rules(NamedTuple):
+    """What `explain` says that a layer or a loss computes, in symbols, without the numbers.
+
+    x, y               what its input and its output are called; the gradients have a d in front
+    forward, backward  its two formulas, one equation an entry; nothing where a layer has none
+    """
+
+    x: str
+    y: str
+    forward: list[str]
+    backward: list[str]
+
+
+def rules(t: Recording) -> tuple[dict[str, Rules], Rules]:
+    """(Rules of every layer by its name, those of the loss), of a trace of one row and any size."""
+    steps, found = _steps(t), {}
+    for s in steps:
+        forward, backward = _formulas(s.layer.layer) or ("", "")
+        found[s.name] = Rules(
+            s.x.symbol, s.y.symbol, in_symbols(forward, s.known, s.number), in_symbols(backward, s.known, s.number)
+        )
+    end = _ending(t, steps[-1].y if steps else _named("x", t.batch.x))
+    forward, backward = _formulas(t.model.loss) or ("", "")
+    backward = _of_one_row(backward, end)
+    return found, Rules(end.z.symbol, end.l.symbol, in_symbols(forward, end.known), in_symbols(backward, end.known))
 
 
 def _folded(line: str) -> list[str]:
@@ -318,9 +345,12 @@ def _loss_backward(t: Recording, end: _Ending, row: int) -> list[str]:
     formulas, dz = _formulas(t.model.loss), end.known["dz"]
     if formulas is None and dz is not None:
         return [f"Loss: {dz.symbol}, by the loss's own backward", *_results(dz, row)]
-    backward = "" if formulas is None else formulas[1]
-    if end.m.value.tolist() == [1.0]:
-        backward = backward.replace(" * dl", "")
+    backward = _of_one_row("" if formulas is None else formulas[1], end)
     equations = [each for _, each in read(backward, end.known)]
     rule = "; ".join(each.rule for each in equations)
     return [f"Loss: {rule}", *(line for each in equations for line in each.lines(row))]
+
+
+def _of_one_row(backward: str, end: _Ending) -> str:
+    """The formula without m where there is one row, of which it is 1."""
+    return backward.replace(" * dl", "") if end.m.value.tolist() == [1.0] else backward

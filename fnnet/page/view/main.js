@@ -1,0 +1,3 @@
+import { decodedTree } from "../arrays.js";
+import { predict, sgd, trace } from "../model.js";
+window.fnnet = { decodedTree, predict, sgd, trace };
