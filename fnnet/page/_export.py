@@ -116,7 +116,7 @@ def _shapes_of_a_pass(model: Model, params: Params) -> Any:
     if len(shape) != 2:
         raise ValueError(f"export_page: expected a network with rows of numbers as outputs, got shape {shape[1:]}")
     shapes = jax.eval_shape(lambda p: trace(model, p, x, jnp.zeros(shape)), params)
-    return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), shapes)
+    return jax.tree.map(lambda a: jnp.asarray(np.zeros(a.shape, a.dtype)), shapes)
 
 
 def _check_runs(model: Model) -> None:
