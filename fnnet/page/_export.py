@@ -18,42 +18,11 @@ import numpy as np
 from fnnet.inspection import trace
 from fnnet.inspection.recording import kind_of
 from fnnet.inspection.trace_text import Rules, rules
-from fnnet.layers import (
-    Conv,
-    Dense,
-    Elu,
-    Exp,
-    Flatten,
-    Gelu,
-    GlobalMaxPool,
-    GlobalMeanPool,
-    HardSigmoid,
-    Identity,
-    LeakyRelu,
-    MaxPool,
-    MeanPool,
-    Relu,
-    Rescale,
-    Reshape,
-    Residual,
-    Selu,
-    Serial,
-    Sigmoid,
-    Silu,
-    Softmax,
-    Softplus,
-    Standardize,
-    Tanh,
-)
-from fnnet.losses import SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy, SquaredError
+from fnnet.layers import Conv, MaxPool, MeanPool, Residual, Serial
 from fnnet.model import Model, check_model, forward
+from fnnet.page._words import LAYERS, LOSSES
 from fnnet.protocols import Batch, Initializer, Layer, Loss, Params, check_batch, is_spec_of
 
-_LAYERS = (
-    *(Conv, Dense, Elu, Exp, Flatten, Gelu, GlobalMaxPool, GlobalMeanPool, HardSigmoid, Identity, LeakyRelu, MaxPool),
-    *(MeanPool, Relu, Rescale, Reshape, Selu, Sigmoid, Silu, Softmax, Softplus, Standardize, Tanh),
-)
-_LOSSES = (SoftmaxCrossEntropy, SigmoidBinaryCrossEntropy, SquaredError)
 _MOST_SLIDERS = 20
 
 
@@ -102,7 +71,7 @@ def describe(model: Model, params: Params) -> dict[str, Any]:
     count = one_pass.result.outputs.shape[1]
     return {
         "network": _spec(model.network, iter(by_name.items())),
-        "loss": _settings(model.loss) | _said(of_loss),
+        "loss": _settings(model.loss) | _said(of_loss, LOSSES[type(model.loss)]),
         "params": _tree(params),
         "input_shape": model.input_shape,
         "outputs": count,
@@ -121,15 +90,14 @@ def _shapes_of_a_pass(model: Model, params: Params) -> Any:
 
 def _check_runs(model: Model) -> None:
     for layer in _parts(model.network):
-        if type(layer) not in _LAYERS:
-            has_shortcut = type(layer) is Residual
-            name = "Residual with a shortcut" if has_shortcut else kind_of(layer)
-            raise TypeError(f"export_page: the page cannot run {name}, only {', '.join(map(_name, _LAYERS))}")
+        if type(layer) is Residual or type(layer) not in LAYERS:
+            name = "Residual with a shortcut" if type(layer) is Residual else kind_of(layer)
+            raise TypeError(f"export_page: the page cannot run {name}, only {', '.join(map(_name, LAYERS))}")
         if isinstance(layer, Conv | MaxPool | MeanPool) and len(getattr(layer, "kernel", getattr(layer, "size", ()))) != 2:
             raise TypeError(f"export_page: the page cannot run {layer!r}, which is for sequences, only for images")
     loss = model.loss
-    if type(loss) not in _LOSSES or getattr(loss, "no_target", None) is not None:
-        raise TypeError(f"export_page: the page cannot run {loss!r}, only {', '.join(map(_name, _LOSSES))}")
+    if type(loss) not in LOSSES or getattr(loss, "no_target", None) is not None:
+        raise TypeError(f"export_page: the page cannot run {loss!r}, only {', '.join(map(_name, LOSSES))}")
     if model.penalty is not None:
         raise TypeError(
             f"export_page: the page cannot run the penalty {model.penalty!r}; pass "
@@ -194,18 +162,22 @@ def _spec(layer: Any, named: Iterator[tuple[str, Rules]]) -> dict[str, Any]:
         return {"kind": "Serial", "layers": [_spec(part, named) for part in layer.layers]}
     inner = {"inner": _spec(layer.inner, named)} if type(layer) is Residual else {}
     name, said = next(named)
-    return _settings(layer) | {"name": name} | _said(said) | inner
+    return _settings(layer) | {"name": name} | _said(said, LAYERS[type(layer)]) | inner
 
 
 def _settings(spec: Layer | Loss) -> dict[str, Any]:
     """The kind of a spec and its numbers and switches; how its parameters started does not matter any more."""
     values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}  # type: ignore[arg-type]
     left = {k: v for k, v in values.items() if not is_spec_of(v, Initializer) and not is_spec_of(v, Layer)}
-    return {"kind": kind_of(spec)} | {k: _array(v) if hasattr(v, "dtype") else v for k, v in left.items()}
+    has_bias = {"has_bias": values["biases"] is not None} if "biases" in values else {}
+    left.pop("biases", None)
+    return {"kind": kind_of(spec)} | has_bias | {k: _array(v) if hasattr(v, "dtype") else v for k, v in left.items()}
 
 
-def _said(said: Rules) -> dict[str, Any]:
-    return {"input": said.x, "output": said.y, "forward_rules": said.forward, "backward_rules": said.backward}
+def _said(said: Rules, words: tuple[str, str]) -> dict[str, Any]:
+    """What its arrays are called, and what it computes in symbols and in words."""
+    rules_of = {"forward_rules": said.forward, "backward_rules": said.backward}
+    return {"input": said.x, "output": said.y, "words": words} | rules_of
 
 
 def _tree(params: Params) -> Any:
@@ -239,7 +211,7 @@ def script(folder: Traversable, first: str = "view/main.js") -> str:
     return "\n".join(["const modules = {};", *modules.values()])
 
 
-_IMPORT = re.compile(r'^import (\{[^}]*\}) from "([^"]+)";$', re.MULTILINE)
+_IMPORT = re.compile(r'^import (?:\* as )?(\w+|\{[^}]*\}) from "([^"]+)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:const|class|function) (\w+))", re.MULTILINE)
 
 

@@ -1,8 +1,9 @@
 // Arrays: numbers in C order with a shape, the batch axis first, as in NumPy. Everything computes in float64.
-
 export const sizeOf = (shape) => shape.reduce((product, n) => product * n, 1);
-
 export const array = (shape, data = new Float64Array(sizeOf(shape))) => ({ shape, data });
+export const filled = (shape, f) => array(shape, Float64Array.from({ length: sizeOf(shape) }, (_, i) => f(i)));
+export const largest = (a) => a.data.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+export const norm = (a) => Math.sqrt(a.data.reduce((sum, v) => sum + v * v, 0));
 
 // An entry-by-entry function of arrays of one shape.
 export function map(f, first, ...others) {
@@ -11,7 +12,7 @@ export function map(f, first, ...others) {
   return y;
 }
 
-// The function of every number in a tree of arrays: parameters are objects, tuples and nulls of arrays.
+// The function of every number in a tree of arrays: parameters are objects, lists and nulls of arrays.
 export function mapTree(f, tree, ...others) {
   if (tree === null) return null;
   if (tree.data) return map(f, tree, ...others);
@@ -19,26 +20,18 @@ export function mapTree(f, tree, ...others) {
   return Array.isArray(tree) ? parts.map(([, part]) => part) : Object.fromEntries(parts);
 }
 
-// [path, array] of every array in a tree, "w" and "b" of a Dense.
-export function leaves(tree, path = "") {
+// [path, array] of every array in a tree, ["2.w", ...] for a Dense that is third in a Serial.
+export function leaves(tree, path = []) {
   if (tree === null) return [];
-  if (tree.data) return [[path, tree]];
-  return Object.keys(tree).flatMap((k) => leaves(tree[k], path ? `${path}.${k}` : k));
+  return tree.data ? [[path.join("."), tree]] : Object.keys(tree).flatMap((k) => leaves(tree[k], [...path, k]));
 }
 
-export const largest = (a) => a.data.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-export const norm = (a) => Math.sqrt(a.data.reduce((sum, v) => sum + v * v, 0));
-
-// What the exporting Python wrote: {shape, float32 or uint8: base64}, little-endian.
-export function decoded({ shape, float32, uint8 }) {
-  const bytes = Uint8Array.from(atob(float32 ?? uint8), (c) => c.charCodeAt(0));
-  return array(shape, Float64Array.from(uint8 === undefined ? new Float32Array(bytes.buffer) : bytes));
-}
-
-// The document with every array decoded, however deep.
+// What Python wrote, with every {shape, float32 or uint8: base64} in it as an array.
 export function decodedTree(node) {
   if (node === null || typeof node !== "object") return node;
   if (Array.isArray(node)) return node.map(decodedTree);
-  if (node.float32 !== undefined || node.uint8 !== undefined) return decoded(node);
-  return Object.fromEntries(Object.entries(node).map(([k, v]) => [k, decodedTree(v)]));
+  const text = node.float32 ?? node.uint8;
+  if (text === undefined) return Object.fromEntries(Object.entries(node).map(([k, v]) => [k, decodedTree(v)]));
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  return array(node.shape, Float64Array.from(node.uint8 === undefined ? new Float32Array(bytes.buffer) : bytes));
 }

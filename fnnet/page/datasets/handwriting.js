@@ -76,10 +76,8 @@ const sizes = (a, longest) => a.shape.map((n) => Math.max(1, roundEven((longest 
 const roundEven = (v) => (v % 1 === 0.5 ? 2 * Math.round(v / 2) : Math.round(v));
 
 // To a longer side of `longest`: area averages to shrink, bilinear interpolation to enlarge, as Pillow has them.
-function resized(a, longest) {
-  const [h, w] = sizes(a, longest);
-  return alongRows(transposed(alongRows(transposed(a), h)), w);
-}
+const resized = (a, longest) => resizedTo(a, sizes(a, longest));
+export const resizedTo = (a, [h, w]) => alongRows(transposed(alongRows(transposed(a), h)), w);
 
 function transposed(a) {
   const [[H, W], t] = [a.shape, array([a.shape[1], a.shape[0]])];
@@ -87,17 +85,21 @@ function transposed(a) {
   return t;
 }
 
-export function alongRows(a, n) {
-  const [H, W] = a.shape;
-  const [y, scale] = [array([H, n]), W / n];
+function alongRows(a, n) {
+  const [[H, W], y] = [a.shape, array([a.shape[0], n])];
+  const scale = W / n;
   for (let to = 0; to < n; to++) {
     const [center, reach] = [(to + 0.5) * scale, scale < 1 ? 1 : scale / 2];
     const [first, end] = [Math.max(0, Math.floor(center - reach + 0.5)), Math.min(W, Math.floor(center + reach + 0.5))];
-    const weights = [];
-    for (let x = first; x < end; x++) weights.push(scale < 1 ? Math.max(0, 1 - Math.abs(x + 0.5 - center)) : 1);
+    const weights = Float64Array.from({ length: end - first }, (_, i) =>
+      scale < 1 ? Math.max(0, 1 - Math.abs(first + i + 0.5 - center)) : 1,
+    );
     const total = weights.reduce((sum, v) => sum + v);
-    for (let row = 0; row < H; row++)
-      y.data[row * n + to] = weights.reduce((sum, v, i) => sum + v * a.data[row * W + first + i], 0) / total;
+    for (let row = 0; row < H; row++) {
+      let sum = 0;
+      for (let i = 0; i < weights.length; i++) sum += weights[i] * a.data[row * W + first + i];
+      y.data[row * n + to] = sum / total;
+    }
   }
   return y;
 }

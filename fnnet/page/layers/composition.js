@@ -1,12 +1,10 @@
 // fnnet/layers/composition.py: layers made of layers, and the table of all layers that a page can run.
 import { map } from "../arrays.js";
-import {
-  Elu, Exp, Gelu, HardSigmoid, Identity, LeakyRelu, Relu, Selu, Sigmoid, Silu, Softmax, Softplus, Tanh,
-} from "./activations.js";
-import { Conv } from "./convolution.js";
-import { Dense } from "./dense.js";
-import { GlobalMaxPool, GlobalMeanPool, MaxPool, MeanPool } from "./pooling.js";
-import { Flatten, Rescale, Reshape, Standardize } from "./shapes.js";
+import * as activations from "./activations.js";
+import * as convolution from "./convolution.js";
+import * as dense from "./dense.js";
+import * as pooling from "./pooling.js";
+import * as shapes from "./shapes.js";
 
 // One layer after the other. With h_i = f_i(h_(i-1)), the chain rule walks the layers backwards.
 const Serial = {
@@ -35,10 +33,7 @@ const Residual = {
   },
 };
 
-export const LAYERS = {
-  Conv, Dense, Elu, Exp, Flatten, Gelu, GlobalMaxPool, GlobalMeanPool, HardSigmoid, Identity, LeakyRelu, MaxPool,
-  MeanPool, Relu, Rescale, Reshape, Residual, Selu, Serial, Sigmoid, Silu, Softmax, Softplus, Standardize, Tanh,
-};
+export const LAYERS = { ...activations, ...convolution, ...dense, ...pooling, ...shapes, Residual, Serial };
 
 // A layer's own forward and backward; notes, a Map from the layer's name, keeps what went through it.
 export function forward(spec, params, x, notes) {
@@ -46,7 +41,6 @@ export function forward(spec, params, x, notes) {
   if (spec.name !== undefined) notes?.set(spec.name, { spec, params, x, y, residuals });
   return [y, residuals];
 }
-
 export function backward(spec, params, residuals, dy, notes) {
   const [grads, dx] = LAYERS[spec.kind].backward(spec, params, residuals, dy, notes);
   if (notes?.has(spec.name)) Object.assign(notes.get(spec.name), { grads, dy, dx });

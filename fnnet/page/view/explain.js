@@ -1,59 +1,22 @@
-// What the page says: in words for a layer, in numbers for one entry of an array.
-import { array, largest, norm, sizeOf } from "../arrays.js";
+// What the page says about one entry of an array, in symbols and numbers.
+import { array, filled, largest, norm, sizeOf } from "../arrays.js";
 import { LAYERS } from "../layers/composition.js";
 import { digits, layoutOf } from "./colors.js";
 
-const POOL = "An output moves only with the entries of its window, so they share its gradient.";
-const WORDS = {
-  Dense: [
-    "Each neuron adds up all its inputs, each times a weight, and a bias.",
-    "Each weight's gradient is its input times its neuron's gradient. Each input collects the gradients of all neurons, through the same weights as forward.",
-  ],
-  Conv: [
-    "The same small weights at every place: an output sees only the inputs under its window.",
-    "A weight is used at every place, so its gradient is a sum over places. Each input collects from all windows that saw it.",
-  ],
-  Relu: [
-    "What is below 0 becomes 0, the rest stays.",
-    "Where the input was above 0 the gradient passes unchanged. Elsewhere the output is flat, so the gradient is 0: that neuron learns nothing from this example.",
-  ],
-  MaxPool: ["The largest number of each window.", "Only the largest entry moved the output, so it gets the whole gradient."],
-  GlobalMaxPool: ["The largest number of each channel.", "Only the largest entry moved the output, so it gets the whole gradient."],
-  MeanPool: ["The mean over each window.", POOL],
-  GlobalMeanPool: ["The mean over each channel.", POOL],
-  Flatten: ["The same numbers in one row.", "The same gradients, back in their places."],
-  Reshape: ["The same numbers in another shape.", "The same gradients, back in their places."],
-  Rescale: ["Every number times one factor.", "Every gradient times the same factor."],
-  Standardize: ["Inputs of any scale become numbers around 0.", "Every gradient over the same deviation."],
-  Residual: ["What went in is added to what came out.", "x reaches the output along two paths, so its gradient is a sum of two."],
-  Softmax: ["Numbers become probabilities, which share a denominator.", "Raising one probability lowers the others, so the gradients of a row mix."],
-  SoftmaxCrossEntropy: [
-    "Scores become probabilities p. The loss is −log of the probability that the right answer got.",
-    "Here the backward pass starts: the gradient of each score is its probability minus what it should have been.",
-  ],
-  SigmoidBinaryCrossEntropy: [
-    "A score becomes a probability p. The loss is −log of the probability given to the truth.",
-    "Here the backward pass starts: the gradient of a score is its probability minus what it should have been.",
-  ],
-  SquaredError: ["The squared distance from the right values.", "Here the backward pass starts: twice the distance."],
-};
-const ACTIVATION = ["One function, applied to every number.", "Each gradient times the slope of the function at that place."];
-export const words = (spec) => WORDS[spec.kind] ?? ACTIVATION;
-
-const isElementwise = (spec) => spec && !spec.isLoss && LAYERS[spec.kind]?.isElementwise;
+const isElementwise = (spec) => spec && LAYERS[spec.kind]?.isElementwise;
 const product = (a, b) => `${digits(a)} × ${b < 0 ? `(${digits(b)})` : digits(b)}`;
+const numberOf = (column) => column.name.split(" ")[0];
 
-// "17", or "3,4,2" in an array of more axes.
-function place(index, shape) {
+// "a2[17]", or "y3[3,4,2]" in an array of more axes; the batch axis is left out.
+function called(symbol, index, { shape }) {
   const found = [];
-  for (const size of shape.toReversed()) [found[found.length], index] = [index % size, Math.floor(index / size)];
-  return found.toReversed().join(",");
+  for (const size of shape.slice(1).toReversed()) [found[found.length], index] = [index % size, Math.floor(index / size)];
+  return `${symbol}[${found.toReversed().join(",")}]`;
 }
-const called = (symbol, index, a) => `${symbol}[${place(index, a.shape.slice(1))}]`;
 
 // {title, lines, pictures} of one entry of a figure.
-export function explain(view, { column, part }, index) {
-  const { pass } = view;
+export function explain(view, figure, at) {
+  const [{ column, part }, { pass }, index] = [figure, view, view.entry(figure, at)];
   if (column.isLoss) return { title: "Loss", lines: lossLines(view, index), pictures: [] };
   const layer = pass.layers.get(column.name) ?? { y: pass.x, dy: pass.dx };
   if (part === "dw") return weight(view, column, layer, index);
@@ -64,66 +27,55 @@ export function explain(view, { column, part }, index) {
 }
 
 function forwardLines(view, column, { spec, params, x, y }, index) {
-  const [name, number, value] = [called(spec.output, index, y), column.name.split(" ")[0], y.data[index]];
+  const [name, value] = [called(spec.output, index, y), y.data[index]];
   const all = view.contributions(column, index);
-  const strongest = all.slice(0, 3).filter(({ pushes }) => pushes !== 0);
   if (isElementwise(spec)) return [`${name} = ${digits(value)}, from ${called(spec.input, index, x)} = ${digits(x.data[index])}`];
-  if (spec.kind === "Dense" || spec.kind === "Conv") {
-    const o = index % params.w.shape.at(-1);
-    const b = params.b ? params.b.data[o] : 0;
-    const sum = `sum of ${all.length} products ${spec.input} · w${number}`;
-    return [
-      `${name} = ${sum}${params.b ? ` + b${number}[${o}] = ${digits(value - b)} + ${digits(b)}` : ""} = ${digits(value)}`,
-      `strongest: ${strongest.map((c) => `${called(spec.input, c.i, x)} · w = ${product(c.x, c.slope)}`).join(",  ")}`,
-    ];
-  }
-  return [`${name} = ${digits(value)}`, ...strongest.slice(0, 2).map((c) => `from ${called(spec.input, c.i, x)} = ${digits(c.x)}`)];
+  if (!params.w) return [`${name} = ${digits(value)}, from ${all.slice(0, 3).map((c) => `${called(spec.input, c.i, x)} = ${digits(c.x)}`).join(", ")}`];
+  const [number, o] = [numberOf(column), index % params.w.shape.at(-1)];
+  const bias = params.b?.data[o];
+  const parts = params.b ? ` + b${number}[${o}] = ${digits(value - bias)} + ${digits(bias)}` : "";
+  const strongest = all.slice(0, 3).map((c) => `${called(spec.input, c.i, x)} · w = ${product(c.x, c.slope)}`);
+  return [`${name} = sum of ${all.length} products ${spec.input} · w${number}${parts} = ${digits(value)}`, `strongest: ${strongest.join(", ")}`];
 }
 
 // Where the gradient of an entry comes from: the backward pass of every layer that read it.
 function backwardLines(view, { output, spec }, { y, dy }, index) {
-  const name = called(`d${output}`, index, y);
+  const [name, total] = [called(`d${output}`, index, y), dy.data[index]];
   const readers = view.columns.filter((column) => column.spec?.input === output);
   const lines = readers.flatMap((reader) => {
     if (reader.isLoss) return lossLines(view, index);
     const layer = view.pass.layers.get(reader.name);
-    const [theirs, back] = [reader.spec.output, layer.dx.data[index]];
-    if (isElementwise(reader.spec)) {
-      const one = array(layer.y.shape, new Float64Array(layer.y.data.length).fill(1));
-      const slope = LAYERS[reader.spec.kind].backward(reader.spec, layer.params, layer.residuals, one)[1].data[index];
-      const why = reader.spec.kind === "Relu" && slope === 0 ? `: ${called(output, index, y)} is not above 0, so nothing passes` : "";
-      return [`${name} = ${called(`d${theirs}`, index, y)} · slope of ${reader.spec.kind} = ${product(layer.dy.data[index], slope)} = ${digits(back)}${why}`];
-    }
-    if (reader.spec.kind === "Dense") {
-      const number = reader.name.split(" ")[0];
-      return [`${name} = sum of ${layer.dy.shape.at(-1)} products d${theirs} · w${number} = ${digits(back)}`];
-    }
-    return [`${name} gets ${digits(back)} through ${reader.name}`];
+    const [theirs, back] = [`d${reader.spec.output}`, digits(layer.dx.data[index])];
+    if (reader.spec.kind === "Dense") return `${name} = sum of ${layer.dy.shape.at(-1)} products ${theirs} · w${numberOf(reader)} = ${back}`;
+    if (!isElementwise(reader.spec)) return `${name} gets ${back} through ${reader.name}`;
+    const ones = filled(layer.y.shape, () => 1);
+    const slope = LAYERS[reader.spec.kind].backward(reader.spec, layer.params, layer.residuals, ones)[1].data[index];
+    const why = reader.spec.kind === "Relu" && slope === 0 ? `, because ${called(output, index, y)} is not above 0` : "";
+    return `${name} = ${called(theirs, index, y)} · slope of ${reader.spec.kind} = ${product(layer.dy.data[index], slope)} = ${back}${why}`;
   });
-  const total = dy.data[index];
-  if (readers.length > 1) lines.push(`${name} = ${digits(total)}, the sum over both paths`);
-  if (!spec && total !== 0) lines.push(`raising this input by a little ${total > 0 ? "raises" : "lowers"} the loss`);
+  if (readers.length > 1) lines.push(`${name} = ${digits(total)}, the sum over the paths`);
+  if (!spec && total !== 0) lines.push(`raising this input a little would ${total > 0 ? "raise" : "lower"} the loss`);
   return lines;
 }
 
-function lossLines({ pass, loss }, index) {
-  const [p, name] = [pass.probabilities.data[index], `${loss.input}[${index}]`];
-  const isError = loss.kind === "SquaredError";
+function lossLines({ pass, page: { loss } }, index) {
+  const [p, name, isError] = [pass.probabilities.data[index], `${loss.input}[${index}]`, loss.kind === "SquaredError"];
   if (!pass.grads) return [isError ? `${name} = ${digits(p)}` : `p[${index}] = ${digits(p)}, from ${name} = ${digits(pass.outputs.data[index])}`];
   const d = pass.doutputs.data[index];
-  const t = isError ? pass.targets.data[index] : p - d;
-  return [`d${name} = ${isError ? `2 · (${loss.input} − t)` : `p[${index}] − t[${index}]`} = ${isError ? "2 × (" : ""}${digits(p)} − ${digits(t)}${isError ? ")" : ""} = ${digits(d)}: the backward pass starts here`];
+  if (isError) return [`d${name} = 2 × (${digits(p)} − ${digits(pass.targets.data[index])}) = ${digits(d)}: the backward pass starts here`];
+  return [`d${name} = p[${index}] − t[${index}] = ${digits(p)} − ${digits(p - d)} = ${digits(d)}: the backward pass starts here`];
 }
 
-function weight(view, column, { spec, params, grads, x, dy }, index) {
-  const [number, [I, O]] = [column.name.split(" ")[0], params.w.shape.slice(-2)];
-  const [o, name] = [index % O, `w${number}[${place(index, params.w.shape)}]`];
-  const lines = [`${name} = ${digits(params.w.data[index])}`];
-  if (grads && spec.kind === "Dense" && sizeOf(x.shape) === I) {
-    const i = Math.floor(index / O);
-    lines.push(`d${name} = ${called(spec.input, i, x)} · d${spec.output}[${o}] = ${product(x.data[i], dy.data[o])} = ${digits(grads.w.data[index])}`);
-    lines.push(`d${spec.output} comes from the right, ${spec.input} from the left: d${"w" + number} is every product of the two`);
-  } else if (grads) lines.push(`d${name} = ${digits(grads.w.data[index])}, a sum over all places of ${spec.input} · d${spec.output}`);
+function weight(view, column, { spec, params: { w }, grads, x, dy }, index) {
+  const [number, O] = [numberOf(column), w.shape.at(-1)];
+  const [o, i, name] = [index % O, Math.floor(index / O), called(`w${number}`, index, { shape: [1, ...w.shape] })];
+  const lines = [`${name} = ${digits(w.data[index])}`];
+  if (grads && spec.kind === "Dense" && sizeOf(x.shape) === w.shape[0])
+    lines.push(
+      `d${name} = ${called(spec.input, i, x)} · d${spec.output}[${o}] = ${product(x.data[i], dy.data[o])} = ${digits(grads.w.data[index])}`,
+      `All of dw${number} is made so: every entry of ${spec.input}, the input, times every entry of d${spec.output}, the gradient.`,
+    );
+  else if (grads) lines.push(`d${name} = ${digits(grads.w.data[index])}, the sum of ${spec.input} · d${spec.output} over all places`);
   return { title: grads ? `d${name}` : name, lines, pictures: pictures(view, column, o) };
 }
 
@@ -131,32 +83,28 @@ function weight(view, column, { spec, params, grads, x, dy }, index) {
 function pictures(view, column, index) {
   while (isElementwise(column.spec)) column = view.columns.find(({ output }) => output === column.spec.input);
   const { spec, params, grads, x, dy } = view.pass.layers.get(column.name) ?? {};
-  if (!params?.w || (spec.kind === "Dense" && sizeOf(x.shape) !== params.w.shape[0])) return [];
-  const [number, O] = [column.name.split(" ")[0], params.w.shape.at(-1)];
-  const o = index % O;
-  const source = view.figures.find((figure) => figure.part === "y" && figure.column.output === spec.input);
+  const isDense = spec?.kind === "Dense";
+  if (!params?.w || (isDense && sizeOf(x.shape) !== params.w.shape[0])) return [];
+  const O = params.w.shape.at(-1);
+  const [o, source] = [index % O, view.columns.find(({ output }) => output === spec.input)];
   const into = (w) => array(w.shape.slice(0, -1), w.data.filter((_, i) => i % O === o));
-  const layout = spec.kind === "Dense" ? source.layout : layoutOf(params.w.shape.slice(0, -1));
-  const isDense = spec.kind === "Dense";
-  const found = [{ title: `w${number}[${isDense ? "" : ":,:,"}:,${o}]`, note: "the weights into this neuron", a: into(params.w), layout }];
-  if (!grads) return found;
-  const gradient = { title: `dw${number}[${isDense ? "" : ":,:,"}:,${o}]`, note: "their gradient", a: into(grads.w), layout };
-  if (!isDense) return [...found, gradient];
-  return [...found, { title: spec.input, note: `times d${spec.output}[${o}] = ${digits(dy.data[o])}`, a: source.array, layout, sign: "×" }, { ...gradient, sign: "=" }];
+  const [name, layout] = [`w${numberOf(column)}[${isDense ? "" : ":,:,"}:,${o}]`, layoutOf(params.w.shape.slice(0, -1), source.image)];
+  const weights = { title: name, note: "weights into this neuron", a: into(params.w), layout };
+  if (!grads) return [weights];
+  const gradient = { title: `d${name}`, note: "gradient of the weights", a: into(grads.w), layout };
+  if (!isDense) return [weights, gradient];
+  const inputs = { title: spec.input, note: `d${spec.output}[${o}] = ${digits(dy.data[o])}`, a: x, layout };
+  return [weights, { ...gradient, sign: " " }, { ...inputs, title: `${spec.input}, times`, sign: "=" }];
 }
 
-// What a step did: to the loss, to the answer and to the weights of every layer.
-export function changes(before, after, view) {
-  const lines = [`loss ${digits(before.value)} → ${digits(after.value)}`];
-  for (const [name, { params }] of after.layers) {
-    const old = before.layers.get(name);
-    if (!params?.w) continue;
-    const delta = array(params.w.shape, params.w.data.map((v, i) => v - old.params.w.data[i]));
-    const O = params.w.shape.at(-1);
-    const moved = new Set();
-    delta.data.forEach((v, i) => v !== 0 && moved.add(i % O));
-    const size = largest(delta) ? `moved by ${digits((100 * norm(delta)) / norm(old.params.w))} % of its size, in ${moved.size} of ${O} neurons` : "did not move";
-    lines.push(`w${name.split(" ")[0]} ${size}`);
-  }
-  return lines;
+// What a step did: to the loss, and to the weights of every layer.
+export function changes(before, after) {
+  const lines = [...after.layers].filter(([, { params }]) => params?.w).map(([name, { params: { w } }]) => {
+    const [old, O] = [before.layers.get(name).params.w, w.shape.at(-1)];
+    const delta = array(w.shape, w.data.map((v, i) => v - old.data[i]));
+    const moved = new Set([...delta.data.keys()].filter((i) => delta.data[i] !== 0).map((i) => i % O));
+    const size = digits((100 * norm(delta)) / norm(old));
+    return `w${name.split(" ")[0]} ${largest(delta) ? `moved ${size}%, ${moved.size} of ${O} neurons` : "did not move"}`;
+  });
+  return [`loss ${digits(before.value)} → ${digits(after.value)}`, ...lines];
 }

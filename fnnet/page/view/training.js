@@ -1,122 +1,100 @@
 // Live training of a small network on points in the plane: gradient descent on all points at once, in the page.
-import { array, leaves, norm } from "../arrays.js";
-import { PROBLEMS, generator } from "../datasets/toy_problems.js";
+import { array, filled, leaves, norm } from "../arrays.js";
+import { PROBLEMS, normal } from "../datasets/toy_problems.js";
 import { sgd, trace } from "../model.js";
-import { css, digits, element } from "./colors.js";
+import { button, css, digits, element } from "./colors.js";
 
-const [COUNT, PER_FRAME, KEPT] = [160, 10, 400];
+const [COUNT, PER_FRAME, KEPT] = [160, 10, 4000];
+const DASHES = [[], [10, 6], [3, 5], [16, 5]];
 
 // The network with hidden layers of other widths, and fresh parameters: He's normal weights, biases 0.
-export function redrawn(network, widths, random) {
-  const params = [];
+export function redrawn(network, widths) {
   let [inputs, hidden] = [2, 0];
-  const layers = network.layers.map((layer) => {
-    if (layer.kind !== "Dense") return params.push([]), layer;
-    const features = widths[hidden++] ?? layer.features;
-    const w = array([inputs, features]);
-    w.data.forEach((_, i) => (w.data[i] = Math.sqrt(2 / inputs) * random.normal()));
-    params.push({ w, b: layer.biases === false ? null : array([features]) });
-    inputs = features;
-    return { ...layer, features };
+  const drawn = network.layers.map((layer) => {
+    if (layer.kind !== "Dense") return [layer, []];
+    const [I, O] = [inputs, (inputs = widths[hidden++] ?? layer.features)];
+    const w = filled([I, O], () => Math.sqrt(2 / I) * normal());
+    return [{ ...layer, features: O }, { w, b: layer.has_bias ? array([O]) : null }];
   });
-  return { network: { ...network, layers }, params };
+  return [{ ...network, layers: drawn.map(([layer]) => layer) }, drawn.map(([, params]) => params)];
 }
 
 export class Training {
-  // step(params) is called after every frame of training, rebuild(network, params) when widths or weights change.
-  constructor(section, { model, params, plane, samples, rate, step, rebuild }) {
-    Object.assign(this, { model, params, plane, rate, step, rebuild, seed: 1, isRunning: false, history: [] });
-    this.run = element("button", { type: "button", "aria-pressed": "false", onclick: () => this.toggle() }, "Start");
-    const once = element("button", { type: "button", onclick: () => this.advance(1) }, "One step");
-    const again = element("button", { type: "button", onclick: () => this.restart() }, "New weights");
+  // show(model, params, isNew) is called after every frame of training, and where weights or widths are new.
+  constructor(section, { model, params, plane, samples, rate, show }) {
+    Object.assign(this, { model, params, plane, samples, rate, show, isRunning: false, history: [] });
+    this.run = button("Start", () => this.toggle(), { "aria-pressed": "false" });
     const names = [...(samples ? ["samples"] : []), ...Object.keys(PROBLEMS), "own points"];
-    this.data = element("select", { id: "data", onchange: () => this.load(samples) }, ...names.map((n) => element("option", {}, n)));
-    const dense = model.network.kind === "Serial" ? model.network.layers.filter(({ kind }) => kind === "Dense").slice(0, -1) : [];
-    const canChange = model.network.layers?.every(({ kind, forward_rules }) => forward_rules && !["Residual", "Conv"].includes(kind));
-    this.widths = (canChange ? dense : []).map((layer, i) => {
-      const input = element("input", { type: "number", min: 1, max: 32, value: layer.features, "aria-label": `Neurons in hidden layer ${i + 1}` });
-      input.addEventListener("change", () => ((input.value = Math.min(32, Math.max(1, input.value | 0))), this.restart()));
-      return input;
-    });
-    this.charts = element("canvas", { width: 440, height: 150, role: "img" });
+    const options = names.map((name) => element("option", {}, name));
+    this.data = element("select", { id: "data", onchange: () => this.load() }, ...options);
+    const layers = model.network.layers ?? [];
+    const isPlain = layers.length > 0 && layers.every(({ layers, inner }) => !layers && !inner);
+    this.widths = isPlain ? layers.filter(({ kind }) => kind === "Dense").slice(0, -1).map(({ features }, i) => this.width(features, i)) : [];
+    this.charts = element("canvas", { width: 440, height: 140, role: "img" });
     this.report = element("p", { class: "report" });
-    section.querySelector(".buttons").append(this.run, once, again);
-    section.querySelector(".buttons").before(
-      element("p", { class: "row" }, element("label", { for: "data" }, "points"), this.data),
-      element("p", { class: "row" }, this.widths.length ? "hidden neurons" : "", ...this.widths),
-    );
+    const row = (text, ...parts) => element("p", { class: "row" }, text, ...parts);
+    section.querySelector(".buttons").append(this.run, button("One step", () => this.advance(1)), ...(isPlain ? [button("Reset", () => this.restart())] : []));
+    section.querySelector(".buttons").before(row("", element("label", { for: "data" }, "points"), this.data), ...(isPlain ? [row("neurons", ...this.widths)] : []));
     section.append(this.charts, this.report);
-    this.load(samples);
+    this.load();
   }
-
-  load(samples) {
-    const { value } = this.data;
-    const row = (y, n) => [samples.x.data[2 * n], samples.x.data[2 * n + 1], Number([y].flat()[0])];
-    if (value === "samples") this.plane.points = samples.y.map(row);
-    else this.plane.points = PROBLEMS[value]?.(COUNT, generator(7)) ?? [];
+  width(features, i) {
+    const input = element("input", { type: "number", min: 1, max: 32, value: features, "aria-label": `Neurons in hidden layer ${i + 1}` });
+    input.addEventListener("change", () => ((input.value = Math.min(32, Math.max(1, input.value | 0))), this.restart()));
+    return input;
+  }
+  load() {
+    const [{ samples }, name] = [this, this.data.value];
+    const given = () => samples.y.map((y, n) => [samples.x.data[2 * n], samples.x.data[2 * n + 1], Number([y].flat()[0])]);
+    this.plane.points = name === "samples" ? given() : PROBLEMS[name]?.(COUNT) ?? [];
     this.history = [];
-    this.step(this.params);
     this.draw();
   }
-
   restart() {
-    const { network, params } = redrawn(this.model.network, this.widths.map(({ value }) => Number(value)), generator(this.seed++));
+    const [network, params] = redrawn(this.model.network, this.widths.map(({ value }) => Number(value)));
     [this.model, this.params, this.history] = [{ ...this.model, network }, params, []];
-    this.rebuild(network, params);
-    this.draw();
+    this.draw(true);
   }
-
   toggle() {
     this.isRunning = !this.isRunning;
     this.run.textContent = this.isRunning ? "Pause" : "Start";
     this.run.setAttribute("aria-pressed", this.isRunning);
-    if (this.isRunning) requestAnimationFrame(() => this.frame());
+    const frame = () => this.isRunning && (this.advance(PER_FRAME), requestAnimationFrame(frame));
+    requestAnimationFrame(frame);
   }
-
-  frame() {
-    if (!this.isRunning) return;
-    this.advance(PER_FRAME);
-    requestAnimationFrame(() => this.frame());
-  }
-
   advance(steps) {
-    const points = this.plane.points;
-    if (!points.length) return (this.report.textContent = "Add points first: choose “add ●” or “add ▲” and click into the plane.");
-    const x = array([points.length, 2], Float64Array.from(points.flatMap(([a, b]) => [a, b])));
-    const targets = this.targets(points);
+    const { points } = this.plane;
+    if (!points.length) return (this.report.textContent = "Choose “add ●” or “add ▲” and click into the plane first.");
+    const O = this.model.outputs;
+    const x = filled([points.length, 2], (i) => points[i >> 1][i % 2]);
+    const targets = filled([points.length, O], (i) => (O === 1 ? points[i][2] : Number(points[Math.floor(i / O)][2] === i % O)));
     for (let n = 0; n < steps; n++) {
-      const pass = trace(this.model, this.params, x, targets);
-      this.params = sgd(this.params, pass.grads, this.rate());
-      const norms = leaves(pass.grads).filter(([path]) => path.endsWith("w")).map(([path, g]) => [`dw${path.split(".").at(-2)}`, norm(g)]);
-      this.history.push({ loss: pass.value, norms });
+      const { grads, value } = trace(this.model, this.params, x, targets);
+      this.params = sgd(this.params, grads, this.rate());
+      const weights = leaves(grads).filter(([path]) => path.endsWith("w"));
+      this.history.push([["loss", value], ...weights.map(([path, g]) => [`‖dw${path.split(".").at(-2)}‖`, norm(g)])]);
     }
-    this.step(this.params);
+    this.history = this.history.slice(-KEPT);
+    this.steps = (this.steps ?? 0) + steps;
     this.draw();
   }
-
-  // (B, 1) of 0 and 1, or (B, 2) one-hot rows.
-  targets(points) {
-    const O = this.model.outputs;
-    return array([points.length, O], Float64Array.from(points.flatMap(([, , k]) => (O === 1 ? [k] : Array.from({ length: O }, (_, c) => Number(c === k))))));
-  }
-
-  draw() {
-    const [context, { width, height }] = [this.charts.getContext("2d"), this.charts];
+  // The loss and the norms of the gradients over time, each scale from 0 to its largest.
+  draw(isNew = false) {
+    const [context, { width, height }, { history }] = [this.charts.getContext("2d"), this.charts, this];
+    if (!history.length) this.steps = 0;
     context.clearRect(0, 0, width, height);
-    const shown = this.history.slice(-KEPT * PER_FRAME).filter((_, i, all) => i % Math.ceil(all.length / KEPT || 1) === 0);
-    const last = this.history.at(-1);
-    const series = [["negative", [], shown.map(({ loss }) => loss)]];
-    last?.norms.forEach((_, k) => series.push(["positive", [[], [10, 6], [3, 5], [16, 5]][k % 4], shown.map(({ norms }) => norms[k][1])]));
-    const peaks = [Math.max(...series[0][2]), Math.max(...series.slice(1).flatMap(([, , values]) => values))];
-    series.forEach(([color, dashes, values], n) => {
-      Object.assign(context, { strokeStyle: css(color), lineWidth: 3 });
-      context.setLineDash(dashes);
+    const [loss = [], ...norms] = (history[0] ?? []).map((_, k) => history.map((step) => step[k][1]));
+    const peaks = [Math.max(...loss), Math.max(...norms.flat())];
+    [loss, ...norms].forEach((values, k) => {
+      Object.assign(context, { strokeStyle: css(k ? "positive" : "negative"), lineWidth: 3 });
+      context.setLineDash(k ? DASHES[(k - 1) % 4] : []);
       context.beginPath();
-      values.forEach((v, i) => context.lineTo((i * width) / Math.max(values.length - 1, 1), height - 4 - ((height - 8) * v) / peaks[n ? 1 : 0]));
+      values.forEach((v, i) => context.lineTo((i * width) / values.length, height - 4 - ((height - 8) * v) / peaks[k ? 1 : 0]));
       context.stroke();
     });
-    const norms = last?.norms.map(([name, v]) => `‖${name}‖ ${digits(v)}`).join(", ");
-    this.report.textContent = last ? `step ${this.history.length}: loss (blue) ${digits(last.loss)}; gradients (orange) ${norms}` : "";
+    const said = history.at(-1)?.map(([name, v], k) => `${name} ${digits(v)}${["", " (blue)"][Number(k === 0)]}`).join(", ");
+    this.report.textContent = said ? `step ${this.steps}: ${said}` : "";
     this.charts.setAttribute("aria-label", this.report.textContent || "Loss and gradients, once training has begun");
+    this.show(this.model, this.params, isNew);
   }
 }
