@@ -163,15 +163,15 @@ def read(formula: str, known: dict[str, Named | None], suffix: str = "") -> Iter
         yield left, Equation(_in_symbols(text.strip(), known), result, terms)
 
 
-def in_symbols(formula: str, known: Mapping[str, Named | None], suffix: str = "") -> list[str]:
-    """The equations of a formula as `read` has them, without any number: for arrays that are too large to be read."""
-    names, rules = dict(known), []
+def in_symbols(formula: str, known: dict[str, Named | None], suffix: str = "") -> list[str]:
+    """The rule of every equation of a formula, as `read` gives it, without any number: for arrays of any size."""
+    rules = []
     for text in formula.split(";"):
         left = text.partition("=")[0].strip()
-        if left in names and names[left] is None:
+        if left in known and known[left] is None:
             continue
-        names.setdefault(left, Named(f"{left}{suffix}", np.zeros(()), rows=False))
-        rules.append(_in_symbols(text.strip(), names))
+        known.setdefault(left, Named(f"{left}{suffix}", np.zeros(()), rows=False))
+        rules.append(_in_symbols(text.strip(), known))
     return rules
 
 

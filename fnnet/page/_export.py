@@ -177,7 +177,7 @@ def _settings(spec: Layer | Loss) -> dict[str, Any]:
 def _said(said: Rules, words: tuple[str, str]) -> dict[str, Any]:
     """What its arrays are called, and what it computes in symbols and in words."""
     rules_of = {"forward_rules": said.forward, "backward_rules": said.backward}
-    return {"input": said.x, "output": said.y, "words": words} | rules_of
+    return {"number": said.number, "input": said.x, "output": said.y, "words": words} | rules_of
 
 
 def _tree(params: Params) -> Any:

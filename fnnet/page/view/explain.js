@@ -5,7 +5,6 @@ import { digits, layoutOf } from "./colors.js";
 
 const isElementwise = (spec) => spec && LAYERS[spec.kind]?.isElementwise;
 const product = (a, b) => `${digits(a)} × ${b < 0 ? `(${digits(b)})` : digits(b)}`;
-const numberOf = (column) => column.name.split(" ")[0];
 
 // "a2[17]", or "y3[3,4,2]" in an array of more axes; the batch axis is left out.
 function called(symbol, index, { shape }) {
@@ -31,7 +30,7 @@ function forwardLines(view, column, { spec, params, x, y }, index) {
   const all = view.contributions(column, index);
   if (isElementwise(spec)) return [`${name} = ${digits(value)}, from ${called(spec.input, index, x)} = ${digits(x.data[index])}`];
   if (!params.w) return [`${name} = ${digits(value)}, from ${all.slice(0, 3).map((c) => `${called(spec.input, c.i, x)} = ${digits(c.x)}`).join(", ")}`];
-  const [number, o] = [numberOf(column), index % params.w.shape.at(-1)];
+  const [number, o] = [column.spec.number, index % params.w.shape.at(-1)];
   const bias = params.b?.data[o];
   const parts = params.b ? ` + b${number}[${o}] = ${digits(value - bias)} + ${digits(bias)}` : "";
   const strongest = all.slice(0, 3).map((c) => `${called(spec.input, c.i, x)} · w = ${product(c.x, c.slope)}`);
@@ -46,7 +45,7 @@ function backwardLines(view, { output, spec }, { y, dy }, index) {
     if (reader.isLoss) return lossLines(view, index);
     const layer = view.pass.layers.get(reader.name);
     const [theirs, back] = [`d${reader.spec.output}`, digits(layer.dx.data[index])];
-    if (reader.spec.kind === "Dense") return `${name} = sum of ${layer.dy.shape.at(-1)} products ${theirs} · w${numberOf(reader)} = ${back}`;
+    if (reader.spec.kind === "Dense") return `${name} = sum of ${layer.dy.shape.at(-1)} products ${theirs} · w${reader.spec.number} = ${back}`;
     if (!isElementwise(reader.spec)) return `${name} gets ${back} through ${reader.name}`;
     const ones = filled(layer.y.shape, () => 1);
     const slope = LAYERS[reader.spec.kind].backward(reader.spec, layer.params, layer.residuals, ones)[1].data[index];
@@ -67,7 +66,7 @@ function lossLines({ pass, page: { loss } }, index) {
 }
 
 function weight(view, column, { spec, params: { w }, grads, x, dy }, index) {
-  const [number, O] = [numberOf(column), w.shape.at(-1)];
+  const [number, O] = [column.spec.number, w.shape.at(-1)];
   const [o, i, name] = [index % O, Math.floor(index / O), called(`w${number}`, index, { shape: [1, ...w.shape] })];
   const lines = [`${name} = ${digits(w.data[index])}`];
   if (grads && spec.kind === "Dense" && sizeOf(x.shape) === w.shape[0])
@@ -88,7 +87,7 @@ function pictures(view, column, index) {
   const O = params.w.shape.at(-1);
   const [o, source] = [index % O, view.columns.find(({ output }) => output === spec.input)];
   const into = (w) => array(w.shape.slice(0, -1), w.data.filter((_, i) => i % O === o));
-  const [name, layout] = [`w${numberOf(column)}[${isDense ? "" : ":,:,"}:,${o}]`, layoutOf(params.w.shape.slice(0, -1), source.image)];
+  const [name, layout] = [`w${column.spec.number}[${isDense ? "" : ":,:,"}:,${o}]`, layoutOf(params.w.shape.slice(0, -1), source.image)];
   const weights = { title: name, note: "weights into this neuron", a: into(params.w), layout };
   if (!grads) return [weights];
   const gradient = { title: `d${name}`, note: "gradient of the weights", a: into(grads.w), layout };
@@ -99,12 +98,12 @@ function pictures(view, column, index) {
 
 // What a step did: to the loss, and to the weights of every layer.
 export function changes(before, after) {
-  const lines = [...after.layers].filter(([, { params }]) => params?.w).map(([name, { params: { w } }]) => {
+  const lines = [...after.layers].filter(([, { params }]) => params?.w).map(([name, { spec, params: { w } }]) => {
     const [old, O] = [before.layers.get(name).params.w, w.shape.at(-1)];
     const delta = array(w.shape, w.data.map((v, i) => v - old.data[i]));
     const moved = new Set([...delta.data.keys()].filter((i) => delta.data[i] !== 0).map((i) => i % O));
     const size = digits((100 * norm(delta)) / norm(old));
-    return `w${name.split(" ")[0]} ${largest(delta) ? `moved ${size}%, ${moved.size} of ${O} neurons` : "did not move"}`;
+    return `w${spec.number} ${largest(delta) ? `moved ${size}%, ${moved.size} of ${O} neurons` : "did not move"}`;
   });
   return [`loss ${digits(before.value)} → ${digits(after.value)}`, ...lines];
 }

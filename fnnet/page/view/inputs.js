@@ -70,10 +70,10 @@ export class Drawing {
     const { context, canvas, page: { brightest } } = this;
     context.clearRect(0, 0, canvas.width, canvas.height);
     Object.assign(context, { lineWidth: PEN, lineCap: "round", lineJoin: "round", strokeStyle: css("drawn") });
-    for (const [first, ...others] of this.strokes) {
+    for (const stroke of this.strokes) {
       context.beginPath();
-      context.moveTo(...first);
-      for (const place of others.length ? others : [first]) context.lineTo(...place);
+      context.moveTo(stroke[0][0] - 0.01, stroke[0][1]); // a line of no length would not be drawn
+      for (const place of stroke) context.lineTo(...place);
       context.stroke();
     }
     for (const [small, a] of this.thumbnails) paint(small, a, layoutOf(a.shape), true, brightest);

@@ -84,11 +84,12 @@ class Answers {
     aim(values.includes("") ? undefined : values.map(Number));
   }
   show(p) {
+    const all = this.isChoice && page.outputs === 1 ? [1 - p[0], p[0]] : [...p];
     this.items.forEach(({ bar, value, own }, k) => {
-      const each = this.isChoice && page.outputs === 1 ? [1 - p[0], p[0]][k] : p[k];
+      const each = all[k];
       value.textContent = this.isChoice ? percent(each) : ` is ${digits(each)}, should be`;
       bar.style.setProperty("--p", each);
-      own.classList.toggle("best", this.isChoice && each === Math.max(...p, 1 - p[0] * (page.outputs === 1)));
+      own.classList.toggle("best", this.isChoice && each === Math.max(...all));
     });
   }
 }

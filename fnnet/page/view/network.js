@@ -112,7 +112,7 @@ export class NetworkView {
     if (isLoss && part === "dy") caption.textContent = this.pass.grads ? `L = ${digits(this.pass.value)}` : "";
     if (!a) return;
     figure.layout ??= layoutOf(a.shape, image);
-    const weights = `${this.pass.grads ? "d" : ""}w${name.split(" ")[0]}`;
+    const weights = `${this.pass.grads ? "d" : ""}w${spec?.number}`;
     figure.symbol = isLoss ? this.page.loss.symbol : { y: output, dy: `d${output}`, dw: weights }[part];
     paint(canvas, a, figure.layout, part === "y" && !spec && this.isImage);
     const [{ width, height }, limit] = [figure.layout, largest(a)];
