@@ -91,9 +91,10 @@ function alongRows(a, n) {
   for (let to = 0; to < n; to++) {
     const [center, reach] = [(to + 0.5) * scale, scale < 1 ? 1 : scale / 2];
     const [first, end] = [Math.max(0, Math.floor(center - reach + 0.5)), Math.min(W, Math.floor(center + reach + 0.5))];
-    const weights = Float64Array.from({ length: end - first }, (_, i) =>
-      scale < 1 ? Math.max(0, 1 - Math.abs(first + i + 0.5 - center)) : 1,
-    );
+    const weights = Float64Array.from({ length: end - first }, (_, i) => {
+      const away = (i + first - center + 0.5) * (1 / Math.max(scale, 1)); // in this order, so that ties fall alike
+      return scale < 1 ? Math.max(0, 1 - Math.abs(away)) : Number(away > -0.5 && away <= 0.5);
+    });
     const total = weights.reduce((sum, v) => sum + v);
     for (let row = 0; row < H; row++) {
       let sum = 0;
