@@ -1,9 +1,19 @@
 // Arrays: numbers in C order with a shape, the batch axis first, as in NumPy. Everything computes in float64.
 export const sizeOf = (shape) => shape.reduce((product, n) => product * n, 1);
 export const array = (shape, data = new Float64Array(sizeOf(shape))) => ({ shape, data });
-export const filled = (shape, f) => array(shape, Float64Array.from({ length: sizeOf(shape) }, (_, i) => f(i)));
-export const largest = (a) => a.data.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+export const largest = ({ data }) => {
+  let m = 0;
+  for (const v of data) if (v > m || -v > m) m = Math.abs(v);
+  return m;
+};
 export const norm = (a) => Math.sqrt(a.data.reduce((sum, v) => sum + v * v, 0));
+
+// f(i) for the entry number i.
+export function filled(shape, f) {
+  const y = array(shape);
+  for (let i = 0; i < y.data.length; i++) y.data[i] = f(i);
+  return y;
+}
 
 // An entry-by-entry function of arrays of one shape.
 export function map(f, first, ...others) {

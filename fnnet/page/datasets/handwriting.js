@@ -8,11 +8,11 @@ const [SIDE, BOX, THINNEST, FINE] = [28, 20, 0.1, 160];
 export function digitFromInk(ink) {
   const [H, W] = ink.shape;
   let [left, top, right, bottom] = [W, H, 0, 0];
-  ink.data.forEach((v, i) => {
-    if (v <= 0.25) return;
+  for (let i = 0; i < ink.data.length; i++) {
+    if (ink.data[i] <= 0.25) continue;
     const [x, y] = [i % W, Math.floor(i / W)];
     [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x + 1), Math.min(top, y), Math.max(bottom, y + 1)];
-  });
+  }
   if (right === 0) return array([SIDE, SIDE]);
   return centered(fit(cut(ink, top, left, bottom - top, right - left)));
 }

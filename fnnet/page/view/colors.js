@@ -1,9 +1,22 @@
 // Numbers as color: blue below zero, orange above, the color of the paper at zero; scaled by the largest magnitude.
 import { filled, largest, sizeOf } from "../arrays.js";
 
-// A color of page.css, as [red, green, blue] or as text.
-const rgb = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim().split(" ").map(Number);
-export const css = (name) => `rgb(${rgb(name).join(" ")})`;
+// A color of page.css, as text.
+export const css = (name) => `rgb(${getComputedStyle(document.documentElement).getPropertyValue(`--${name}`)})`;
+
+// 511 pixels from -1 to 1 in the colors of the theme; in shades of ink above zero where it is a drawing.
+const scales = new Map();
+function scaleOf(isDrawing) {
+  const key = `${document.documentElement.dataset.theme} ${isDrawing}`;
+  if (!scales.has(key)) {
+    const [zero, over, under] = ["zero", isDrawing ? "drawn" : "positive", "negative"].map((n) => css(n).match(/\d+/g).map(Number));
+    const mixed = (t) => zero.map((c, k) => Math.round(c + Math.abs(t) * ((t < 0 ? under : over)[k] - c)));
+    const pixels = new Uint8ClampedArray(4 * 511);
+    for (let i = 0; i < 511; i++) pixels.set([...mixed(i / 255 - 1), 255], 4 * i);
+    scales.set(key, new Uint32Array(pixels.buffer));
+  }
+  return scales.get(key);
+}
 
 // Where the entries of an array stand in a figure: cells[y * width + x] is an index, or -1 where there is none.
 // Images (H, W, C) and kernels (k, l, C, O) are tiles; long rows become squares, or the image that they were.
@@ -32,20 +45,17 @@ function tiles(h, w, rows, columns, index) {
   return { width, height, cells };
 }
 
-// Paint an array into a canvas, one pixel an entry; in shades of ink where it is a drawing.
-export function paint(canvas, a, layout, isDrawing = false, limit = largest(a)) {
-  const [zero, over, under] = ["zero", isDrawing ? "drawn" : "positive", "negative"].map(rgb);
-  if (canvas.width !== layout.width) canvas.width = layout.width;
-  if (canvas.height !== layout.height) canvas.height = layout.height;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(layout.width, layout.height);
-  layout.cells.forEach((index, cell) => {
-    if (index < 0) return;
-    const v = limit > 0 ? a.data[index] / limit : 0;
-    const [full, t] = [v < 0 ? under : over, Math.min(Math.abs(v), 1)];
-    for (let k = 0; k < 3; k++) image.data[4 * cell + k] = zero[k] + t * (full[k] - zero[k]);
-    image.data[4 * cell + 3] = 255;
-  });
+// Paint an array into a canvas, one pixel an entry.
+export function paint(canvas, a, { width, height, cells }, isDrawing = false, limit = largest(a)) {
+  if (canvas.width !== width) canvas.width = width;
+  if (canvas.height !== height) canvas.height = height;
+  const [context, scale] = [canvas.getContext("2d"), scaleOf(isDrawing)];
+  const image = context.createImageData(width, height);
+  const pixels = new Uint32Array(image.data.buffer);
+  for (let cell = 0; cell < cells.length; cell++) {
+    const v = limit > 0 && cells[cell] >= 0 ? Math.min(Math.max(a.data[cells[cell]] / limit, -1), 1) : 0;
+    if (cells[cell] >= 0) pixels[cell] = scale[255 + Math.round(255 * v)];
+  }
   context.putImageData(image, 0, 0);
 }
 export const legend = (canvas) => paint(canvas, filled([1, 41], (i) => i / 20 - 1), layoutOf([1, 41]));

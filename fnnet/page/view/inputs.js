@@ -76,7 +76,9 @@ export class Drawing {
       for (const place of stroke) context.lineTo(...place);
       context.stroke();
     }
-    for (const [small, a] of this.thumbnails) paint(small, a, layoutOf(a.shape), true, brightest);
+    const { theme } = document.documentElement.dataset;
+    if (theme !== this.theme) for (const [small, a] of this.thumbnails) paint(small, a, layoutOf(a.shape), true, brightest);
+    this.theme = theme;
     if (!this.sample) return;
     const small = element("canvas");
     paint(small, this.sample, layoutOf(this.sample.shape), true, brightest);

@@ -1,5 +1,5 @@
 // The network as columns, one per layer: what comes out of it, the gradient of that, the gradients of its parameters.
-import { array, filled, largest, leaves, norm } from "../arrays.js";
+import { array, filled, leaves } from "../arrays.js";
 import { LAYERS } from "../layers/composition.js";
 import { css, digits, element, layoutOf, paint } from "./colors.js";
 
@@ -106,7 +106,9 @@ export class NetworkView {
   draw(figure, a) {
     const { column, part, canvas, caption, values, holder } = figure;
     const { name, output, spec, isLoss, image } = column;
-    figure.array = a;
+    const key = `${document.documentElement.dataset.theme} ${Boolean(this.pass.grads)}`;
+    if (a && figure.array === a && figure.key === key) return;
+    Object.assign(figure, { array: a, key });
     holder.classList.toggle("empty", !a);
     canvas.tabIndex = a ? 0 : -1;
     if (isLoss && part === "dy") caption.textContent = this.pass.grads ? `L = ${digits(this.pass.value)}` : "";
@@ -114,18 +116,21 @@ export class NetworkView {
     figure.layout ??= layoutOf(a.shape, image);
     const weights = `${this.pass.grads ? "d" : ""}w${spec?.number}`;
     figure.symbol = isLoss ? this.page.loss.symbol : { y: output, dy: `d${output}`, dw: weights }[part];
-    paint(canvas, a, figure.layout, part === "y" && !spec && this.isImage);
-    const [{ width, height }, limit] = [figure.layout, largest(a)];
+    const { limit, zeros, norm } = summary(a);
+    paint(canvas, a, figure.layout, part === "y" && !spec && this.isImage, limit);
+    const { width, height } = figure.layout;
     holder.style.setProperty("--ratio", width / height);
     holder.classList.toggle("matrix", part === "dw" && a.shape.length === 2);
     holder.classList.toggle("fine", width * height > 2000);
     holder.classList.toggle("list", a.shape.length === 1 && width === 1);
     const names = isLoss || output === this.page.loss.input ? this.page.output_names : spec ? [] : this.page.input_names;
-    const lines = a.shape.length === 1 && width === 1 ? [...a.data].map((v, i) => `${a.data.length > 1 ? `${names[i] ?? i}: ` : ""}${digits(v)}`) : [];
-    values.replaceChildren(...lines.map((line) => element("span", {}, line)));
-    caption.replaceChildren(element("b", {}, figure.symbol), ` ±${digits(limit)}`);
-    const zeros = a.data.reduce((count, v) => count + (v === 0), 0);
-    const said = `${a.data.length} numbers, ${zeros} of them 0, magnitudes up to ${digits(limit)}, norm ${digits(norm(a))}`;
+    const isList = a.shape.length === 1 && width === 1;
+    for (let i = 0; isList && i < a.data.length; i++) {
+      const line = values.children[i] ?? values.appendChild(element("span"));
+      line.textContent = `${a.data.length > 1 ? `${names[i] ?? i}: ` : ""}${digits(a.data[i])}`;
+    }
+    caption.innerHTML = `<b>${figure.symbol}</b> ±${digits(limit)}`;
+    const said = `${a.data.length} numbers, ${zeros} of them 0, magnitudes up to ${digits(limit)}, norm ${digits(norm)}`;
     canvas.setAttribute("aria-label", `${figure.symbol} of ${name}: ${said}`);
   }
   // Dim what a walk has not reached.
@@ -165,6 +170,15 @@ export class NetworkView {
     const x = box.x - base.x + (((at % width) + 0.5) / width) * box.width;
     return [x, box.y - base.y + ((Math.floor(at / width) + 0.5) / height) * box.height];
   }
+}
+function summary({ data }) {
+  let [limit, zeros, squares] = [0, 0, 0];
+  for (const v of data) {
+    limit = Math.max(limit, Math.abs(v));
+    squares += v * v;
+    if (v === 0) zeros++;
+  }
+  return { limit, zeros, norm: Math.sqrt(squares) };
 }
 // The places of a grid over the plane, from -span to span, row by row from the top.
 export const gridOf = (span, side = SIDE) =>
