@@ -113,18 +113,12 @@ export class NetworkView {
     canvas.tabIndex = a ? 0 : -1;
     if (isLoss && part === "dy") caption.textContent = this.pass.grads ? `L = ${digits(this.pass.value)}` : "";
     if (!a) return;
-    figure.layout ??= layoutOf(a.shape, image);
+    figure.layout ??= this.shaped(holder, layoutOf(a.shape, image), part === "dw" && a.shape.length === 2, a.shape.length === 1);
     const weights = `${this.pass.grads ? "d" : ""}w${spec?.number}`;
     figure.symbol = isLoss ? this.page.loss.symbol : { y: output, dy: `d${output}`, dw: weights }[part];
     const { limit, zeros, norm } = summary(a);
     paint(canvas, a, figure.layout, part === "y" && !spec && this.isImage, limit);
-    const { width, height } = figure.layout;
-    holder.style.setProperty("--ratio", width / height);
-    holder.classList.toggle("matrix", part === "dw" && a.shape.length === 2);
-    holder.classList.toggle("fine", width * height > 2000);
-    holder.classList.toggle("list", a.shape.length === 1 && width === 1);
-    const names = isLoss || output === this.page.loss.input ? this.page.output_names : spec ? [] : this.page.input_names;
-    const isList = a.shape.length === 1 && width === 1;
+    const isList = holder.classList.contains("list");
     for (let i = 0; isList && i < a.data.length; i++) {
       const line = values.children[i] ?? values.appendChild(element("span"));
       line.textContent = `${a.data.length > 1 ? `${names[i] ?? i}: ` : ""}${digits(a.data[i])}`;
@@ -132,6 +126,14 @@ export class NetworkView {
     caption.innerHTML = `<b>${figure.symbol}</b> ±${digits(limit)}`;
     const said = `${a.data.length} numbers, ${zeros} of them 0, magnitudes up to ${digits(limit)}, norm ${digits(norm)}`;
     canvas.setAttribute("aria-label", `${figure.symbol} of ${name}: ${said}`);
+  }
+  // The layout, once the figure has its form.
+  shaped(holder, layout, isMatrix, isRow) {
+    const { width, height } = layout;
+    holder.style.setProperty("--ratio", width / height);
+    const forms = { matrix: isMatrix, fine: width * height > 2000, list: isRow && width === 1 };
+    holder.classList.add(...Object.keys(forms).filter((form) => forms[form]));
+    return layout;
   }
   // Dim what a walk has not reached.
   dim(isDone, current) {
