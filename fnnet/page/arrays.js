@@ -1,12 +1,17 @@
 // Arrays: numbers in C order with a shape, the batch axis first, as in NumPy. Everything computes in float64.
 export const sizeOf = (shape) => shape.reduce((product, n) => product * n, 1);
 export const array = (shape, data = new Float64Array(sizeOf(shape))) => ({ shape, data });
-export const largest = ({ data }) => {
-  let m = 0;
-  for (const v of data) if (v > m || -v > m) m = Math.abs(v);
-  return m;
-};
-export const norm = (a) => Math.sqrt(a.data.reduce((sum, v) => sum + v * v, 0));
+
+// How large the numbers are: the largest magnitude, how many are 0, the Euclidean norm.
+export function summary({ data }) {
+  let [largest, zeros, squares] = [0, 0, 0];
+  for (const v of data) {
+    if (v === 0) zeros++;
+    else largest = Math.max(largest, Math.abs(v));
+    squares += v * v;
+  }
+  return { largest, zeros, norm: Math.sqrt(squares) };
+}
 
 // f(i) for the entry number i.
 export function filled(shape, f) {

@@ -2,7 +2,6 @@
 import { array, mapTree } from "./arrays.js";
 import { backward, forward } from "./layers/composition.js";
 import { LOSSES } from "./losses.js";
-
 export const predict = (model, params, x) => LOSSES[model.loss.kind].predict(forward(model.network, params, x)[0]);
 
 // Forward and, where there are targets, loss and backward; layers: a Map of what went through each, by its name.

@@ -1,5 +1,4 @@
 // fnnet/_windows.py: windows that move over images, what convolutions and pooling share.
-
 const pair = (value) => (Array.isArray(value) ? value : [value, value]);
 
 // The window as it moves over images of [H, W]: output (h, w) sees, at (i, j), row h s + i d - p.

@@ -1,7 +1,6 @@
 // fnnet/datasets/handwriting.py: a drawn digit as MNIST would show it. A canvas has no paper to remove, so what is left
 // is to cut the ink out, thicken strokes that are thinner than MNIST's, fit it into 20 x 20 and center it in 28 x 28.
 import { array } from "../arrays.js";
-
 const [SIDE, BOX, THINNEST, FINE] = [28, 20, 0.1, 160];
 
 // [28, 28] numbers 0 to 255 from ink [H, W] in 0..1; zeros where there is none.
@@ -25,10 +24,8 @@ function cut(a, top, left, h, w) {
       part.data[y * w + x] = a.data[(y + top) * W + x + left];
   return part;
 }
-
 const padded = (a, n) => cut(a, -n, -n, a.shape[0] + 2 * n, a.shape[1] + 2 * n);
 const not = (a) => array(a.shape, a.data.map((v) => 1 - v));
-
 function fit(ink) {
   const fine = resized(ink, FINE);
   const missing = THINNEST * FINE - strokeWidth(fine);
@@ -37,7 +34,6 @@ function fit(ink) {
   const peak = Math.max(...small);
   return array(sizes(thick, BOX), small.map((v) => v / peak));
 }
-
 function strokeWidth(ink) {
   const hole = Math.max(...ink.shape) * 0.015;
   return meanWidth(not(grown(not(grown(padded(ink, Math.floor(hole)), hole)), hole)));
@@ -69,7 +65,6 @@ function grown(a, radius) {
   }
   return y;
 }
-
 const sizes = (a, longest) => a.shape.map((n) => Math.max(1, roundEven((longest / Math.max(...a.shape)) * n)));
 
 // Half to even, as Python rounds.
@@ -78,13 +73,11 @@ const roundEven = (v) => (v % 1 === 0.5 ? 2 * Math.round(v / 2) : Math.round(v))
 // To a longer side of `longest`: area averages to shrink, bilinear interpolation to enlarge, as Pillow has them.
 const resized = (a, longest) => resizedTo(a, sizes(a, longest));
 export const resizedTo = (a, [h, w]) => alongRows(transposed(alongRows(transposed(a), h)), w);
-
 function transposed(a) {
   const [[H, W], t] = [a.shape, array([a.shape[1], a.shape[0]])];
   a.data.forEach((v, i) => (t.data[(i % W) * H + Math.floor(i / W)] = v));
   return t;
 }
-
 function alongRows(a, n) {
   const [[H, W], y] = [a.shape, array([a.shape[0], n])];
   const scale = W / n;
@@ -104,7 +97,6 @@ function alongRows(a, n) {
   }
   return y;
 }
-
 function centered(digit) {
   const [[h, w], image] = [digit.shape, array([SIDE, SIDE])];
   const mass = digit.data.reduce((sum, v) => sum + v, 0);

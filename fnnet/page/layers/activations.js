@@ -10,36 +10,25 @@ const elementwise = (f, slope) => ({
   },
   backward: (spec, params, { x, y }, dy) => [[], map((d, v, w) => d * slope(v, w, spec), dy, x, y)],
 });
-
 const ALPHA = 1.6732632423543772848170429916717;
 const SCALE = 1.0507009873554804934193349852946;
 const U = Math.sqrt(2 / Math.PI);
-
 export const sigmoid = (x) => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));
 export const softplus = (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
-
 export const Identity = elementwise((x) => x, () => 1);
 export const Sigmoid = elementwise(sigmoid, (x, y) => y * (1 - y));
 export const HardSigmoid = elementwise((x) => Math.min(Math.max(x + 3, 0), 6) / 6, (x) => (Math.abs(x) < 3 ? 1 / 6 : 0));
 export const Tanh = elementwise(Math.tanh, (x, y) => 1 - y * y);
 export const Relu = elementwise((x) => Math.max(x, 0), (x) => (x > 0 ? 1 : 0));
 export const LeakyRelu = elementwise((x, { slope }) => (x > 0 ? x : slope * x), (x, y, { slope }) => (x > 0 ? 1 : slope));
-export const Elu = elementwise(
-  (x, { alpha }) => (x > 0 ? x : alpha * Math.expm1(x)),
-  (x, y, { alpha }) => (y > 0 ? 1 : y + alpha),
-);
-export const Selu = elementwise(
-  (x) => (x > 0 ? SCALE * x : SCALE * ALPHA * Math.expm1(x)),
-  (x, y) => (y > 0 ? SCALE : y + SCALE * ALPHA),
-);
-export const Gelu = elementwise(
-  (x, spec) => x * distribution(x, spec),
-  (x, y, spec) => distribution(x, spec) + x * density(x, spec),
-);
+const elu = (x, alpha) => (x > 0 ? x : alpha * Math.expm1(x));
+export const Elu = elementwise((x, { alpha }) => elu(x, alpha), (x, y, { alpha }) => (y > 0 ? 1 : y + alpha));
+export const Selu = elementwise((x) => SCALE * elu(x, ALPHA), (x, y) => (y > 0 ? SCALE : y + SCALE * ALPHA));
+const geluSlope = (x, y, spec) => distribution(x, spec) + x * density(x, spec);
+export const Gelu = elementwise((x, spec) => x * distribution(x, spec), geluSlope);
 export const Silu = elementwise((x) => x * sigmoid(x), (x) => sigmoid(x) * (1 + x * (1 - sigmoid(x))));
 export const Softplus = elementwise(softplus, sigmoid);
 export const Exp = elementwise(Math.exp, (x, y) => y);
-
 export const Softmax = {
   // y_c = e^(x_c - m) / sum_k e^(x_k - m), m the row's largest. Keeps y.
   forward(spec, params, x) {
@@ -57,7 +46,6 @@ export const Softmax = {
     return [[], dx];
   },
 };
-
 export function softmax(x) {
   const [C, y] = [x.shape.at(-1), array(x.shape)];
   for (let start = 0; start < x.data.length; start += C) {
@@ -73,7 +61,6 @@ export function softmax(x) {
 function distribution(x, { approximate }) {
   return approximate ? sigmoid(2 * U * (x + 0.044715 * x * x * x)) : 0.5 * erfc(-x * Math.SQRT1_2);
 }
-
 function density(x, spec) {
   if (!spec.approximate) return Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI);
   const p = distribution(x, spec);

@@ -32,7 +32,6 @@ const Residual = {
     return [grads, map((a, b) => a + b, dy, dx)];
   },
 };
-
 export const LAYERS = { ...activations, ...convolution, ...dense, ...pooling, ...shapes, Residual, Serial };
 
 // A layer's own forward and backward; notes, a Map from the layer's name, keeps what went through it.

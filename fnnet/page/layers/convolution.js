@@ -1,7 +1,6 @@
 // fnnet/layers/convolution.py: the same few weights at every place of an image.
 import { array } from "../arrays.js";
 import { visitAll, windowOver } from "../windows.js";
-
 export const Conv = {
   // y_bho = b_o + sum_ic x_b,hs+id-p,c w_ico, with x = 0 outside. Keeps x.
   forward(spec, { w, b }, x) {
@@ -11,7 +10,6 @@ export const Conv = {
     products(spec, window, w, x, (out, image, weight) => (y.data[out] += x.data[image] * w.data[weight]));
     return [y, x];
   },
-
   // dw_ico = sum_bh x_b,hs+id-p,c dy_bho
   // db_o   = sum_bh dy_bho
   // dx_bmc = sum_hio dy_bho w_ico  over hs + id - p = m
@@ -25,7 +23,6 @@ export const Conv = {
     return [{ w: dw, b: db }, dx];
   },
 };
-
 const windowOf = (spec, x) => windowOver(x.shape.slice(1, 3), spec.kernel, spec.stride, spec.dilation, spec.padding);
 
 // visit(entry of y, entry of x, entry of w) for every product; an output sees the channels of its own group.

@@ -1,6 +1,5 @@
 // fnnet/layers/dense.py: the linear part of a neuron, for a whole layer and a whole batch at once.
 import { array } from "../arrays.js";
-
 export const Dense = {
   // y_bo = sum_i x_bi w_io + b_o, in matrices y = x w + b. Keeps x.
   forward(spec, { w, b }, x) {
@@ -15,7 +14,6 @@ export const Dense = {
     }
     return [y, x];
   },
-
   // dw_io = sum_b x_bi dy_bo      dw = x^T dy
   // db_o  = sum_b dy_bo           db = 1^T dy
   // dx_bi = sum_o dy_bo w_io      dx = dy w^T

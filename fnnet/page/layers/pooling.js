@@ -1,7 +1,6 @@
 // fnnet/layers/pooling.py: one number for many neighbors, channel by channel.
 import { array } from "../arrays.js";
 import { visitAll, windowOver } from "../windows.js";
-
 const windowOf = (spec, shape) => windowOver(shape.slice(1, 3), spec.size, spec.stride ?? spec.size, 1, spec.padding);
 const whole = (shape) => windowOver(shape.slice(1, 3), shape.slice(1, 3), 1, 1, "valid");
 
@@ -46,13 +45,11 @@ const meanIn = (over, outShape) => ({
     return [[], dx];
   },
 });
-
 function entries(window, rows) {
   const n = new Float64Array(rows * window.outputs[0] * window.outputs[1]);
   visitAll(window, rows, (out) => n[out]++);
   return n;
 }
-
 export const MaxPool = largestIn(windowOf, (shape) => shape);
 export const MeanPool = meanIn(windowOf, (shape) => shape);
 export const GlobalMaxPool = largestIn((spec, shape) => whole(shape), ([b, , , c]) => [b, c]);

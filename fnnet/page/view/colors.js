@@ -1,5 +1,5 @@
 // Numbers as color: blue below zero, orange above, the color of the paper at zero; scaled by the largest magnitude.
-import { filled, largest, sizeOf } from "../arrays.js";
+import { sizeOf, summary } from "../arrays.js";
 
 // A color of page.css, as text.
 export const css = (name) => `rgb(${getComputedStyle(document.documentElement).getPropertyValue(`--${name}`)})`;
@@ -33,7 +33,6 @@ export function layoutOf(shape, image) {
   const index = (y, x, c) => (c < C ? (y * W + x) * C + c : -1);
   return tiles(H, W, Math.ceil(C / columns), columns, (y, x, row, column) => index(y, x, row * columns + column));
 }
-
 function tiles(h, w, rows, columns, index) {
   const gap = rows * columns > 1 ? 1 : 0;
   const [width, height] = [columns * (w + gap) - gap, rows * (h + gap) - gap];
@@ -46,7 +45,7 @@ function tiles(h, w, rows, columns, index) {
 }
 
 // Paint an array into a canvas, one pixel an entry.
-export function paint(canvas, a, { width, height, cells }, isDrawing = false, limit = largest(a)) {
+export function paint(canvas, a, { width, height, cells }, isDrawing = false, limit = summary(a).largest) {
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
   const [context, scale] = [canvas.getContext("2d"), scaleOf(isDrawing)];
@@ -58,7 +57,6 @@ export function paint(canvas, a, { width, height, cells }, isDrawing = false, li
   }
   context.putImageData(image, 0, 0);
 }
-export const legend = (canvas) => paint(canvas, filled([1, 41], (i) => i / 20 - 1), layoutOf([1, 41]));
 
 // Three digits, with a real minus sign.
 export function digits(v) {

@@ -1,8 +1,7 @@
 // What the page says about one entry of an array, in symbols and numbers.
-import { array, filled, largest, norm, sizeOf } from "../arrays.js";
+import { array, filled, sizeOf, summary } from "../arrays.js";
 import { LAYERS } from "../layers/composition.js";
 import { digits, layoutOf } from "./colors.js";
-
 const isElementwise = (spec) => spec && LAYERS[spec.kind]?.isElementwise;
 const product = (a, b) => `${digits(a)} × ${b < 0 ? `(${digits(b)})` : digits(b)}`;
 
@@ -24,7 +23,6 @@ export function explain(view, figure, at) {
   if (pass.grads) lines.push(...backwardLines(view, column, layer, index));
   return { title: part === "y" ? name : `d${name}`, lines, pictures: pictures(view, column, index) };
 }
-
 function forwardLines(view, column, { spec, params, x, y }, index) {
   const [name, value] = [called(spec.output, index, y), y.data[index]];
   const all = view.contributions(column, index);
@@ -56,7 +54,6 @@ function backwardLines(view, { output, spec }, { y, dy }, index) {
   if (!spec && total !== 0) lines.push(`raising this input a little would ${total > 0 ? "raise" : "lower"} the loss`);
   return lines;
 }
-
 function lossLines({ pass, page: { loss } }, index) {
   const [p, name, isError] = [pass.probabilities.data[index], `${loss.input}[${index}]`, loss.kind === "SquaredError"];
   if (!pass.grads) return [isError ? `${name} = ${digits(p)}` : `p[${index}] = ${digits(p)}, from ${name} = ${digits(pass.outputs.data[index])}`];
@@ -64,7 +61,6 @@ function lossLines({ pass, page: { loss } }, index) {
   if (isError) return [`d${name} = 2 × (${digits(p)} − ${digits(pass.targets.data[index])}) = ${digits(d)}: the backward pass starts here`];
   return [`d${name} = p[${index}] − t[${index}] = ${digits(p)} − ${digits(p - d)} = ${digits(d)}: the backward pass starts here`];
 }
-
 function weight(view, column, { spec, params: { w }, grads, x, dy }, index) {
   const [number, O] = [column.spec.number, w.shape.at(-1)];
   const [o, i, name] = [index % O, Math.floor(index / O), called(`w${number}`, index, { shape: [1, ...w.shape] })];
@@ -102,8 +98,8 @@ export function changes(before, after) {
     const [old, O] = [before.layers.get(name).params.w, w.shape.at(-1)];
     const delta = array(w.shape, w.data.map((v, i) => v - old.data[i]));
     const moved = new Set([...delta.data.keys()].filter((i) => delta.data[i] !== 0).map((i) => i % O));
-    const size = digits((100 * norm(delta)) / norm(old));
-    return `w${spec.number} ${largest(delta) ? `moved ${size}%, ${moved.size} of ${O} neurons` : "did not move"}`;
+    const size = digits((100 * summary(delta).norm) / summary(old).norm);
+    return `w${spec.number} ${moved.size ? `moved ${size}%, ${moved.size} of ${O} neurons` : "did not move"}`;
   });
   return [`loss ${digits(before.value)} → ${digits(after.value)}`, ...lines];
 }

@@ -4,7 +4,6 @@ import { digitFromInk, resizedTo } from "../datasets/handwriting.js";
 import { predict } from "../model.js";
 import { button, css, digits, element, layoutOf, paint } from "./colors.js";
 import { gridOf } from "./network.js";
-
 const PEN = 22; // of a canvas 280 pixels wide: as MNIST's strokes are to its digits
 
 export class Drawing {
@@ -107,7 +106,6 @@ export class Sliders {
   }
   redraw() {}
 }
-
 const FINE = 48; // places along each side of the plane where the network is asked for its answer
 export const SPAN = 1.6; // the plane goes from -SPAN to SPAN
 

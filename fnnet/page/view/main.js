@@ -1,12 +1,11 @@
 // The page: one network, one input, and everything that follows from them.
 import { array, decodedTree, leaves } from "../arrays.js";
 import { predict, sgd, trace } from "../model.js";
-import { button, digits, element, legend, paint, percent } from "./colors.js";
+import { button, digits, element, paint, percent } from "./colors.js";
 import { changes, explain } from "./explain.js";
 import { Drawing, Plane, SPAN, Sliders } from "./inputs.js";
 import { NetworkView, gridOf } from "./network.js";
 import { Training } from "./training.js";
-
 const find = (id) => document.getElementById(id);
 const page = decodedTree(JSON.parse(find("document").textContent));
 const [isImage, isPlane] = [page.input_names === null, page.input_names?.length === 2];
@@ -14,7 +13,6 @@ const isError = page.loss.kind === "SquaredError";
 page.loss.symbol = isError ? page.loss.input : "p";
 const model = { network: page.network, loss: page.loss, outputs: page.outputs };
 const state = { model, params: page.params, targets: undefined, steps: 0, walk: null };
-
 const view = new NetworkView(find("network"), find("connections"), page, (figure, index) => {
   view.connect(figure, index);
   figure ? tell(explain(view, figure, index), "entry") : tellStage();
@@ -31,7 +29,6 @@ function update() {
   view.connect(null);
   tellStage();
 }
-
 function tell({ title, lines, pictures = [] }, of) {
   find("detail").dataset.of = of;
   find("detail-title").textContent = title;
@@ -44,7 +41,6 @@ function tell({ title, lines, pictures = [] }, of) {
   });
   find("pictures").replaceChildren(...shown);
 }
-
 function tellStage() {
   if (state.walk !== null) return showOperation();
   if (!state.targets)
@@ -93,7 +89,6 @@ class Answers {
     });
   }
 }
-
 function aim(values) {
   state.targets = values && array([1, page.outputs], Float64Array.from(values));
   state.steps = 0;
@@ -112,7 +107,6 @@ function learn(count) {
   const lines = [`after ${state.steps} step${state.steps > 1 ? "s" : ""}: ${changes(before, state.pass)[0]}`, ...changes(before, state.pass).slice(1)];
   find("outcome").replaceChildren(...lines.map((line) => element("span", {}, line)));
 }
-
 function forget() {
   [state.params, state.steps] = [page.params, 0];
   find("outcome").textContent = "The weights are as they were.";
@@ -120,9 +114,7 @@ function forget() {
 }
 
 // One operation at a time: forward through the columns, then back.
-const lastColumn = () => view.columns.length - 1;
-const lastOperation = () => (state.targets ? 2 : 1) * lastColumn();
-
+const lastOperation = () => (state.targets ? 2 : 1) * (view.columns.length - 1);
 function walkTo(operation) {
   state.walk = operation === null ? null : Math.min(Math.max(operation, 0), lastOperation());
   view.kept = null;
@@ -133,9 +125,8 @@ function walkTo(operation) {
   find("position").textContent = "";
   tellStage();
 }
-
 function showOperation() {
-  const [k, n] = [(state.walk = Math.min(state.walk, lastOperation())), lastColumn()];
+  const [k, n] = [(state.walk = Math.min(state.walk, lastOperation())), view.columns.length - 1];
   const isBack = Number(k > n);
   const column = view.columns[isBack ? 2 * n + 1 - k : k];
   view.dim((each, part) => {
@@ -147,26 +138,21 @@ function showOperation() {
   const rules = (isBack ? backward_rules : forward_rules) ?? [];
   tell({ title: `${column.name}, ${isBack ? "backward" : "forward"}`, lines: [...rules, words[isBack]] }, "walk");
 }
-
 function by(step) {
   clearInterval(state.timer);
   walkTo(state.walk === null ? (step > 0 ? 0 : lastOperation()) : state.walk + step);
 }
-
 function slowly() {
   clearInterval(state.timer);
   if (state.walk !== null) return walkTo(null);
   walkTo(0);
   state.timer = setInterval(() => (state.walk < lastOperation() ? walkTo(state.walk + 1) : clearInterval(state.timer)), 1800);
 }
-
 function dress(theme) {
   document.documentElement.dataset.theme = theme;
   find("theme").textContent = theme === "dark" ? "Light" : "Dark";
-  legend(find("legend"));
   if (state.x) update();
 }
-
 const answers = new Answers(find("target"));
 const [Input, title] = isImage ? [Drawing, "1 Draw, or pick one"] : isPlane ? [Plane, "1 A point in the plane"] : [Sliders, "1 The inputs"];
 find("input-title").textContent = title;

@@ -1,8 +1,7 @@
 // The network as columns, one per layer: what comes out of it, the gradient of that, the gradients of its parameters.
-import { array, filled, leaves } from "../arrays.js";
+import { array, filled, leaves, summary } from "../arrays.js";
 import { LAYERS } from "../layers/composition.js";
 import { css, digits, element, layoutOf, paint } from "./colors.js";
-
 const QUIET = ["Flatten", "Identity", "Rescale", "Reshape", "Standardize"]; // shown small
 const [STRONGEST, SIDE] = [12, 20];
 const row = (a) => a && array(a.shape.slice(1), a.data);
@@ -116,15 +115,16 @@ export class NetworkView {
     figure.layout ??= this.shaped(holder, layoutOf(a.shape, image), part === "dw" && a.shape.length === 2, a.shape.length === 1);
     const weights = `${this.pass.grads ? "d" : ""}w${spec?.number}`;
     figure.symbol = isLoss ? this.page.loss.symbol : { y: output, dy: `d${output}`, dw: weights }[part];
-    const { limit, zeros, norm } = summary(a);
-    paint(canvas, a, figure.layout, part === "y" && !spec && this.isImage, limit);
+    const { largest, zeros, norm } = summary(a);
+    paint(canvas, a, figure.layout, part === "y" && !spec && this.isImage, largest);
+    const names = isLoss || output === this.page.loss.input ? this.page.output_names : spec ? [] : this.page.input_names;
     const isList = holder.classList.contains("list");
     for (let i = 0; isList && i < a.data.length; i++) {
       const line = values.children[i] ?? values.appendChild(element("span"));
       line.textContent = `${a.data.length > 1 ? `${names[i] ?? i}: ` : ""}${digits(a.data[i])}`;
     }
-    caption.innerHTML = `<b>${figure.symbol}</b> ±${digits(limit)}`;
-    const said = `${a.data.length} numbers, ${zeros} of them 0, magnitudes up to ${digits(limit)}, norm ${digits(norm)}`;
+    caption.innerHTML = `<b>${figure.symbol}</b> ±${digits(largest)}`;
+    const said = `${a.data.length} numbers, ${zeros} of them 0, magnitudes up to ${digits(largest)}, norm ${digits(norm)}`;
     canvas.setAttribute("aria-label", `${figure.symbol} of ${name}: ${said}`);
   }
   // The layout, once the figure has its form.
@@ -172,15 +172,6 @@ export class NetworkView {
     const x = box.x - base.x + (((at % width) + 0.5) / width) * box.width;
     return [x, box.y - base.y + ((Math.floor(at / width) + 0.5) / height) * box.height];
   }
-}
-function summary({ data }) {
-  let [limit, zeros, squares] = [0, 0, 0];
-  for (const v of data) {
-    limit = Math.max(limit, Math.abs(v));
-    squares += v * v;
-    if (v === 0) zeros++;
-  }
-  return { limit, zeros, norm: Math.sqrt(squares) };
 }
 // The places of a grid over the plane, from -span to span, row by row from the top.
 export const gridOf = (span, side = SIDE) =>

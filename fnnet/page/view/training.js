@@ -1,9 +1,8 @@
 // Live training of a small network on points in the plane: gradient descent on all points at once, in the page.
-import { array, filled, leaves, norm } from "../arrays.js";
+import { array, filled, leaves, summary } from "../arrays.js";
 import { PROBLEMS, normal } from "../datasets/toy_problems.js";
 import { sgd, trace } from "../model.js";
 import { button, css, digits, element } from "./colors.js";
-
 const [COUNT, PER_FRAME, KEPT] = [160, 10, 4000];
 const DASHES = [[], [10, 6], [3, 5], [16, 5]];
 
@@ -46,8 +45,7 @@ export class Training {
   load() {
     const [{ samples }, name] = [this, this.data.value];
     const given = () => samples.y.map((y, n) => [samples.x.data[2 * n], samples.x.data[2 * n + 1], Number([y].flat()[0])]);
-    this.plane.points = name === "samples" ? given() : PROBLEMS[name]?.(COUNT) ?? [];
-    this.history = [];
+    [this.plane.points, this.history] = [name === "samples" ? given() : PROBLEMS[name]?.(COUNT) ?? [], []];
     this.draw();
   }
   restart() {
@@ -59,8 +57,8 @@ export class Training {
     this.isRunning = !this.isRunning;
     this.run.textContent = this.isRunning ? "Pause" : "Start";
     this.run.setAttribute("aria-pressed", this.isRunning);
-    const frame = () => this.isRunning && (this.advance(PER_FRAME), requestAnimationFrame(frame));
-    requestAnimationFrame(frame);
+    const frame = () => this.isRunning && (this.advance(PER_FRAME), (this.next = requestAnimationFrame(frame)));
+    this.isRunning ? frame() : cancelAnimationFrame(this.next);
   }
   advance(steps) {
     const { points } = this.plane;
@@ -72,7 +70,7 @@ export class Training {
       const { grads, value } = trace(this.model, this.params, x, targets);
       this.params = sgd(this.params, grads, this.rate());
       const weights = leaves(grads).filter(([path]) => path.endsWith("w"));
-      this.history.push([["loss", value], ...weights.map(([path, g]) => [`‖dw${path.split(".").at(-2)}‖`, norm(g)])]);
+      this.history.push([["loss", value], ...weights.map(([path, g]) => [`‖dw${path.split(".").at(-2)}‖`, summary(g).norm])]);
     }
     this.history = this.history.slice(-KEPT);
     this.steps = (this.steps ?? 0) + steps;
