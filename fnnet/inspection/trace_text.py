@@ -123,7 +123,9 @@ def rules(t: Recording) -> tuple[dict[str, Rules], Rules]:
     """(Rules of every layer by its name, those of the loss). Of one row, the trace may be of any size."""
     steps = _steps(t)
     end = _ending(t, steps[-1].y if steps else _named("x", t.batch.x))
-    by_name = {s.name: Rules(s.number, s.x.symbol, s.y.symbol, *_rules(s.layer.layer, s.known, s.number)) for s in steps}
+    by_name = {
+        s.name: Rules(s.number, s.x.symbol, s.y.symbol, *_rules(s.layer.layer, s.known, s.number)) for s in steps
+    }
     return by_name, Rules("", end.z.symbol, end.l.symbol, *_rules(t.model.loss, end.known, one_row=_is_one_row(end)))
 
 

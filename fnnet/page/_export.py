@@ -93,7 +93,10 @@ def _check_runs(model: Model) -> None:
         if type(layer) is Residual or type(layer) not in LAYERS:
             name = "Residual with a shortcut" if type(layer) is Residual else kind_of(layer)
             raise TypeError(f"export_page: the page cannot run {name}, only {', '.join(map(_name, LAYERS))}")
-        if isinstance(layer, Conv | MaxPool | MeanPool) and len(getattr(layer, "kernel", getattr(layer, "size", ()))) != 2:
+        if (
+            isinstance(layer, Conv | MaxPool | MeanPool)
+            and len(getattr(layer, "kernel", getattr(layer, "size", ()))) != 2
+        ):
             raise TypeError(f"export_page: the page cannot run {layer!r}, which is for sequences, only for images")
     loss = model.loss
     if type(loss) not in LOSSES or getattr(loss, "no_target", None) is not None:
@@ -125,8 +128,8 @@ def _check_shown(model: Model, count: int, inputs: Sequence[str] | None, outputs
     is_image = len(shape) == 2 or (len(shape) == 3 and shape[2] == 1)
     if not is_image and (len(shape) != 1 or shape[0] > _MOST_SLIDERS):
         raise ValueError(
-            f"export_page: expected inputs of shape (H, W) or (H, W, 1), to be drawn, or up to {_MOST_SLIDERS} numbers, "
-            f"got {shape}; a network for flat images becomes one for images with fnnet.mlp(..., input_shape=(28, 28))"
+            f"export_page: expected inputs of shape (H, W) or (H, W, 1), to be drawn, or up to {_MOST_SLIDERS} numbers,"
+            f" got {shape}; a network for flat images becomes one for images with fnnet.mlp(..., input_shape=(28, 28))"
         )
     for name, names, wanted in (("inputs", inputs, shape[0]), ("outputs", outputs, count)):
         if names is not None and len(names) != wanted:

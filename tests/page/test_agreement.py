@@ -81,8 +81,8 @@ def drawn(name):
     key, more = jax.random.split(jax.random.key(len(name)))
     params = fnnet.init(model, key)
     leaves, tree = jax.tree.flatten(params)
-    noise = [jax.random.normal(k, p.shape, p.dtype) for k, p in zip(jax.random.split(more, len(leaves)), leaves)]
-    params = tree.unflatten([p + jnp.float32(0.3) * n for p, n in zip(leaves, noise)])  # biases are no longer zeros
+    keyed = zip(leaves, jax.random.split(more, len(leaves)), strict=True)  # with noise, no bias is 0
+    params = tree.unflatten([p + jnp.float32(0.3) * jax.random.normal(k, p.shape, p.dtype) for p, k in keyed])
     params = jax.tree.map(lambda p: p.astype(jnp.float64), params)
     draw = np.random.default_rng(len(name))
     x = np.round(draw.normal(size=(4, *shape)), 1)  # rounded, so that pools meet equal entries

@@ -86,7 +86,7 @@ def draw(page, drawing, seed):
     middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
     for way in ways:
         way = middle + (way - low - np.ptp(points, 0) / 2) * 0.68 * box["width"] / size
-        first, *rest = resampled(way, 6.0)
+        first, *rest = resampled(way, 12.0)
         page.mouse.move(*first)
         page.mouse.down()
         for point in rest:
@@ -267,7 +267,9 @@ def test_axe_finds_nothing_serious(opened, small, scheme, size):
     from axe_playwright_python.sync_playwright import Axe
 
     for path in (DIGIT, small / "plane.html", small / "sliders.html"):
-        page = opened(path, color_scheme=scheme, viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce")
+        page = opened(
+            path, color_scheme=scheme, viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce"
+        )
         page.locator(".answers button, .answers input").first.click()
         found = Axe().run(page).response["violations"]
         serious = [v for v in found if v["impact"] in ("serious", "critical")]
@@ -278,7 +280,10 @@ def test_a_wide_page_is_one_screen_and_a_narrow_one_does_not_scroll_sideways(ope
     wide, narrow = opened(DIGIT), opened(DIGIT, viewport={"width": 390, "height": 844}, has_touch=True)
     sizes = "() => [document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
     assert wide.evaluate(sizes) == [1280, 800]
-    assert wide.evaluate("() => { const n = document.getElementById('network'); return n.scrollWidth - n.clientWidth }") <= 0
+    assert (
+        wide.evaluate("() => { const n = document.getElementById('network'); return n.scrollWidth - n.clientWidth }")
+        <= 0
+    )
     assert narrow.evaluate(sizes)[0] == 390
     narrow.locator("#paper").tap()
     assert narrow.evaluate("() => fnnet.input.strokes.length") == 1
