@@ -99,7 +99,7 @@ export function changes(before, after) {
     const delta = array(w.shape, w.data.map((v, i) => v - old.data[i]));
     const moved = new Set([...delta.data.keys()].filter((i) => delta.data[i] !== 0).map((i) => i % O));
     const size = digits((100 * summary(delta).norm) / summary(old).norm);
-    return `w${spec.number} ${moved.size ? `moved ${size}%, ${moved.size} of ${O} neurons` : "did not move"}`;
+    return `w${spec.number} ${moved.size ? `moved ${size}%, ${moved.size}/${O} neurons` : "did not move"}`;
   });
   return [`loss ${digits(before.value)} → ${digits(after.value)}`, ...lines];
 }

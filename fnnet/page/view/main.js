@@ -159,7 +159,7 @@ find("input-title").textContent = title;
 const input = new Input(find("input"), page, (x) => ((state.x = x), update()));
 const count = leaves(page.params).reduce((sum, [, { data }]) => sum + data.length, 0);
 find("summary").textContent = `${count.toLocaleString("en")} parameters`;
-find("rate").value = isPlane ? 0.3 : 0.01;
+find("rate").value = isPlane ? 0.3 : 0.001;
 find("learn-title").textContent = isPlane ? "3 Train on all points" : "3 Take a gradient step";
 for (const [id, listener] of [["slow", slowly], ["previous", () => by(-1)], ["next", () => by(1)]]) find(id).addEventListener("click", listener);
 find("theme").addEventListener("click", () => dress(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
