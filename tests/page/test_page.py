@@ -23,7 +23,7 @@ PASS = """() => {
 }"""
 INK = """() => {
   const { canvas, context } = fnnet.input;
-  return [...context.getImageData(0, 0, canvas.width, canvas.height).data].filter((_, i) => i % 4 === 3);
+  return [...context.getImageData(0, 0, canvas.width, canvas.height).data].filter((_, i) => i % 4 === 3).join(" ");
 }"""
 
 
@@ -76,6 +76,11 @@ def network():
     return model, jax.tree.unflatten(jax.tree.structure(shapes), [array(p[k]) for p in params if p for k in ("w", "b")])
 
 
+def ink_on(page):
+    """The paper's pixels, 0 to 255, as text: a list of 78,400 numbers would take seconds to come over."""
+    return np.array(page.evaluate(INK).split(), np.uint8)
+
+
 def draw(page, drawing, seed):
     """The strokes of one of the own digits by the mouse, upright in the middle of the paper."""
     page.get_by_role("button", name="Clear").click()
@@ -99,7 +104,7 @@ def test_twenty_drawn_digits_are_seen_and_answered_as_in_python(opened, network)
     right = 0
     for number, drawing in enumerate(SINGLE[::5] + SINGLE[2::5]):
         draw(page, drawing, number)
-        paper = np.array(page.evaluate(INK), np.uint8).reshape(280, 280)
+        paper = ink_on(page).reshape(280, 280)
         wanted = fnnet.datasets.digit_from_image(paper)
         found = page.evaluate("() => ({ x: [...fnnet.state.x.data], p: [...fnnet.state.pass.probabilities.data] })")
         assert np.abs(np.reshape(found["x"], (28, 28)) - wanted.astype(float)).max() <= 1, drawing.what
@@ -256,7 +261,7 @@ def test_images_that_are_no_digits_are_shrunk(opened, small):
     page = opened(small / "image.html")
     page.locator("#paper").click()
     seen = np.reshape(page.evaluate("() => [...fnnet.state.x.data]"), (12, 10))
-    paper = np.array(page.evaluate(INK), float).reshape(336, 280).reshape(12, 28, 10, 28).mean((1, 3))
+    paper = ink_on(page).astype(float).reshape(336, 280).reshape(12, 28, 10, 28).mean((1, 3))
     assert np.abs(seen - paper).max() < 1e-9
     assert seen.max() > 0
 
