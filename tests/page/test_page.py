@@ -1,6 +1,7 @@
 """The page as a visitor uses it, in a real browser: drawn on, asked, taught, walked through, and without a network."""
 
 import base64
+import json
 from pathlib import Path
 
 import jax
@@ -19,7 +20,7 @@ PASS = """() => {
   const { pass, x } = fnnet.state;
   const layers = [...pass.layers].map(([name, { y, dy, dx, grads }]) =>
     [name, [y, dy, dx, grads.w, grads.b].filter((a) => a).map(({ data }) => [...data])]);
-  return { layers, x: [...x.data], value: pass.value, p: [...pass.probabilities.data] };
+  return JSON.stringify({ layers, x: [...x.data], value: pass.value, p: [...pass.probabilities.data] });
 }"""
 INK = """() => {
   const { canvas, context } = fnnet.input;
@@ -120,7 +121,7 @@ def test_every_number_shown_is_that_of_the_trace(opened, network, float64):
     page = opened(DIGIT)
     page.get_by_role("button", name="Sample: 7").click()
     page.locator(".answers button").nth(3).click()
-    found = page.evaluate(PASS)
+    found = json.loads(page.evaluate(PASS))
     model, params = network
     params = jax.tree.map(lambda p: p.astype(np.float64), params)
     wanted = fnnet.trace(model, params, np.reshape(found["x"], (1, 28, 28)).astype(float), np.array([3], np.int32))
@@ -140,18 +141,18 @@ def test_the_backward_pass_appears_and_ten_steps_teach(opened):
     assert page.locator("figure.dy:not(.empty)").count() == 0
     page.locator(".answers button").nth(3).click()
     assert page.locator("figure.dy:not(.empty)").count() == 8  # the input and seven layers
-    before = page.evaluate(PASS)
+    before = json.loads(page.evaluate(PASS))
     step.click()
-    after = page.evaluate(PASS)
+    after = json.loads(page.evaluate(PASS))
     assert after["value"] < before["value"]
     assert "loss" in page.locator("#outcome").inner_text()
     for _ in range(3):
         ten.click()
-    taught = page.evaluate(PASS)
+    taught = json.loads(page.evaluate(PASS))
     assert taught["p"][3] > 0.9
     assert page.locator(".answers .best b").all_inner_texts() == ["3"]
     reset.click()
-    assert page.evaluate(PASS) == before
+    assert json.loads(page.evaluate(PASS)) == before
 
 
 def test_a_number_says_where_it_comes_from(opened):
