@@ -15,12 +15,13 @@ from fnnet.layers import *
 from fnnet.losses import *
 from fnnet.model import *
 from fnnet.optimizers import *
+from fnnet.page import *
 from fnnet.penalties import *
 from fnnet.protocols import *
 from fnnet.schedules import *
 from fnnet.training import *
 
-from fnnet import architectures, checkpoints, generation, model, protocols, training  # isort: skip
+from fnnet import architectures, checkpoints, generation, model, page, protocols, training  # isort: skip
 
 if TYPE_CHECKING:
     from fnnet import metrics, plots, sweeps, tensorboard
@@ -37,6 +38,7 @@ __all__ += layers.__all__
 __all__ += losses.__all__
 __all__ += model.__all__
 __all__ += optimizers.__all__
+__all__ += page.__all__
 __all__ += penalties.__all__
 __all__ += protocols.__all__
 __all__ += schedules.__all__

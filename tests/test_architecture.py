@@ -21,7 +21,7 @@ LEVELS = [
     {"training.state", "training.steps", "training.checks", "training.epochs"},
     {"inspection"},
     {"training"},
-    {"checkpoints", "plots", "tensorboard"},
+    {"checkpoints", "page", "plots", "tensorboard"},
     {"sweeps"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

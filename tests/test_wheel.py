@@ -1,4 +1,4 @@
-"""The digits travel with the package, installed either way."""
+"""The digits and the page travel with the package, installed either way."""
 
 import hashlib
 import os
@@ -22,6 +22,14 @@ x, y, _ = fnnet.datasets.digits()
 print(fnnet.__file__, *[file for file in opened if file.endswith(".gz")], sep="\\n")
 print(hashlib.sha256(x.tobytes() + y.tobytes()).hexdigest())
 assert "pooch" not in sys.modules
+"""
+
+
+EXPORT = """
+import sys
+import fnnet, jax
+model = fnnet.mlp((2, 3, 2))
+fnnet.export_page(model, fnnet.init(model, jax.random.key(0)), sys.argv[1])
 """
 
 
@@ -63,3 +71,14 @@ def test_digits_load_from_the_tree():
     assert not (ROOT / "fnnet" / "datasets" / "embedded").exists()
     assert (ROOT / "data" / "digits").is_dir()
     assert len(fnnet.datasets.digits().y) == 1797
+
+
+def test_a_wheel_writes_the_same_page_as_the_tree(unpacked, tmp_path):
+    pages = []
+    for place in (unpacked, ROOT):
+        pages.append(tmp_path / f"{len(pages)}.html")
+        subprocess.run(
+            [sys.executable, "-c", EXPORT, str(pages[-1])],
+            cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(place)}, check=True, capture_output=True,
+        )  # fmt: skip
+    assert pages[0].read_bytes() == pages[1].read_bytes()

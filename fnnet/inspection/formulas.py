@@ -163,6 +163,18 @@ def read(formula: str, known: dict[str, Named | None], suffix: str = "") -> Iter
         yield left, Equation(_in_symbols(text.strip(), known), result, terms)
 
 
+def in_symbols(formula: str, known: dict[str, Named | None], suffix: str = "") -> list[str]:
+    """The rule of every equation of a formula, as `read` gives it, without any number: for arrays of any size."""
+    rules = []
+    for text in formula.split(";"):
+        left = text.partition("=")[0].strip()
+        if left in known and known[left] is None:
+            continue
+        known.setdefault(left, Named(f"{left}{suffix}", np.zeros(()), rows=False))
+        rules.append(_in_symbols(text.strip(), known))
+    return rules
+
+
 def _defined(symbol: str, terms: Terms | None, known: Mapping[str, Named | None], right: str) -> Named | None:
     if terms is None:
         return None

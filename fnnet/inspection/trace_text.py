@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fnnet.inspection.formulas import Named, added, equation, four_digits, names_in, number, operation, read
+from fnnet.inspection.formulas import Named, added, equation, four_digits, in_symbols, names_in, number, operation, read
 from fnnet.inspection.recording import LayerTrace, Recording, kind_of
 from fnnet.model import mean_weights
 from fnnet.protocols import Layer, Loss
@@ -102,6 +102,39 @@ def explain(t: Recording, row: int = 0) -> str:
     for step in steps[::-1]:
         lines += _backward(step, row)
     return "\n".join(part for line in lines for part in _folded(line))
+
+
+class Rules(NamedTuple):
+    """What `explain` says that a layer or a loss computes, in symbols, without the numbers.
+
+    number             the layer's place, which stands behind the names of its arrays; "" for a loss
+    x, y               what its input and its output are called; the gradients have a d in front
+    forward, backward  its two formulas, a rule for each equation; none where a layer has no formulas
+    """
+
+    number: str
+    x: str
+    y: str
+    forward: list[str]
+    backward: list[str]
+
+
+def rules(t: Recording) -> tuple[dict[str, Rules], Rules]:
+    """(Rules of every layer by its name, those of the loss). Of one row, the trace may be of any size."""
+    steps = _steps(t)
+    end = _ending(t, steps[-1].y if steps else _named("x", t.batch.x))
+    by_name = {
+        s.name: Rules(s.number, s.x.symbol, s.y.symbol, *_rules(s.layer.layer, s.known, s.number)) for s in steps
+    }
+    return by_name, Rules("", end.z.symbol, end.l.symbol, *_rules(t.model.loss, end.known, one_row=_is_one_row(end)))
+
+
+def _rules(
+    spec: Layer | Loss, known: dict[str, Named | None], number: str = "", *, one_row: bool = False
+) -> tuple[list[str], list[str]]:
+    forward, backward = _formulas(spec) or ("", "")
+    backward = _without_m(backward) if one_row else backward
+    return in_symbols(forward, known, number), in_symbols(backward, known, number)
 
 
 def _folded(line: str) -> list[str]:
@@ -319,8 +352,16 @@ def _loss_backward(t: Recording, end: _Ending, row: int) -> list[str]:
     if formulas is None and dz is not None:
         return [f"Loss: {dz.symbol}, by the loss's own backward", *_results(dz, row)]
     backward = "" if formulas is None else formulas[1]
-    if end.m.value.tolist() == [1.0]:
-        backward = backward.replace(" * dl", "")
+    backward = _without_m(backward) if _is_one_row(end) else backward
     equations = [each for _, each in read(backward, end.known)]
     rule = "; ".join(each.rule for each in equations)
     return [f"Loss: {rule}", *(line for each in equations for line in each.lines(row))]
+
+
+def _is_one_row(end: _Ending) -> bool:
+    return end.m.value.tolist() == [1.0]
+
+
+def _without_m(backward: str) -> str:
+    """A loss's formula where the weight of the row is 1."""
+    return backward.replace(" * dl", "")
