@@ -75,6 +75,14 @@ SAMPLED = {  # at most this many mutants per function: many functions of one kin
     "fnnet.sweeps.program": 10,
     "fnnet.sweeps.space": 5,
     "fnnet.datasets": 10,
+    "fnnet.generation": 25,
+    "fnnet.layers.attention": 25,
+    "fnnet.layers.convolution": 25,
+    "fnnet.layers.normalization": 25,
+    "fnnet.layers.pooling": 25,
+    "fnnet.layers.recurrent": 25,
+    "fnnet._windows": 25,
+    "fnnet._xla": 25,
 }
 CELL = "layers/test_gradients every_layer"
 TABLE = "layers/test_activations {cls}"
