@@ -3,6 +3,10 @@
     python -m tests.mutants
     python -m tests.mutants --only '*Relu*'
     python -m tests.mutants --only '*Dense.backward' --list
+    python -m tests.mutants --fresh
+
+Verdicts are recorded as they come. A run that was interrupted, or follows a change, takes over those that still count
+(`record.py` says which); --fresh runs everything again.
 
 Exit code 1 if a mutant survives that `equivalent.py` does not name, or a test fails without any mutant.
 """
@@ -10,9 +14,7 @@ Exit code 1 if a mutant survives that `equivalent.py` does not name, or a test f
 import dataclasses
 import fnmatch
 import random
-import resource
 import sys
-import time
 from pathlib import Path
 
 import tqdm
@@ -20,6 +22,7 @@ import tyro
 
 from .equivalent import EQUIVALENT
 from .mutator import Mutant, mutants_of
+from .record import RECORD, append, recorded
 from .report import Cost, described, markdown, survivors
 from .runner import Verdict, verdicts
 from .targets import files_of, most_of, targets
@@ -39,6 +42,10 @@ class Config:
     """Worker processes."""
     every: bool = False
     """Also run the mutants that a usual run leaves out: it samples the functions of some modules."""
+    fresh: bool = False
+    """Take no verdict over from earlier runs."""
+    record: Path = RECORD
+    """Where verdicts are recorded."""
     results: Path = RESULTS
     """Where the report of a complete run is written."""
 
@@ -62,17 +69,21 @@ def sample(mutants: list[Mutant], most: int) -> list[Mutant]:
     return [mutants[i] for i in sorted(picked)]
 
 
-def run(mutants: list[Mutant], jobs: int) -> tuple[list[Verdict], list[str]]:
+def run(mutants: list[Mutant], config: Config) -> tuple[list[Verdict], list[str]]:
     """The verdict on each, in order, and the tests that fail without any mutant; shows progress."""
-    found, failing = {}, set()
+    found = {} if config.fresh else {v.mutant: v for v in recorded(mutants, config.record)}
+    waiting, failing = [m for m in mutants if m not in found], set()
+    if found:
+        print(f"{len(found)} verdicts taken over from {config.record}", file=sys.stderr)
     pace = 0.1 if sys.stderr.isatty() else 15
-    with tqdm.tqdm(total=len(mutants), unit="mutant", smoothing=0, mininterval=pace) as progress:
-        for verdict in verdicts(mutants, files_of([m.target for m in mutants]), jobs):
+    with tqdm.tqdm(total=len(mutants), initial=len(found), unit="mutant", smoothing=0, mininterval=pace) as progress:
+        for verdict in verdicts(waiting, files_of([m.target for m in waiting]), config.jobs):
             if isinstance(verdict, str):
                 failing.add(verdict)
                 progress.write(f"fails without any mutant: {verdict}")
                 continue
             found[verdict.mutant] = verdict
+            append(verdict, config.record)
             progress.update()
             if survivors([verdict]):
                 progress.write(f"survives: {described(verdict)}")
@@ -81,15 +92,13 @@ def run(mutants: list[Mutant], jobs: int) -> tuple[list[Verdict], list[str]]:
 
 def main(config: Config) -> int:
     """The exit code."""
-    (mutants, made), start = chosen(config), time.monotonic()
+    mutants, made = chosen(config)
     if config.list:
         print(*(f"{m.target}  line {m.line}  {m.operator}: {m.change}" for m in mutants), sep="\n")
         return 0
-    found, failing = run(mutants, config.jobs)
+    found, failing = run(mutants, config)
     stale = stale_entries(mutants) if len(mutants) == made else []
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cost = Cost(made, time.monotonic() - start, used.ru_utime + used.ru_stime, config.jobs)
-    text = markdown(found, cost, stale, failing)
+    text = markdown(found, Cost(made, sum(v.seconds for v in found)), stale, failing)
     if config.only == "*":
         config.results.write_text(text)
     print(text)

@@ -12,12 +12,10 @@ from .targets import LEFT_OUT, SAMPLED
 
 @dataclass(frozen=True)
 class Cost:
-    """How many mutants there are, and what it took to run those that ran."""
+    """How many mutants there are, and how long those that ran took, added up."""
 
     made: int
     seconds: float
-    processor_seconds: float
-    jobs: int
 
 
 def survivors(verdicts: list[Verdict]) -> list[Verdict]:
@@ -50,8 +48,8 @@ def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: l
         + ", ".join(f"at most {most} per function of `{module}`" for module, most in SAMPLED.items())
         + ", the same sample every time; all of the others. `--every` runs the rest, too.",
         "",
-        f"`python -m tests.mutants`: {cost.seconds / 60:.1f} minutes with {cost.jobs} processes "
-        f"({cost.processor_seconds / 60:.1f} minutes of processor time in all) on {platform.machine()}, "
+        f"`python -m tests.mutants`: {cost.seconds / 60:.1f} minutes, shared by its processes, on "
+        f"{platform.machine()}, "
         f"Python {platform.python_version()}, jax {version('jax')}, numpy {version('numpy')}.",
         "",
         "Left out: " + "; ".join(f"`{pattern}` ({reason})" for pattern, reason in LEFT_OUT.items()) + ".",

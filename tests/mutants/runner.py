@@ -24,7 +24,7 @@ from .targets import is_meant, tests_of
 
 TESTS = Path(__file__).parents[1]
 PART = 100
-LIMIT = 120  # seconds that a mutant may take before it has timed out
+LIMIT = 300  # seconds that a mutant may take before it has timed out
 PYTEST = ["-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "-m", "not slow", "--tb=no", "-q"]
 
 

@@ -2,9 +2,11 @@
 
 import ast
 import contextlib
+import dataclasses
 import dis
 import inspect
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 import fnnet
 import tests.layers.test_activations as activation_tables
 from tests import test_model as models
-from tests.mutants import mutator, targets
+from tests.mutants import mutator, record, targets
 from tests.mutants.__main__ import sample
 from tests.mutants.equivalent import EQUIVALENT
 from tests.mutants.mutator import Mutant, code_of, mutants_of, swapped
@@ -142,12 +144,35 @@ def test_the_report_counts_and_names():
     one = Mutant("fnnet.losses:Huber.forward", "sign", 3, "r", "-r", 1, "")
     other = Mutant("fnnet.losses:Huber.forward", "sign", 4, "r", "-r", 2, "")
     found = [Verdict(one, "test_x", False, 0.1), Verdict(other, None, False, 0.1)]
-    text = markdown(found, Cost(2, 60.0, 90.0, 2), [], ["test_y"])
+    text = markdown(found, Cost(2, 60.0), [], ["test_y"])
     assert survivors(found) == [found[1]]
     assert "**1 of 2 mutants are killed: 50.00%.**" in text
     assert "- `losses:Huber.forward` line 4, sign: `r -> -r #2`" in text
     assert "- `test_y`" in text
     assert "| losses.Huber.forward | 2 | 1 | 1 | 0 | 1 |" in text
+
+
+def test_verdicts_are_taken_over_while_what_they_rest_on_is_the_same(tmp_path, monkeypatch):
+    path, name = tmp_path / "runs" / "record.jsonl", "fnnet.layers.activations:Tanh.backward"
+    killed, survived, hung, other = mutants_of(name, targets.targets()[name])[:4]
+    killer = "tests/layers/test_activations.py::test_values_and_derivatives_are_those_of_the_table[Tanh-float32]"
+    given = [Verdict(killed, killer, False, 0.5), Verdict(survived, None, False, 2.0)]
+    assert not [*record.recorded([killed], path)]
+    for verdict in [Verdict(killed, killer, True, 0.1), *given, Verdict(hung, "timeout", False, 9.0)]:
+        record.append(verdict, path)
+    assert {*record.recorded([killed, survived, hung, other], path)} == {*given}
+    changed = dataclasses.replace(killed, source=f"{killed.source} + 0")
+    assert not [*record.recorded([changed], path)]
+    shutil.copytree(ROOT / "tests/layers", tmp_path / "tests/layers")
+    copy = tmp_path / "tests/layers/test_activations.py"
+    copy.write_text(copy.read_text() + "\n\ndef test_one_more():\n    pass\n")
+    monkeypatch.setattr(record, "TESTS", tmp_path / "tests")
+    record.source_of_test.cache_clear()
+    assert [*record.recorded([killed, survived], path)] == given[:1]
+    copy.write_text(copy.read_text().replace("def test_values_and_derivatives_are_those_of_the_table", "def test_less"))
+    record.source_of_test.cache_clear()
+    assert not [*record.recorded([killed, survived], path)]
+    record.source_of_test.cache_clear()
 
 
 def test_functions_with_the_same_tests_go_to_one_worker():
@@ -185,14 +210,23 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_the_command_reports_what_it_found():
-    done = run("--only", "*:ConstantSchedule.value_at", "--jobs", "1")
+def test_the_command_reports_what_it_found_and_continues_where_it_stopped(tmp_path):
+    arguments = "--only", "*:ConstantSchedule.value_at", "--jobs", "1", "--record", str(tmp_path / "record.jsonl")
+    done = run(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
+    first, *rest = (tmp_path / "record.jsonl").read_text().splitlines()
+    (tmp_path / "record.jsonl").write_text(first + "\n")
+    again = run(*arguments)
+    assert "1 verdicts taken over" in again.stderr
+    assert len((tmp_path / "record.jsonl").read_text().splitlines()) == 1 + len(rest)
+    assert [line for line in again.stdout.splitlines() if "minutes" not in line] == [
+        line for line in done.stdout.splitlines() if "minutes" not in line
+    ]
     assert "mutants are killed: 100.00%" in done.stdout
     assert "`schedules:ConstantSchedule.value_at` line" in done.stdout
 
 
 @pytest.mark.slow
 def test_every_mutant_is_killed(tmp_path):
-    done = run("--results", str(tmp_path / "tests.mutants.md"))
+    done = run("--results", str(tmp_path / "tests.mutants.md"), "--fresh", "--record", str(tmp_path / "record.jsonl"))
     assert done.returncode == 0, done.stdout + done.stderr
