@@ -18,7 +18,7 @@ from scipy import ndimage
 
 import fnnet
 from fnnet.datasets import DataError, digit_from_image, digits_from_image, find_digits
-from fnnet.datasets.handwriting import grown, mean_width, opened
+from fnnet.datasets.handwriting import centered, grown, mean_width, opened
 from fnnet.datasets.image_files import read_grey
 
 OWN = Path(__file__).parents[1] / "own_digits"
@@ -299,6 +299,16 @@ def test_a_large_image_is_made_small_and_stays_in_range():
     assert grey.shape == (512, 512)
     assert (grey.min(), grey.max()) == (0, 1)
     assert not grey.flags.writeable
+
+
+def test_numbers_of_any_scale_are_stretched_to_black_and_white():
+    for page in (seven() / 255 * 3 + 100, seven().astype(int) - 1000):
+        np.testing.assert_allclose(read_grey(page), read_grey(seven()), atol=1e-4)
+
+
+def test_pixels_are_rounded():
+    digit = np.full((20, 20), 0.999, np.float32)
+    assert set(np.unique(centered(digit))) == {0, 255}
 
 
 # ------------------------------------------------------------------ morphology
