@@ -215,6 +215,29 @@ def test_a_mesh_that_is_asked_for_is_used():
     assert isinstance(source_of(Rows(Batch(X, Y)), fnnet.data_mesh()), OnMesh)
 
 
+def test_train_is_fit():
+    """Its validation, too, at the step that the epoch ended with."""
+    state, history = fitted()
+    expected, whole = fnnet.train(
+        MODEL, OPTIMIZER, fresh(), Batch(X, Y), epochs=EPOCHS, batch_size=SIZE, shuffle=ORDER, validation=OTHER
+    )
+    assert_near([no_key(state), history[:2]], [no_key(expected), whole[:2]])
+
+
+def test_every_step_draws_its_own_noise():
+    """Dropout from one half of fold_in(key, step), the optimizer from the other; the key itself stays."""
+    optimizer = fnnet.Chain((fnnet.GradientNoise(0.1), fnnet.Sgd(0.5)))
+    model, state = fnnet.mlp((3, 5, 2), dropout=0.5), fresh(fnnet.mlp((3, 5, 2), dropout=0.5), optimizer)
+    for step in range(2):
+        pass_key, update_key = jax.random.split(jax.random.fold_in(state.key, step))
+        grads = fnnet.backprop(model, state.params, Batch(X, Y), key=pass_key).grads
+        updates, _ = optimizer.update(grads, state.opt_state, state.params, key=update_key)
+        after, _ = fnnet.train_step(model, optimizer, state, Batch(X, Y))
+        assert_near(after.params, jax.tree.map(jnp.add, state.params, updates))
+        assert bits(after.key) == bits(state.key)
+        state = after
+
+
 # ------------------------------------------------------------------------------------ going on
 
 RULES = {

@@ -4,7 +4,7 @@ from .mistake import mistakes
 
 PROGRAM = "sweeps/test_program"
 SWEEPS = "sweeps/test_sweeps"
-ONE = "sweeps/test_one"
+WAYS = "training/test_ways"
 PARTS = "sweeps/test_parts"
 
 MISTAKES = mistakes(
@@ -117,7 +117,7 @@ MISTAKES = mistakes(
         "after = measured(c.model, state.params, validation, step=state.step)",
         "after = measured(c.model, state.params, validation, step=number * steps)",
         "validation reads schedules at the step before the epoch",
-        PARTS,
+        f"{WAYS} sweep_of_one plain",
     ),
     (
         "sweeps.program:_epoch",
@@ -381,22 +381,21 @@ MISTAKES = mistakes(
         'digest.update(f"{leaf.dtype} {leaf.shape}".encode() + leaf.tobytes())',
         'digest.update(f"{leaf.dtype} {leaf.shape}".encode())',
         "a sweep's digest forgets the numbers of its specs",
-        f"{SWEEPS} folder",
+        f"{PARTS} digest",
     ),
     (
         "sweeps.hosts:_digest",
         'digest.update(f"{source.relative_to(_PACKAGE).as_posix()}\\n".encode() + source.read_bytes())',
         'digest.update(f"{source.relative_to(_PACKAGE).as_posix()}\\n".encode())',
         "a sweep's digest forgets the source",
-        f"{SWEEPS} folder",
-        f"{SWEEPS} source",
+        f"{PARTS} digest",
     ),
     (
         "sweeps.hosts:_digest",
         'digest.update(f"{point.settings!r} {tree}\\n".encode())',
         'digest.update(f"{point.settings!r}\\n".encode())',
         "a sweep's digest forgets the structure of its specs",
-        f"{SWEEPS} folder",
+        f"{PARTS} digest",
     ),
     (
         "sweeps.hosts:_digest",
