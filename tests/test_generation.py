@@ -37,6 +37,16 @@ def test_draws_follow_the_softmax_at_the_temperature(params):
         np.testing.assert_allclose(np.bincount(drawn, minlength=5) / 4000, want, atol=0.03)
 
 
+def test_every_step_and_every_sequence_draws_anew(params):
+    """From five tokens that are equally likely, whatever came before."""
+    even = jax.tree.map(jnp.zeros_like, params)
+    drawn = np.asarray(fnnet.generate(MODEL, even, np.zeros((50, 1), int), jax.random.key(0), 60))[:, 1:]
+    np.testing.assert_allclose(np.bincount(drawn.ravel()) / drawn.size, 0.2, atol=0.03)
+    for axis in (0, 1):
+        repeated = (np.diff(drawn, axis=axis) == 0).mean()
+        assert abs(repeated - 0.2) < 0.03, "as often as by chance"
+
+
 def test_the_same_key_gives_the_same_tokens_under_jit_too(params):
     prompt = np.array([[1], [3]])
     first, again, other = (fnnet.generate(MODEL, params, prompt, jax.random.key(k), 20) for k in (0, 0, 1))

@@ -98,7 +98,7 @@ def ended(stopping=None):
     curve[3, 1] = np.nan
     metrics = Metrics(curve, None, None)
     runs = Run(
-        {"w": np.arange(4.0)}, (), None, None, np.array([True, True, True, False]), np.array([False] * 3 + [True]), stopping
+        {"w": np.arange(4.0)}, (), None, None, np.array([True] * 3 + [False]), np.array([False] * 3 + [True]), stopping
     )  # fmt: skip
     return runs, History(metrics, metrics._replace(loss=curve + 10))
 

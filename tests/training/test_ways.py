@@ -45,6 +45,11 @@ OPTIONS = {
 }
 
 
+def quick(table, *names):
+    """The table's entries as parameters, all but these marked slow."""
+    return [pytest.param(v, id=k, marks=[] if k in names else pytest.mark.slow) for k, v in table.items()]
+
+
 def fresh(model=MODEL, optimizer=OPTIMIZER):
     return fnnet.init_state(model, optimizer, jax.random.key(0))
 
@@ -159,7 +164,7 @@ def test_fit_is_the_loop_by_hand(options):
         assert len(curves["training"]) < EPOCHS or "plateau" in options, "a rule that never acts"
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", quick(OPTIONS, "held out", "plateau"))
 def test_a_file_and_a_mesh_train_as_memory_does(options, tmp_path):
     expected = fitted(model=NOISY, **options)
     assert bits(fitted(model=NOISY, **in_file(options, tmp_path))) == bits(expected)
@@ -167,9 +172,17 @@ def test_a_file_and_a_mesh_train_as_memory_does(options, tmp_path):
     assert_near([no_key(on_mesh[0]), on_mesh[1][:3]], [no_key(expected[0]), expected[1][:3]])
 
 
-@pytest.mark.parametrize("name", ["plain", "in order, one batch", "weights", "stopping"])
-def test_a_sweep_of_one_trains_as_fit_does(name):
-    options = {k: v for k, v in OPTIONS[name].items() if k != "measure_training"}
+SWEPT = {
+    "plain": OPTIONS["plain"],
+    "in order, one batch": OPTIONS["in order, one batch"],
+    "weights": {"data": OPTIONS["weights"]["data"]},
+    "stopping": OPTIONS["stopping"],
+}
+
+
+@pytest.mark.parametrize("options", quick(SWEPT, "plain", "stopping"))
+def test_a_sweep_of_one_trains_as_fit_does(options):
+    options = {**options}
     state, history = fitted(model=NOISY, **options)
     size = options.pop("batch_size", SIZE)
     results = sweep(
@@ -246,7 +259,7 @@ RULES = {
 }
 
 
-@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("rules", quick(RULES, "both rules"))
 def test_a_run_cut_after_any_epoch_is_the_run(rules):
     """Also after the epoch in which it stopped: then nothing is left to do."""
     seen = []
@@ -319,7 +332,7 @@ SCHEDULED = {
 }
 
 
-@pytest.mark.parametrize("build", SCHEDULED.values(), ids=SCHEDULED)
+@pytest.mark.parametrize("build", quick(SCHEDULED, "dropout", "penalty"))
 def test_a_schedule_in_a_model_is_its_value_at_the_step(build):
     """In a step, a measurement, a landscape and the statistics of layers, at step 3."""
     at_3 = float(LINE.value_at(jnp.float32(3)))

@@ -8,9 +8,11 @@ once is an error that names it. The tests that must detect a mistake are named a
 """
 
 import ast
+import functools
 import importlib
 import inspect
 import textwrap
+from typing import Any
 
 from ..mutator import Mutant, bare, nodes_of
 from . import checkpoints, data, looking, sweeps, training
@@ -30,9 +32,8 @@ def mutant_of(mistake: Mistake) -> Mutant:
 
     Raises LookupError where the function is not found, or the piece not exactly once.
     """
-    module = mistake.target.split(":")[0]
-    source = inspect.getsource(importlib.import_module(module))
-    node = nodes_of(module).get(mistake.target)
+    source, nodes = _read(mistake.target.split(":")[0])
+    node = nodes.get(mistake.target)
     if node is None:
         raise LookupError(f"{mistake.target}: no such function; the mistake is {mistake.wrong!r}")
     text = " " * node.col_offset + (ast.get_source_segment(source, node) or "")
@@ -55,3 +56,9 @@ def mutant_of(mistake: Mistake) -> Mutant:
         mistake.tests,
         mistake.equivalent,
     )
+
+
+@functools.cache
+def _read(module: str) -> tuple[str, dict[str, Any]]:
+    """A module's source, and its functions by name."""
+    return inspect.getsource(importlib.import_module(module)), nodes_of(module)

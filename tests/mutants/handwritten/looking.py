@@ -81,7 +81,8 @@ MISTAKES = mistakes(
     (
         "inspection.recording:per_example_gradients",
         "return one_pass(model, params, Batch(x[None], y[None]), key).grads",
-        "return jax.tree.map(lambda g: g / batch.x.shape[0], one_pass(model, params, Batch(x[None], y[None]), key).grads)",
+        "return jax.tree.map(lambda g: g / batch.x.shape[0], "
+        "one_pass(model, params, Batch(x[None], y[None]), key).grads)",
         "gradients of rows are divided by their number",
         f"{TRACE} per_example|example",
         f"{TRACE} each_example",
@@ -272,8 +273,8 @@ MISTAKES = mistakes(
     ),
     (
         "inspection.subjects:modes_of",
-        'return drawn._replace(key=jax.random.split(drawn.key, TRIES)[int(noisy.argmax())]), ("prediction", "training")',
-        'return drawn, ("prediction",)',
+        'TRIES)[int(noisy.argmax())]), ("prediction", "training")',
+        'TRIES)[int(noisy.argmax())]), ("prediction",)',
         "layers are not checked in training",
         CHECKER,
     ),
@@ -412,7 +413,7 @@ MISTAKES = mistakes(
         'rows = wrong[np.argsort(p[wrong, classes[wrong]], kind="stable")][:count]',
         'rows = wrong[np.argsort(-p[wrong].max(1), kind="stable")][:count]',
         "the worst mistakes are sorted by how sure the guess is",
-        f"{PLOTS} worst",
+        f"{PLOTS} surest",
     ),
     (
         "plots.classification:worst_mistakes",
@@ -433,7 +434,7 @@ MISTAKES = mistakes(
         "axis.imshow(mistakes,",
         "axis.imshow(mistakes.T,",
         "colors stand at the mirrored places",
-        f"{PLOTS} confusion",
+        f"{PLOTS} color",
     ),
     (
         "plots.classification:confusion_matrix",
@@ -447,14 +448,14 @@ MISTAKES = mistakes(
         "RIGHT if guess == true else WRONG",
         "RIGHT if row[guess] > 0.5 else WRONG",
         "sure answers are colored as right",
-        f"{PLOTS} predictions",
+        f"{PLOTS} truth",
     ),
     (
         "plots.classification:_bars",
         "color=[TRAINING if c == true else QUIET for c in range(len(p))]",
         "color=[TRAINING if c == int(np.argmax(p)) else QUIET for c in range(len(p))]",
         "the guess is colored as the truth",
-        f"{PLOTS} predictions|worst",
+        f"{PLOTS} truth",
     ),
     (
         "plots.classification:reliability",
@@ -475,7 +476,7 @@ MISTAKES = mistakes(
         "epochs = np.arange(1, len(history.training.loss) + 1)",
         "epochs = np.arange(len(history.training.loss))",
         "curves begin at epoch 0",
-        f"{PLOTS} curve",
+        f"{PLOTS} epoch_1",
     ),
     (
         "plots.runs:learning_curve",
@@ -496,14 +497,14 @@ MISTAKES = mistakes(
         "epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(0)",
         "epochs, mean = np.arange(values.shape[1]), values.mean(0)",
         "curves of several seeds begin at epoch 0",
-        f"{PLOTS} curves",
+        f"{PLOTS} epoch_1",
     ),
     (
         "plots.runs:_dotted",
         "np.arange(1, len(mean) + 1)",
         "np.arange(len(mean))",
         "dotted curves begin at epoch 0",
-        f"{PLOTS} curves",
+        f"{PLOTS} epoch_1",
     ),
     (
         "plots.runs:_band",
@@ -517,21 +518,21 @@ MISTAKES = mistakes(
         "watched = training if history.validation is None else history.validation",
         "watched = training",
         "the solid line is training where there is validation",
-        f"{PLOTS} curves",
+        f"{PLOTS} dotted",
     ),
     (
         "plots.spaces:_map",
         'origin="lower", extent=extent',
         'origin="upper", extent=extent',
         "the map is upside down",
-        f"{PLOTS} boundary",
+        f"{PLOTS} map",
     ),
     (
         "plots.spaces:decision_boundaries",
         "margin = 0.15 * np.where(high > low, high - low, 1)",
         "margin = 0 * np.where(high > low, high - low, 1)",
         "the outermost rows lie on the frame",
-        f"{PLOTS} boundary|boundaries",
+        f"{PLOTS} map",
     ),
     (
         "plots.spaces:_classes",

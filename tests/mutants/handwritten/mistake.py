@@ -7,7 +7,7 @@ from dataclasses import dataclass
 class Mistake:
     """One mistake.
 
-    target      module:qualified.name, without the package's name
+    target      module:qualified.name
     old, new    a piece of its source, there exactly once, and what a person wrote instead
     wrong       what that gets wrong, in a line
     tests       those that must detect it, each by words of its id, the first being its file
@@ -21,10 +21,7 @@ class Mistake:
     tests: tuple[str, ...]
     equivalent: str = ""
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "target", f"fnnet.{self.target}")
-
 
 def mistakes(*entries: tuple) -> tuple[Mistake, ...]:
-    """Mistakes from (target, old, new, wrong, test, ...) each."""
-    return tuple(Mistake(*entry[:4], entry[4:]) for entry in entries)
+    """Mistakes from (target without the package's name, old, new, wrong, test, ...) each."""
+    return tuple(Mistake(f"fnnet.{entry[0]}", *entry[1:4], tests=entry[4:]) for entry in entries)

@@ -276,8 +276,8 @@ MISTAKES = mistakes(
     ),
     (
         "sweeps._sweep:_held_out",
-        'rows, held_out = split_off(data, validation, shuffle, "sweep")',
-        'rows, held_out = split_off(data, validation, None if shuffle is None else jax.random.split(shuffle)[0], "sweep")',
+        'split_off(data, validation, shuffle, "sweep")',
+        'split_off(data, validation, None if shuffle is None else jax.random.split(shuffle)[0], "sweep")',
         "other rows are held out than in fit",
         f"{SWEEPS} fraction",
     ),

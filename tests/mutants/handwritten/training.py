@@ -842,7 +842,7 @@ MISTAKES = mistakes(
 
 MISTAKES += (
     Mistake(
-        "training._fit:fit",
+        "fnnet.training._fit:fit",
         "early_stopping.is_over(run.history.stopping):\n                    break",
         "early_stopping.is_over(run.history.stopping):\n                    continue",
         "once a run has stopped, the epochs that are left are counted off",
