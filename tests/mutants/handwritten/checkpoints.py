@@ -147,7 +147,7 @@ MISTAKES = mistakes(
         "step = int(np.max(np.asarray(state.step)))",
         "step = int(np.asarray(state.step).ravel()[0])",
         "a sweep's checkpoint is named after its first run",
-        f"{ALL} sweep",
+        f"{ALL} furthest",
     ),
     (
         "checkpoints.manager:_steps",
@@ -161,7 +161,7 @@ MISTAKES = mistakes(
         "_STEP.fullmatch(f.name)",
         "_STEP.match(f.name)",
         "a temporary file passes for a checkpoint",
-        f"{ALL} last_and|folder|latest",
+        f"{ALL} killed_while",
     ),
     (
         "checkpoints.manager:_is_best",
@@ -182,7 +182,7 @@ MISTAKES = mistakes(
         "if score is None or math.isnan(score):",
         "if score is None:",
         "a score of NaN becomes the best where there is none yet",
-        f"{ALL} last_and",
+        f"{ALL} nan_is_never",
     ),
     (
         "checkpoints.checkpoint:data_digest",
@@ -196,14 +196,14 @@ MISTAKES = mistakes(
         'digest.update(f"{name} {a.dtype.str} {a.dtype.name} {a.shape}\\n".encode())',
         'digest.update(f"{name}\\n".encode())',
         "the digest of the data forgets shapes and dtypes",
-        f"{ALL} data|digest",
+        f"{ALL} every_row",
     ),
     (
         "checkpoints.checkpoint:data_digest",
         "for start in range(0, len(a), rows):",
         "for start in range(0, rows, rows):",
         "the digest of the data is that of its first megabyte",
-        f"{ALL} data|digest",
+        f"{ALL} every_row",
     ),
     (
         "checkpoints.checkpoint:_check_data",
@@ -231,8 +231,7 @@ MISTAKES = mistakes(
         "a.setflags(write=False)",
         "a",
         "restored arrays can be written to",
-        f"{ALL} sweep|layout|read_only",
-        ALL,
+        f"{ALL} written_to",
     ),
     (
         "checkpoints.checkpoint:_on_device",

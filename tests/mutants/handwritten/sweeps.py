@@ -504,6 +504,6 @@ MISTAKES = mistakes(
         "lambda axis, leaf: leaf if axis is None else leaf[rows]",
         "lambda axis, leaf: leaf[rows] if np.ndim(leaf) else leaf",
         "picking takes entries of arrays that all specs share",
-        f"{SWEEPS} stacked",
+        f"{PARTS} picked",
     ),
 )
