@@ -10,6 +10,7 @@ CHECKER = "inspection/test_gradient_checker"
 METRICS = "test_metrics"
 PLOTS = "plots/test_plots"
 BOARD = "test_tensorboard"
+WAYS = "training/test_ways"
 
 MISTAKES = mistakes(
     # traces and statistics
@@ -84,7 +85,6 @@ MISTAKES = mistakes(
         "return jax.tree.map(lambda g: g / batch.x.shape[0], "
         "one_pass(model, params, Batch(x[None], y[None]), key).grads)",
         "gradients of rows are divided by their number",
-        f"{TRACE} per_example|example",
         f"{TRACE} each_example",
     ),
     (
@@ -113,14 +113,14 @@ MISTAKES = mistakes(
         "optimizer = at_step(optimizer, state.step, at_least_float32(dtype))",
         "optimizer = at_step(optimizer, 0, at_least_float32(dtype))",
         "the learning rate's schedule is read at step 0",
-        STATISTICS,
+        f"{WAYS} optimizer_is",
     ),
     (
         "inspection.statistics:layer_statistics",
         "record(at_step(model, state.step, dtype), state.params,",
         "record(at_step(model, state.step + 1, dtype), state.params,",
         "the model's schedules are read one step late",
-        STATISTICS,
+        f"{WAYS} schedule penalty|slope",
     ),
     (
         "inspection.statistics:_norm",
@@ -149,49 +149,51 @@ MISTAKES = mistakes(
         "keys = [jax.random.fold_in(key, i) for i in range(len(leaves))]",
         "keys = [key for _ in leaves]",
         "one key for all leaves: layers of one shape get the same direction",
-        LANDSCAPE,
+        f"{LANDSCAPE} own",
     ),
     (
         "inspection._landscape:_like_filters",
         "(a * a).sum(tuple(range(w.ndim - 1)), keepdims=True)",
         "(a * a).sum(keepdims=True)",
         "layers are normalized, not filters",
-        LANDSCAPE,
+        f"{LANDSCAPE} filter",
+        f"{LANDSCAPE} filters_end",
     ),
     (
         "inspection._landscape:_like_filters",
         "return n * (lengths[0] / lengths[1])",
         "return n * lengths[0]",
         "a direction's filters are not as long as the network's",
-        LANDSCAPE,
+        f"{LANDSCAPE} every_filter",
     ),
     (
         "inspection._landscape:_like_filters",
         "if w.ndim < 2 or not jnp.issubdtype(w.dtype, jnp.floating):",
         "if not jnp.issubdtype(w.dtype, jnp.floating):",
         "biases move",
-        LANDSCAPE,
+        f"{LANDSCAPE} every_filter",
+        f"{LANDSCAPE} filters_end",
     ),
     (
         "inspection._landscape:landscape",
         "jnp.arange(-half, half + 1).astype(dtype) / half",
         "jnp.arange(-half, half + 1).astype(dtype) / points",
         "the grid ends before its reach",
-        LANDSCAPE,
+        f"{LANDSCAPE} plane",
     ),
     (
         "inspection._landscape:landscape",
         'axes = jnp.meshgrid(*[offsets] * len(directions), indexing="ij")',
         'axes = jnp.meshgrid(*[offsets] * len(directions), indexing="xy")',
         "the two directions are exchanged",
-        LANDSCAPE,
+        f"{LANDSCAPE} plane",
     ),
     (
         "inspection._landscape:landscape",
         "evaluate(model, _moved(params, directions, place), data, step=step).loss",
         "evaluate(model, _moved(params, directions, place), data, step=0).loss",
         "schedules are read at step 0",
-        LANDSCAPE,
+        f"{WAYS} schedule penalty",
     ),
     (
         "inspection._saliency:_own_losses",
@@ -227,70 +229,70 @@ MISTAKES = mistakes(
         "passed = bool(error <= limit)",
         "passed = not error > limit",
         "an error of NaN passes",
-        CHECKER,
+        f"{CHECKER} sometimes nan",
     ),
     (
         "inspection.gradient_checker:_check",
         "scale = max(float(np.linalg.norm(b)), noise / limit)",
         "scale = max(float(np.linalg.norm(b)), 1.0)",
         "small gradients are held to an absolute limit",
-        CHECKER,
+        f"{CHECKER} scales_do",
     ),
     (
         "inspection.subjects:_jitter",
         "return p + 0.1 * jax.random.normal(key, p.shape, p.dtype) if is_float(p) else p",
         "return p",
         "parameters are checked where they begin: a bias of 0 hides what depends on it",
-        CHECKER,
+        f"{CHECKER} sometimes bias",
     ),
     (
         "inspection.gradient_checker:_cotangent",
         "return jax.random.normal(key, y.shape, y.dtype) if case.is_linear else jnp.ones(y.shape, y.dtype)",
         "return jnp.ones(y.shape, y.dtype)",
         "a cotangent of ones, which a softmax turns into 0",
-        CHECKER,
+        f"{CHECKER} sometimes ones",
     ),
     (
         "inspection.gradient_checker:_rows",
         'return _compare(mode, "rows", found.hand, grads, limit, noise)',
         "return []",
         "a row whose dx depends on another row passes",
-        CHECKER,
+        f"{CHECKER} row_leaks",
     ),
     (
         "inspection.gradient_checker:_program",
         "linearity = case.backward(params, x, 2 * dy + 3 * e), parts",
         "linearity = parts, parts",
         "a backward that is not linear passes",
-        CHECKER,
+        f"{CHECKER} row_leaks",
     ),
     (
         "inspection.gradient_checker:_refuse_nan",
         "if not bool(jnp.isfinite(outputs).all()):",
         "if False:",
         "a forward that gives NaN is checked all the same",
-        CHECKER,
+        f"{CHECKER} misuse nan",
     ),
     (
         "inspection.subjects:modes_of",
         'TRIES)[int(noisy.argmax())]), ("prediction", "training")',
         'TRIES)[int(noisy.argmax())]), ("prediction",)',
         "layers are not checked in training",
-        CHECKER,
+        f"{CHECKER} dropout",
     ),
     (
         "inspection.report:Report.raise_if_failed",
         "if self.failed:",
         "if len(self.failed) == len(self.checks):",
         "one comparison that passes is enough",
-        CHECKER,
+        f"{CHECKER} sometimes nan",
     ),
     (
         "inspection.gradient_checker:_differences",
         "if not used.any():",
         "if used.size == 0:",
         "a tensor that lies at kinks only passes",
-        CHECKER,
+        f"{CHECKER} all_kinks",
     ),
     # metrics
     (
