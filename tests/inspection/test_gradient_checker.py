@@ -165,7 +165,7 @@ ONLY_SOMETIMES = {
 def test_what_is_wrong_only_sometimes_is_caught(name):
     """A NaN is no small error, a bias does not start at 0, a cotangent is not all ones; and one failure is enough."""
     report = check(Broken(*ONLY_SOMETIMES[name]))
-    assert {c.tensor for c in report.failed} == {"params.w" if "bias" in name else "x"}
+    assert ("params.w" if "bias" in name else "x") in {c.tensor for c in report.failed}
     assert len(report.failed) < len(report.checks) or name.startswith("not for")
     with pytest.raises(AssertionError, match="FAILED"):
         report.raise_if_failed()

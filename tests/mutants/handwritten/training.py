@@ -472,7 +472,7 @@ MISTAKES = mistakes(
         "batch_size=size, step=state.step",
         "batch_size=size, step=0",
         "streamed validation reads schedules at step 0",
-        f"{WAYS} file_and_a_mesh plateau",
+        f"{WAYS} file_and_a_mesh held",
     ),
     (
         "training.sources:Streamed.numbers",
