@@ -228,6 +228,21 @@ def test_a_mesh_that_is_asked_for_is_used():
     assert isinstance(source_of(Rows(Batch(X, Y)), fnnet.data_mesh()), OnMesh)
 
 
+def test_a_plateau_watches_the_validation_data():
+    """Whose targets are the opposite, so that its loss rises while that of training falls."""
+    rule, right = ReduceOnPlateau(0.5, 1), X[:, 0] > 0
+    data, opposite = (Batch(X, y.astype(np.int32)) for y in (right, ~right))
+    _, history = fitted(model=fnnet.mlp((3, 5, 2)), data=data, validation=opposite, plateau=rule, epochs=3)
+
+    def scale(losses):
+        memory = rule.start()
+        for loss in losses:
+            memory = rule.after(memory, fnnet.Metrics(loss, None, None))
+        return memory.scale
+
+    assert history.plateau.scale == scale(history.validation.loss) != scale(history.training.loss)
+
+
 def test_train_is_fit():
     """Its validation, too, at the step that the epoch ended with."""
     state, history = fitted()

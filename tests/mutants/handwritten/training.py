@@ -607,7 +607,7 @@ MISTAKES = mistakes(
         "history._replace(plateau=job.plateau.after(history.plateau, validation))",
         "history._replace(plateau=job.plateau.after(history.plateau, training))",
         "the plateau watches the training loss",
-        f"{WAYS} hand plateau",
+        f"{WAYS} plateau_watches",
     ),
     (
         "training._fit:_epoch",
