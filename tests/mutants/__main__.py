@@ -121,7 +121,7 @@ def by_hand(config: Config) -> int:
         print(*(f"{m.target}: {m.wrong}" for m in mistakes), sep="\n")
         return 0
     found, failing = run(mutants, config)
-    text = mistakes_markdown(found, [m.wrong for m in mistakes], failing)
+    text = mistakes_markdown(found, [m.wrong for m in mistakes], failing, len(MISTAKES))
     if config.only == "*":
         (config.results or RESULTS / "mistakes.md").write_text(text)
     print(text)

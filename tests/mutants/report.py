@@ -75,8 +75,8 @@ def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: l
     return "\n".join(lines).rstrip() + "\n"
 
 
-def mistakes_markdown(verdicts: list[Verdict], wrong: list[str], failing: list[str]) -> str:
-    """The report on the handwritten mistakes; `wrong` is what each gets wrong."""
+def mistakes_markdown(verdicts: list[Verdict], wrong: list[str], failing: list[str], made: int) -> str:
+    """The report on the handwritten mistakes that ran, of so many; `wrong` is what each gets wrong."""
     alive = survivors(verdicts)
     equal = [(v, text) for v, text in zip(verdicts, wrong, strict=True) if v.killer is None and v not in alive]
     noticed = [(v, text) for v, text in zip(verdicts, wrong, strict=True) if v.killer is not None]
@@ -84,7 +84,9 @@ def mistakes_markdown(verdicts: list[Verdict], wrong: list[str], failing: list[s
         "# Mistakes that people make",
         "",
         f"**{len(noticed)} of {len(noticed) + len(alive)} handwritten mistakes are detected.** {len(equal)} more "
-        f"compute the same as the original (named below).",
+        f"compute the same as the original (named below)."
+        + f" {len(verdicts)} of {made} ran."
+        * (len(verdicts) < made),
         "",
         "Each is a plausible mistake in what carries the mathematics: training, streams, replay, sweeps, checkpoints, "
         "data, what looks at networks (`tests/mutants/handwritten/`). It is swapped into the running process, and the "

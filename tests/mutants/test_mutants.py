@@ -226,8 +226,9 @@ def test_the_report_on_mistakes_names_them():
         Verdict(one, "tests/test_losses.py::test_x[1]", False, 0.1),
         *(Verdict(m, None, False, 0.1) for m in (two, three)),
     ]
-    text = mistakes_markdown(found, ["wrong sign", "lost", "same"], [])
+    text = mistakes_markdown(found, ["wrong sign", "lost", "same"], [], 4)
     assert "**1 of 2 handwritten mistakes are detected.** 1 more compute" in text
+    assert "(named below). 3 of 4 ran." in text
     assert "- lost: `losses:Huber.forward` line 4, mistake: `r -> -r`" in text
     assert "| `losses.Huber.forward` | wrong sign | `test_losses.py::test_x` |" in text
     assert "- `losses.Huber.forward`: same: a reason" in text
