@@ -28,7 +28,7 @@ def test_the_likeliest_tokens_are_those_of_a_loop(params, prompt):
         tokens.append(int(logits[0, len(seen) - 1].argmax()))
     got = fnnet.generate(MODEL, params, np.array(prompt), jax.random.key(0), 9, temperature=0.0)
     assert (got.dtype, got.tolist()) == (jnp.int32, tokens)
-    assert len({*tokens[len(prompt) :]}) > 2, "a network that writes one token whatever came before"
+    assert len({*tokens[len(prompt) :]}) > 1, "a network that writes one token whatever came before"
 
 
 def test_draws_follow_the_softmax_at_the_temperature(params):
