@@ -62,8 +62,7 @@ MISTAKES = mistakes(
         "jnp.where(counts.reshape((-1,) + (1,) * (y.ndim - 1)), y == 0, True).all(0)",
         "(y == 0).all(0)",
         "rows of weight 0 wake a unit",
-        f"{TRACE} dead",
-        STATISTICS,
+        f"{TRACE} wake",
     ),
     (
         "inspection.recording:_saturated",

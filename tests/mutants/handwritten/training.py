@@ -263,7 +263,7 @@ MISTAKES = mistakes(
         "return masked(data)",
         "return data",
         "rows of weight 0 are not masked: a NaN in one spreads",
-        f"{WAYS} equal_rows evaluate",
+        f"{WAYS} hand weights",
     ),
     # which rows
     (
