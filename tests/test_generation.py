@@ -13,8 +13,10 @@ MODEL = fnnet.gpt(5, layers=1, heads=2, width=8, context=4)
 
 @pytest.fixture(scope="module")
 def params():
-    drawn = fnnet.init(MODEL, jax.random.key(0))
-    return jax.tree.map(lambda p: p + 0.5 * jax.random.normal(jax.random.key(1), p.shape), drawn)
+    """Those of a network whose answer depends on what came before."""
+    leaves, tree = jax.tree.flatten(fnnet.init(MODEL, jax.random.key(0)))
+    keys = [jax.random.fold_in(jax.random.key(1), i) for i in range(len(leaves))]
+    return tree.unflatten(p + 0.5 * jax.random.normal(k, p.shape) for p, k in zip(leaves, keys, strict=True))
 
 
 @pytest.mark.parametrize("prompt", [[3], [1, 2, 0], [0, 1, 2, 3, 4, 0, 3]], ids=len)
@@ -26,6 +28,7 @@ def test_the_likeliest_tokens_are_those_of_a_loop(params, prompt):
         tokens.append(int(logits[0, len(seen) - 1].argmax()))
     got = fnnet.generate(MODEL, params, np.array(prompt), jax.random.key(0), 9, temperature=0.0)
     assert (got.dtype, got.tolist()) == (jnp.int32, tokens)
+    assert len({*tokens[len(prompt) :]}) > 1, "a network that writes one token whatever came before"
 
 
 def test_draws_follow_the_softmax_at_the_temperature(params):
@@ -35,6 +38,16 @@ def test_draws_follow_the_softmax_at_the_temperature(params):
         drawn = fnnet.generate(MODEL, params, prompt, jax.random.key(3), 1, temperature)[:, 2]
         want = np.asarray(jax.nn.softmax(logits / temperature))
         np.testing.assert_allclose(np.bincount(drawn, minlength=5) / 4000, want, atol=0.03)
+
+
+def test_every_step_and_every_sequence_draws_anew(params):
+    """From five tokens that are equally likely, whatever came before."""
+    even = jax.tree.map(jnp.zeros_like, params)
+    drawn = np.asarray(fnnet.generate(MODEL, even, np.zeros((50, 1), int), jax.random.key(0), 60))[:, 1:]
+    np.testing.assert_allclose(np.bincount(drawn.ravel()) / drawn.size, 0.2, atol=0.03)
+    for axis in (0, 1):
+        repeated = (np.diff(drawn, axis=axis) == 0).mean()
+        assert abs(repeated - 0.2) < 0.03, "as often as by chance"
 
 
 def test_the_same_key_gives_the_same_tokens_under_jit_too(params):

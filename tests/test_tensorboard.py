@@ -12,6 +12,7 @@ from fnnet import History, Metrics
 
 pytest.importorskip("tensorboardX", reason="needs the extra `tensorboard`: pip install 'fnnet[tensorboard]'")
 
+from fnnet import plots
 from fnnet.plots import learning_curve
 from fnnet.tensorboard import Events
 
@@ -70,6 +71,17 @@ def test_a_figure_is_an_image(tmp_path):
     assert (tag, step, value.image.width, value.image.height) == ("curve", 3, 1080, 432)
     pixels = np.asarray(Image.open(io.BytesIO(value.image.encoded_image_string)))
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 10
+
+
+def test_colors_of_a_figure_stay(tmp_path):
+    from PIL import Image
+
+    figure = plots.figure(1, 1)[0]
+    figure.set_facecolor((1, 0.5, 0))
+    with Events(tmp_path) as events:
+        events.figure("orange", figure, 0)
+    ((_, _, value),) = values(tmp_path / "training")
+    assert np.asarray(Image.open(io.BytesIO(value.image.encoded_image_string)))[0, 0].tolist() == [255, 128, 0]
 
 
 def test_nothing_is_written_after_the_end(tmp_path):

@@ -318,6 +318,25 @@ def test_a_large_data_set_is_digested_in_parts_that_do_not_show():
     assert len(digests) == 1
 
 
+def test_a_digest_sees_dtypes_shapes_and_every_row():
+    x, y = np.arange(600_000, dtype=np.float32).reshape(200_000, 3), np.zeros(200_000, np.int32)
+    last = x.copy()
+    last[-1, -1] += 1
+    others = [x, x.view(np.int32), x.reshape(3, 200_000), x.reshape(200_000, 3, 1), last]
+    assert len({data_digest(Batch(other, y)) for other in others}) == len(others)
+
+
+def test_arrays_that_come_back_can_not_be_written_to(tmp_path):
+    optimizer = fnnet.Adam(jnp.asarray([0.1, 0.01]))
+    states = jax.tree.map(lambda *a: jnp.stack(a), *(fresh(optimizer=fnnet.Adam(0.1), seed=seed) for seed in range(2)))
+    curve = np.arange(3.0)
+    history = fnnet.History(fnnet.Metrics(curve, None, curve), None)
+    saved = restore(save(tmp_path / "a", MODEL, optimizer, states, history=history))
+    for array in (saved.optimizer.learning_rate, *jax.tree.leaves(saved.history)):
+        assert isinstance(array, np.ndarray)
+        assert not array.flags.writeable
+
+
 def test_a_digest_is_a_digest(tmp_path):
     with pytest.raises(ValueError, match="SHA-256 from data_digest"):
         save(tmp_path / "a", MODEL, OPTIMIZER, fresh(), data="mnist")
@@ -932,6 +951,29 @@ def test_a_folder_keeps_the_last_and_the_best(tmp_path):
         assert restore(folder / "best.safetensors").score == 0.9
         manager.save(MODEL, OPTIMIZER, at(13), score=1)
         assert restore(folder / "best.safetensors").state.step == 13
+
+
+def test_a_score_of_nan_is_never_the_best(tmp_path):
+    with CheckpointManager(tmp_path) as manager:
+        manager.save(MODEL, OPTIMIZER, at(1), score=math.nan)
+    assert names(tmp_path) == ["step-0000000001.safetensors"]
+
+
+def test_what_was_killed_while_it_was_written_is_no_checkpoint(tmp_path):
+    with CheckpointManager(tmp_path, last=1) as manager:
+        path = manager.save(MODEL, OPTIMIZER, at(5))
+        left = path.with_name("step-0000000099.safetensors.tmp")
+        left.write_bytes(b"half")
+        assert latest(tmp_path) == path
+        assert manager.save(MODEL, OPTIMIZER, at(6)) == latest(tmp_path)
+    assert left.exists()
+
+
+def test_a_sweep_is_saved_under_the_step_of_the_run_that_is_furthest(tmp_path):
+    states = jax.tree.map(lambda *a: jnp.stack(a), *(at(step) for step in (1, 5, 2)))
+    with CheckpointManager(tmp_path) as manager:
+        path = manager.save(MODEL, OPTIMIZER, states)
+    assert path.name == "step-0000000005.safetensors"
 
 
 def test_a_folder_with_a_later_step_is_another_run(tmp_path):

@@ -42,6 +42,12 @@ def test_a_split_is_a_partition_in_proportion(y, fraction, seed):
         assert rest[raised].min() >= rest[~raised].max() - 1e-9
 
 
+@pytest.mark.parametrize(("rows", "fraction", "tested"), [(11, 0.25, 3), (11, 0.2, 2), (10, 0.07, 1)])
+def test_a_plain_split_rounds_to_the_nearest_row(rows, fraction, tested):
+    train, test = datasets.split(numbered(np.zeros(rows)), test_fraction=fraction, seed=0)
+    assert (len(train.y), len(test.y)) == (rows - tested, tested)
+
+
 def test_a_split_is_a_function_of_its_seed():
     data = datasets.digits()
     first, again, other = (datasets.stratified_split(data, test_fraction=0.2, seed=seed) for seed in (0, 0, 1))

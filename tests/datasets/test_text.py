@@ -51,10 +51,11 @@ def test_a_python_without_its_documentation_is_a_data_error(monkeypatch):
         (CONTENT, CONTENT),
         (f"{BOM}ab", "ab"),
         (f"a{BOM}b", f"a{BOM}b"),
+        (f"{BOM}\N{LATIN SMALL LIGATURE FI}n", "\N{LATIN SMALL LIGATURE FI}n"),
         ("a\r\nb\rc\n\rd\r\n", "a\nb\nc\n\nd\n"),
         ("na\u00efve \N{SNOWMAN}\N{GRINNING FACE}\0\t\u2028", "na\u00efve \N{SNOWMAN}\N{GRINNING FACE}\0\t\u2028"),
     ],
-    ids=["ascii", "mark", "mark_inside", "newlines", "unicode"],
+    ids=["ascii", "mark", "mark_inside", "first_byte_of_the_mark", "newlines", "unicode"],
 )
 def test_a_file_is_read_as_it_is_but_for_newlines_and_mark(tmp_path, packed, as_path, content, expected):
     file = tmp_path / "some.txt"

@@ -192,6 +192,23 @@ def test_what_row_leaks_and_nonlinearity_are_called():
     assert "linearity" in {c.against for c in bent.failed}
 
 
+ONLY_SOMETIMES = {
+    "nan": (fnnet.Dense(4), lambda p, x, dy, g, dx: (g, dx.at[0, 0].set(jnp.nan))),
+    "where a bias is not 0": (fnnet.Dense(4), lambda p, x, dy, g, dx: (g._replace(w=g.w + 0.1 * p.b[None]), dx)),
+    "not for a cotangent of ones": (fnnet.Softmax(), lambda p, x, dy, g, dx: (g, 1.01 * dx)),
+}
+
+
+@pytest.mark.parametrize("name", ONLY_SOMETIMES)
+def test_what_is_wrong_only_sometimes_is_caught(name):
+    """A NaN is no small error, a bias does not start at 0, a cotangent is not all ones; and one failure is enough."""
+    report = check(Broken(*ONLY_SOMETIMES[name]))
+    assert ("params.w" if "bias" in name else "x") in {c.tensor for c in report.failed}
+    assert len(report.failed) < len(report.checks) or name.startswith("not for")
+    with pytest.raises(AssertionError, match="FAILED"):
+        report.raise_if_failed()
+
+
 STRUCTURES = {
     "a bare tuple": (lambda p, x, dy, g, dx: ((g.w, g.b), dx), "structure of params"),
     "no dx": (lambda p, x, dy, g, dx: (g, None), "expected dx"),

@@ -56,6 +56,11 @@ def test_filters_end_in_the_last_axis_and_what_does_not_learn_stays():
     assert not np.any(direction["count"])
 
 
+def test_layers_of_one_shape_have_directions_of_their_own():
+    d = random_direction({"a": jnp.ones((4, 3)), "b": jnp.ones((4, 3))}, jax.random.key(0))
+    assert np.abs(d["a"] - d["b"]).min() > 1e-3
+
+
 def test_directions_are_normally_distributed():
     d = np.asarray(random_direction({"w": jnp.ones((200, 100))}, jax.random.key(0))["w"])
     np.testing.assert_allclose([d.mean(), (d**2).mean(), (d**4).mean()], [0, 1, 3], atol=0.1)

@@ -213,6 +213,16 @@ def test_a_unit_is_dead_when_no_row_wakes_it():
     assert traced(fnnet.Relu(), x).saturated is None
 
 
+def test_rows_of_weight_zero_wake_no_unit_in_training_either():
+    """There they are copies of a row that counts, each with a dropout mask of its own."""
+    model = fnnet.Model(fnnet.Serial((fnnet.Dropout(0.5), fnnet.Relu())), fnnet.SquaredError(), (4,))
+    x, weights = np.ones((8, 4), np.float32), np.eye(8, dtype=np.float32)[0]
+    t = fnnet.trace(model, ((), ()), x, x, weights=weights, key=jax.random.key(0))
+    silent = np.asarray(t.layers["1 Relu"].y) == 0
+    assert silent.all(0).mean() < silent[0].mean()
+    assert t.layers["1 Relu"].dead == silent[0].mean()
+
+
 @pytest.mark.parametrize(
     ("layer", "x", "fraction"),
     [

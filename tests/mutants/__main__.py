@@ -4,6 +4,7 @@
     python -m tests.mutants --only '*Relu*'
     python -m tests.mutants --only '*Dense.backward' --list
     python -m tests.mutants --fresh
+    python -m tests.mutants --handwritten
 
 Verdicts are recorded as they come. A run that was interrupted, or follows a change, takes over those that still count
 (`record.py` says which); --fresh runs everything again.
@@ -21,13 +22,14 @@ import tqdm
 import tyro
 
 from .equivalent import EQUIVALENT
+from .handwritten import MISTAKES, mutant_of
 from .mutator import Mutant, mutants_of
 from .record import RECORD, append, recorded
-from .report import Cost, described, markdown, survivors
+from .report import Cost, described, markdown, mistakes_markdown, survivors
 from .runner import Verdict, verdicts
 from .targets import files_of, most_of, targets
 
-RESULTS = Path(__file__).parents[2] / "experiments" / "results" / "mutants.md"
+RESULTS = Path(__file__).parents[2] / "experiments" / "results"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +48,10 @@ class Config:
     """Take no verdict over from earlier runs."""
     record: Path = RECORD
     """Where verdicts are recorded."""
-    results: Path = RESULTS
-    """Where the report of a complete run is written."""
+    handwritten: bool = False
+    """In place of the small faults, the mistakes in `handwritten`."""
+    results: Path | None = None
+    """Where the report of a complete run is written; None: `mutants.md` or `mistakes.md` in `experiments/results`."""
 
 
 def chosen(config: Config) -> tuple[list[Mutant], int]:
@@ -77,7 +81,7 @@ def run(mutants: list[Mutant], config: Config) -> tuple[list[Verdict], list[str]
         print(f"{len(found)} verdicts taken over from {config.record}", file=sys.stderr)
     pace = 0.1 if sys.stderr.isatty() else 15
     with tqdm.tqdm(total=len(mutants), initial=len(found), unit="mutant", smoothing=0, mininterval=pace) as progress:
-        for verdict in verdicts(waiting, files_of([m.target for m in waiting]), config.jobs):
+        for verdict in verdicts(waiting, files_of(waiting), config.jobs):
             if isinstance(verdict, str):
                 failing.add(verdict)
                 progress.write(f"fails without any mutant: {verdict}")
@@ -92,6 +96,8 @@ def run(mutants: list[Mutant], config: Config) -> tuple[list[Verdict], list[str]
 
 def main(config: Config) -> int:
     """The exit code."""
+    if config.handwritten:
+        return by_hand(config)
     mutants, made = chosen(config)
     if config.list:
         print(*(f"{m.target}  line {m.line}  {m.operator}: {m.change}" for m in mutants), sep="\n")
@@ -100,10 +106,25 @@ def main(config: Config) -> int:
     stale = stale_entries(mutants) if len(mutants) == made else []
     text = markdown(found, Cost(made, sum(v.seconds for v in found)), stale, failing)
     if config.only == "*":
-        config.results.write_text(text)
+        (config.results or RESULTS / "mutants.md").write_text(text)
     print(text)
     for key in stale:
         print(f"warning: the entry {key} of equivalent.py matches no mutant", file=sys.stderr)
+    return 1 if survivors(found) or failing or not found else 0
+
+
+def by_hand(config: Config) -> int:
+    """The exit code of a run over the handwritten mistakes."""
+    mistakes = [m for m in MISTAKES if fnmatch.fnmatchcase(m.target, config.only)]
+    mutants = [mutant_of(m) for m in mistakes]
+    if config.list:
+        print(*(f"{m.target}: {m.wrong}" for m in mistakes), sep="\n")
+        return 0
+    found, failing = run(mutants, config)
+    text = mistakes_markdown(found, [m.wrong for m in mistakes], failing, len(MISTAKES))
+    if config.only == "*":
+        (config.results or RESULTS / "mistakes.md").write_text(text)
+    print(text)
     return 1 if survivors(found) or failing or not found else 0
 
 

@@ -25,6 +25,8 @@ class Mutant:
     after: str
     occurrence: int
     source: str
+    tests: tuple[str, ...] = ()  # those that must detect it; none: those of the target
+    equivalent: str = ""  # why no test can detect it, where `equivalent.py` does not say so
 
     @property
     def change(self) -> str:
@@ -39,6 +41,11 @@ class Mutant:
 
 def functions_of(module: str) -> dict[str, ast.AST]:
     """{target: node} of every function and method of a module, and of its constants."""
+    return {t: n for t, n in nodes_of(module).items() if isinstance(n, ast.FunctionDef) or is_constant(n)}
+
+
+def nodes_of(module: str) -> dict[str, Any]:
+    """{target: node} of every function, method and assignment of a module."""
     tree = ast.parse(inspect.getsource(importlib.import_module(module)))
     found = {}
     for parent, prefix in [
@@ -48,7 +55,7 @@ def functions_of(module: str) -> dict[str, ast.AST]:
         for node in parent.body:
             if isinstance(node, ast.FunctionDef):
                 found[f"{module}:{prefix}{node.name}"] = node
-            elif is_constant(node):
+            elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 found[f"{module}:{prefix}{node.targets[0].id}"] = node
     return found
 
@@ -143,10 +150,12 @@ def holder_of(target: str) -> tuple[Any, str]:
     return holder, name
 
 
-def code_of(source: str) -> types.CodeType:
-    """The code object of the one function in `source`."""
-    module = compile(textwrap.dedent(source), "<mutant>", "exec")
-    return next(c for c in module.co_consts if isinstance(c, types.CodeType))
+def code_of(source: str, cell: bool = False) -> types.CodeType:
+    """The code object of the one function in `source`; with a cell, of a method that calls super()."""
+    source = textwrap.dedent(source)
+    module = compile(f"class _:\n{textwrap.indent(source, ' ')}" if cell else source, "<mutant>", "exec")
+    code = next(c for c in module.co_consts if isinstance(c, types.CodeType))
+    return next(c for c in code.co_consts if isinstance(c, types.CodeType)) if cell else code
 
 
 @contextlib.contextmanager
@@ -154,9 +163,10 @@ def swapped(target: str, source: str) -> Iterator[None]:
     """Run a function as `source` defines it, through every reference: its code is replaced, not the function."""
     holder, name = holder_of(target)
     original = getattr(holder, name)
+    original = getattr(original, "fget", None) or getattr(original, "func", None) or original  # of a property
     if callable(original):
         function = inspect.unwrap(original)
-        code, function.__code__ = function.__code__, code_of(source)
+        code, function.__code__ = function.__code__, code_of(source, "__class__" in function.__code__.co_freevars)
         try:
             yield
         finally:

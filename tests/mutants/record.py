@@ -49,7 +49,7 @@ def tests_behind(mutant: Mutant, killer: str | None) -> str:
     """Digest of what a verdict rests on: the function that killed the mutant, or all files of its tests."""
     if killer is not None:
         return source_of_test(killer.split("[")[0])
-    return digest(*((TESTS / f"{file}.py").read_text() for file in files_of([mutant.target])))
+    return digest(*((TESTS / f"{file}.py").read_text() for file in files_of([mutant])))
 
 
 @functools.cache

@@ -20,7 +20,7 @@ class Cost:
 
 def survivors(verdicts: list[Verdict]) -> list[Verdict]:
     """Those that no test killed, though they compute something else."""
-    return [v for v in verdicts if v.killer is None and v.mutant.key not in EQUIVALENT]
+    return [v for v in verdicts if v.killer is None and not (v.mutant.equivalent or v.mutant.key in EQUIVALENT)]
 
 
 def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: list[str]) -> str:
@@ -73,6 +73,47 @@ def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: l
         *section("Equivalent mutants", (f"{described(v)}: {EQUIVALENT[v.mutant.key]}" for v in equal)),
     ]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def mistakes_markdown(verdicts: list[Verdict], wrong: list[str], failing: list[str], made: int) -> str:
+    """The report on the handwritten mistakes that ran, of so many; `wrong` is what each gets wrong."""
+    alive = survivors(verdicts)
+    equal = [(v, text) for v, text in zip(verdicts, wrong, strict=True) if v.killer is None and v not in alive]
+    noticed = [(v, text) for v, text in zip(verdicts, wrong, strict=True) if v.killer is not None]
+    lines = [
+        "# Mistakes that people make",
+        "",
+        f"**{len(noticed)} of {len(noticed) + len(alive)} handwritten mistakes are detected.** {len(equal)} more "
+        f"compute the same as the original (named below)."
+        + f" {len(verdicts)} of {made} ran."
+        * (len(verdicts) < made),
+        "",
+        "Each is a plausible mistake in what carries the mathematics: training, streams, replay, sweeps, checkpoints, "
+        "data, what looks at networks (`tests/mutants/handwritten/`). It is swapped into the running process, and the "
+        "tests that are named for it run until one fails. `python -m tests.mutants --handwritten`.",
+        "",
+        *section(
+            "Not detected", (f"{text}: {described(v)}" for v, text in zip(verdicts, wrong, strict=True) if v in alive)
+        ),
+        *section("Tests that fail without any mistake", (f"`{test}`" for test in failing)),
+        "| function | mistake | detected by |",
+        "|---|---|---|",
+        *(f"| `{name_of(v)}` | {text} | {killer_of(v)} |" for v, text in noticed),
+        "",
+        *section("Computes the same", (f"`{name_of(v)}`: {text}: {v.mutant.equivalent}" for v, text in equal)),
+    ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def name_of(verdict: Verdict) -> str:
+    """The function, without the package."""
+    return verdict.mutant.target.removeprefix("fnnet.").replace(":", ".")
+
+
+def killer_of(verdict: Verdict) -> str:
+    """The test that failed, without its parameters."""
+    test = (verdict.killer or "").split("[")[0].removeprefix("tests/")
+    return f"`{test}`" if "::" in test else "a time-out"
 
 
 def described(verdict: Verdict) -> str:

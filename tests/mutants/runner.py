@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from .mutator import Mutant, swapped
-from .targets import is_meant, tests_of
+from .targets import is_meant, tests_for
 
 TESTS = Path(__file__).parents[1]
 PART = 100
@@ -65,7 +65,7 @@ def parts(mutants: list[Mutant]) -> list[list[Mutant]]:
     """Mutants with the same tests, at most PART at a time, in the order of the functions."""
     groups: dict[tuple, list[Mutant]] = {}
     for mutant in mutants:
-        groups.setdefault(tests_of(mutant.target), []).append(mutant)
+        groups.setdefault(tests_for(mutant), []).append(mutant)
     return [group[i : i + PART] for group in groups.values() for i in range(0, len(group), PART)]
 
 
@@ -153,7 +153,7 @@ class Loop:
         with contextlib.suppress(EOFError):
             while True:
                 mutants = self.pipe.recv()
-                tests = meant_for(mutants[0].target, session.items)
+                tests = meant_for(mutants[0], session.items)
                 self.drop_failing(tests)
                 for mutant in mutants:
                     start = time.monotonic()
@@ -186,9 +186,9 @@ class Loop:
         return self.failed
 
 
-def meant_for(target: str, items: list[pytest.Item]) -> list[pytest.Item]:
-    """The tests of a target, in the order of the table, each once."""
-    found = (item for test in tests_of(target) for item in items if is_meant(test, item.nodeid))
+def meant_for(mutant: Mutant, items: list[pytest.Item]) -> list[pytest.Item]:
+    """The tests of a mutant, in the order of the table, each once."""
+    found = (item for test in tests_for(mutant) for item in items if is_meant(test, item.nodeid))
     return [*dict.fromkeys(found)]
 
 

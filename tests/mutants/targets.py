@@ -8,9 +8,9 @@ import importlib
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from .mutator import functions_of
+from .mutator import Mutant, functions_of
 
 MODULES = (
     "layers",
@@ -282,9 +282,14 @@ def tests_of(target: str) -> tuple[str, ...]:
     raise LookupError(f"{target}: no tests are named for it in tests/mutants/targets.py")
 
 
-def files_of(names: list[str]) -> list[str]:
-    """The files of the tests of these targets."""
-    return sorted({test.split()[0] for name in names for test in tests_of(name)})
+def tests_for(mutant: Mutant) -> tuple[str, ...]:
+    """The tests that must detect a mutant: its own, or those of its target."""
+    return mutant.tests or tests_of(mutant.target)
+
+
+def files_of(mutants: Iterable[Mutant]) -> list[str]:
+    """The files of the tests of these mutants."""
+    return sorted({test.split()[0] for mutant in mutants for test in tests_for(mutant)})
 
 
 def is_meant(test: str, node_id: str) -> bool:

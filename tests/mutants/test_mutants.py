@@ -12,16 +12,21 @@ import sys
 from pathlib import Path
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 import fnnet
 import tests.layers.test_activations as activation_tables
+from fnnet.sweeps import results
+from fnnet.training import sources as stores
+from fnnet.training.rows import Rows
 from tests import test_model as models
 from tests.mutants import mutator, record, targets
 from tests.mutants.__main__ import sample
 from tests.mutants.equivalent import EQUIVALENT
+from tests.mutants.handwritten import MISTAKES, Mistake, mutant_of
 from tests.mutants.mutator import Mutant, code_of, mutants_of, swapped
-from tests.mutants.report import Cost, markdown, survivors
+from tests.mutants.report import Cost, markdown, mistakes_markdown, survivors
 from tests.mutants.runner import Verdict, parts
 
 ROOT = Path(__file__).parents[2]
@@ -178,6 +183,55 @@ def test_verdicts_are_taken_over_while_what_they_rest_on_is_the_same(tmp_path, m
 def test_functions_with_the_same_tests_go_to_one_worker():
     mutants = [Mutant(f"fnnet.penalties:L{i}.value", "sign", 1, "a", "b", 1, "") for i in (1, 2, 1)]
     assert parts(mutants) == [mutants]
+
+
+def test_every_handwritten_mistake_can_be_made_and_has_tests():
+    """Each piece is there exactly once, what stands there instead is Python, and no two are the same."""
+    mutants = [mutant_of(mistake) for mistake in MISTAKES]
+    assert len({m.key for m in mutants}) == len(mutants) >= 150
+    for mutant in mutants:
+        with swapped(mutant.target, mutant.source):
+            pass
+    for file in targets.files_of(mutants):
+        assert (ROOT / "tests" / f"{file}.py").is_file()
+    assert all(mutant.tests for mutant in mutants)
+
+
+def test_a_mistake_whose_piece_is_gone_is_named():
+    gone = Mistake("fnnet.losses:Huber.forward", "no such text", "", "it rots", ("test_losses",))
+    with pytest.raises(LookupError, match=r"fnnet.losses:Huber.forward: expected 'no such text' once.*it rots"):
+        mutant_of(gone)
+    with pytest.raises(LookupError, match="no such function; the mistake is 'it rots'"):
+        mutant_of(dataclasses.replace(gone, target="fnnet.losses:Huber.value"))
+
+
+def test_methods_that_call_super_properties_and_texts_can_be_swapped():
+    found = stores._padded(np.zeros((1, 3), int), None, 2)[1]
+    with swapped("fnnet.training.sources:OnMesh._plan", "def _plan(self, *a):\n    return super()._plan(*a), 7"):
+        plan = inspect.unwrap(stores.OnMesh._plan)
+        assert plan.__code__.co_freevars == ("__class__",)
+    with swapped("fnnet.training.rows:Rows._stand_in", "def _stand_in(self):\n    return 5"):
+        assert Rows(fnnet.Batch(np.zeros(3), np.zeros(3)))._stand_in == 5
+    with swapped("fnnet.sweeps.results:METRICS", "METRICS = ('loss',)"):
+        assert results.METRICS == ("loss",)
+    assert len(results.METRICS) == 4
+    assert found.tolist() == [[True, True, True, False]]
+
+
+def test_the_report_on_mistakes_names_them():
+    one = Mutant("fnnet.losses:Huber.forward", "mistake", 3, "r", "-r", 1, "", ("test_losses",))
+    two = dataclasses.replace(one, line=4)
+    three = dataclasses.replace(one, line=5, equivalent="a reason")
+    found = [
+        Verdict(one, "tests/test_losses.py::test_x[1]", False, 0.1),
+        *(Verdict(m, None, False, 0.1) for m in (two, three)),
+    ]
+    text = mistakes_markdown(found, ["wrong sign", "lost", "same"], [], 4)
+    assert "**1 of 2 handwritten mistakes are detected.** 1 more compute" in text
+    assert "(named below). 3 of 4 ran." in text
+    assert "- lost: `losses:Huber.forward` line 4, mistake: `r -> -r`" in text
+    assert "| `losses.Huber.forward` | wrong sign | `test_losses.py::test_x` |" in text
+    assert "- `losses.Huber.forward`: same: a reason" in text
 
 
 def is_killed(target, before, after, test, *arguments):

@@ -365,6 +365,24 @@ def test_models_in_bfloat16_learn_too(optimizer):
     assert float(fnnet.loss(model, state.params, *data[:2])) < 0.01
 
 
+@pytest.mark.parametrize("optimizer", [fnnet.Adam(0.1), fnnet.AmsGrad(0.1), fnnet.AdaMax(0.1)], ids=str)
+def test_a_counter_counts_past_256_in_bfloat16(optimizer):
+    """Step 301 of parameters and averages in bfloat16 is that of float32, up to rounding."""
+
+    def late(dtype):
+        params, count = jnp.ones(2, dtype), jnp.int32(300)
+        start = optimizer.init(params)
+        assert {str(a.dtype) for a in jax.tree.leaves(start) if not a.shape} == {"int32"}
+        state = jax.tree.map(lambda a: a + 1 if a.shape else count, start)
+        grads = jnp.asarray([0.5, -0.25], dtype)
+        updates, state = optimizer.update(grads, state, params)
+        return updates, [int(a) for a in jax.tree.leaves(state) if not a.shape]
+
+    (half, counts), (full, _) = late(jnp.bfloat16), late(jnp.float32)
+    assert counts == [301] * len(counts) != []
+    np.testing.assert_allclose(half.astype(jnp.float32), full, rtol=0.03)
+
+
 # ------------------------------------------------------------------ what is refused
 @pytest.mark.parametrize(
     ("build", "message"),

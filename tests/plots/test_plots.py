@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 
 import fnnet
 from fnnet import History, Metrics, plots
+from fnnet.plots import theme
 
 TRAINING = Metrics(np.array([1.0, 0.5, 0.25]), np.array([0.5, 0.75, 0.9]), np.full(3, 10.0))
 VALIDATION = Metrics(np.array([1.2, 0.8, 0.7]), np.array([0.4, 0.6, 0.7]), np.full(3, 5.0))
@@ -35,6 +37,28 @@ def test_the_learning_curve_shows_training_rows_measured_after_the_epoch():
     assert len(lines(error)) == 2
 
 
+def along(axis):
+    """What the lines of an axis have along x."""
+    return [np.asarray(line.get_xdata()).tolist() for line in axis.get_lines() if len(line.get_xdata())]
+
+
+def test_curves_begin_at_epoch_1():
+    for figure in (
+        plots.learning_curve(History(TRAINING, VALIDATION, TRAINING)),
+        plots.learning_curves({"one": History(TRAINING, VALIDATION)}),
+    ):
+        for axis in figure.axes:
+            assert along(axis) == [[1, 2, 3]] * len(along(axis)) != []
+
+
+def test_solid_is_the_second_data_set_and_dotted_is_training():
+    loss, error = plots.learning_curves({"one": History(TRAINING, VALIDATION)}).axes
+    drawn = {line.get_linestyle(): line.get_ydata().tolist() for line in loss.get_lines() if len(line.get_ydata())}
+    assert drawn == {"-": [1.2, 0.8, 0.7], ":": [1, 0.5, 0.25]}
+    drawn = {line.get_linestyle(): line.get_ydata() for line in error.get_lines()}
+    np.testing.assert_allclose([drawn["-"], drawn[":"]], [[60, 40, 30], [50, 25, 10]])
+
+
 def test_the_learning_curve_does_without_accuracy_and_validation():
     (loss,) = plots.learning_curve(History(TRAINING._replace(accuracy=None), None)).axes
     assert list(lines(loss)) == ["training"]
@@ -46,6 +70,20 @@ def test_the_confusion_matrix_shows_every_count_but_zeros():
     assert {(t.get_position(), t.get_text()) for t in axis.texts} == {((0, 0), "5"), ((1, 0), "1"), ((1, 1), "1200")}
     assert axis.get_title() == "1 of 1,206 wrong"
     assert [t.get_text() for t in axis.get_xticklabels()] == ["cat", "dog"]
+
+
+def test_the_color_of_a_mistake_stands_where_its_count_does():
+    (axis,) = plots.confusion_matrix([[5, 7], [2, 1200]], ("cat", "dog")).axes
+    assert shown(axis).get_array().tolist() == [[0, 7], [2, 0]]
+
+
+def test_the_truth_is_blue_and_the_answer_says_whether_it_is_right():
+    p = np.array([[0.9, 0.1, 0], [0.8, 0.15, 0.05], [0.3, 0.4, 0.3]])
+    figure = plots.predictions(np.zeros((3, 4, 4)), p, [0, 1, 1], ("a", "b", "c"))
+    assert [axis.title.get_color() for axis in figure.axes[:3]] == [theme.RIGHT, theme.WRONG, theme.RIGHT]
+    for axis, true in zip(figure.axes[3:], (0, 1, 1), strict=True):
+        colors = [to_hex(bar.get_facecolor()) for bar in axis.patches]
+        assert [color == to_hex(theme.TRAINING) for color in colors] == [c == true for c in range(3)]
 
 
 def test_the_confusion_matrix_wants_a_name_for_every_class():
@@ -227,6 +265,12 @@ def test_the_worst_mistakes_come_first_and_what_is_right_does_not_come():
     assert {"says a, 99 %", "is c, 1 %", "says b, 88 %", "is c, 2 %"} <= set(titles)
 
 
+def test_the_worst_mistake_has_the_least_probable_truth_not_the_surest_guess():
+    p = np.array([[0.1, 0.9, 0], [0.02, 0.5, 0.48]])
+    figure = plots.worst_mistakes(np.arange(2.0)[:, None, None] * np.ones((1, 2, 2)), p, [0, 0], ("a", "b", "c"))
+    assert [float(shown(axis).get_array().mean()) for axis in figure.axes if axis.get_images()] == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("classes", "count", "message"),
     [([0, 1], 3, "expected mistakes"), ([1, 1], 0, "count above 0"), ([1], 3, r"classes \(N,\)")],
@@ -300,6 +344,16 @@ def test_a_boundary_lies_where_the_network_changes_its_mind():
     assert bar.get_ylabel() == "probability of class 1"
 
 
+def test_a_map_is_the_right_way_up_and_wider_than_its_rows():
+    model, params = linear(fnnet.SigmoidBinaryCrossEntropy(), [[0], [4]], [0])  # class 1 above
+    axis = plots.decision_boundary(model, params, PLANE_DATA._replace(y=PLANE_DATA.y[:, None])).axes[0]
+    colors, image = shown(axis).get_array(), shown(axis)
+    low, high = (0, -1) if image.origin == "lower" else (-1, 0)
+    assert colors[low, 0, 2] > colors[low, 0, 0]  # blue: class 0
+    assert colors[high, 0, 0] > colors[high, 0, 2]  # red: class 1
+    np.testing.assert_allclose(image.get_extent(), [-1.45, 2.45, -1.3, 1.3], rtol=1e-6)
+
+
 def test_two_softmax_outputs_are_one_sigmoid():
     figures = [
         plots.decision_boundary(*linear(loss, w, b), PLANE_DATA)
@@ -344,6 +398,8 @@ def test_a_landscape_marks_the_network_and_the_lowest_point():
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["the network", "lowest point"]
     assert (network, lowest) == ([0, 0], [0.5, -1])  # direction 0 along x
     assert axis.get_title() == "loss 2.25, lowest 1"
+    darkest = axis.collections[0].get_paths()[0].vertices  # where the loss is least
+    np.testing.assert_allclose([darkest[:, 0].mean(), darkest[:, 1].min()], [0.5, -1], atol=0.1)
 
 
 def test_a_landscape_may_be_a_line_and_have_holes():

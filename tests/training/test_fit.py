@@ -7,6 +7,7 @@ import pytest
 
 import fnnet
 from fnnet import Batch
+from fnnet.training import sources
 from fnnet.training.epochs import plan
 from fnnet.training.rows import Rows
 from fnnet.training.sources import InMemory, Streamed
@@ -410,25 +411,41 @@ def test_evaluation_can_be_streamed(batch_size, tmp_path):
     assert bits(streamed) == bits(fnnet.evaluate(MODEL, START.params, WEIGHTED, batch_size=batch_size))
 
 
-def test_a_stream_holds_two_chunks_at_most(tmp_path):
+@pytest.fixture
+def large(tmp_path):
+    """4096 rows of 64 bytes in a file, the model of them and its state."""
     x = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.uint8, (4096, 64))
     x[:] = RNG.integers(0, 255, x.shape)
     model = fnnet.mlp((64, 2), scale=1 / 255)
-    state = fnnet.init_state(model, fnnet.Sgd(0.1), ORDER)
-    held, others = [], jax.live_arrays()  # of other test files, where one process runs several
-    known = set(map(id, others))
+    return model, fnnet.init_state(model, fnnet.Sgd(0.1), ORDER), Batch(x, (x[:, 0] > 99).astype(np.int32))
+
+
+def test_a_stream_is_never_on_the_device_as_a_whole(large):
+    """Of the arrays that this run makes: those of other tests may live in the process."""
+    (model, state, data), held, others = large, [], jax.live_arrays()
+    known = {id(a) for a in others}
     on_epoch = lambda *_: held.append(max(a.nbytes for a in jax.live_arrays() if id(a) not in known))  # noqa: E731
-    y = (x[:, 0] > 99).astype(np.int32)
     run(
-        model=model,
-        optimizer=fnnet.Sgd(0.1),
-        state=state,
-        data=Batch(x, y),
-        epochs=2,
-        validation=None,
+        model=model, optimizer=fnnet.Sgd(0.1), state=state, data=data, epochs=2, validation=None, batch_size=512,
         on_epoch=on_epoch,
-    )
-    assert max(held) < x.nbytes / 4
+    )  # fmt: skip
+    assert max(held) < data.x.nbytes / 4
+
+
+def test_a_stream_holds_two_chunks_at_most(large, monkeypatch):
+    """A chunk is read while the device works on the one before, whose own predecessor is done."""
+    (model, state, data), seen = large, []
+    stacked, wait = sources.stacked, jax.block_until_ready
+
+    def watched(*arguments):
+        for chunk in stacked(*arguments):
+            seen.append(chunk.x.nbytes)
+            yield chunk
+
+    monkeypatch.setattr(sources, "stacked", watched)
+    monkeypatch.setattr(jax, "block_until_ready", lambda parts: seen.append(len(parts)) or wait(parts))
+    Streamed(Rows(data), chunk_bytes=2**16).epoch(model, fnnet.Sgd(0.1), state, 256, None)
+    assert seen == [2**16, 0, 2**16, 1, 2**16, 1, 2**16, 1]
 
 
 def bad_at(row, value, where="x"):

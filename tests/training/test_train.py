@@ -334,6 +334,13 @@ def test_state_that_no_gradient_moves_is_absorbed_after_the_update():
     np.testing.assert_allclose(state.params[1], 0.5 * DATA.x.mean(0), rtol=1e-5)
 
 
+def test_a_layer_that_absorbs_may_be_inside_of_serials():
+    network = fnnet.Serial((fnnet.Serial((fnnet.Serial((RunningMean(),)), fnnet.Relu())), fnnet.Dense(2)))
+    model, optimizer = fnnet.Model(network, fnnet.SoftmaxCrossEntropy(), (3,)), fnnet.Sgd(0.1)
+    state, _ = fnnet.train_step(model, optimizer, fresh(model, optimizer), DATA)
+    np.testing.assert_allclose(state.params[0][0][0], 0.5 * DATA.x.mean(0), rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float64"])
 def test_every_dtype_stays_itself(dtype):
     with jax.enable_x64(dtype == "float64"):

@@ -280,6 +280,7 @@ def test_a_history_is_shown_in_a_line():
     _, history = fitted(Batch(X, CLASSES), epochs=3, validation=Batch(X, CLASSES))
     assert repr(history).startswith("History(3 epochs; the last: loss 0.")
     assert "%, validation loss 0." in repr(history)
+    assert f", accuracy {100 * history.training.accuracy[-1]:.2f} %" in repr(history)
     assert len(repr(history)) < 120
     assert (
         repr(history._replace(training=jax.tree.map(lambda a: a[:0], history.training)))
