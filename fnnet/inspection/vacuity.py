@@ -5,7 +5,7 @@ one side of a kink says nothing about the other side. The checker looks for such
 has drawn them itself, and reports what is left.
 """
 
-import inspect
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,8 @@ def seen(
 
 def counts(branch: Branch, subject: Any) -> bool:
     """Whether a branch belongs to what is checked: those of fnnet's other layers are checked where they are."""
-    is_fnnets = Path(branch.file).is_relative_to(_FNNET)
-    return not is_fnnets or branch.file == inspect.getsourcefile(type(subject))
+    module = sys.modules.get(type(subject).__module__)
+    return not Path(branch.file).is_relative_to(_FNNET) or branch.file == getattr(module, "__file__", None)
 
 
 def _flat(tensor: np.ndarray, noise: float) -> str:

@@ -182,7 +182,7 @@ def test_convolutional_networks_are_in_the_report(tmp_path):
     assert "| lenet | 1.25 | 0.50 |" in text
 
 
-@pytest.mark.parametrize("name", ["lstm", "gpt"])
+@pytest.mark.parametrize("name", ["lstm", pytest.param("gpt", marks=pytest.mark.slow)])
 def test_networks_over_tokens_are_the_same_in_every_library(name):
     """Logits of the same weights."""
     pytest.importorskip("optax")

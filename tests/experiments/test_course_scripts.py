@@ -59,6 +59,7 @@ def test_the_map_has_every_width_with_every_depth(tmp_path):
     assert "validation accuracy, no hidden layer at 0.1" in names
 
 
+@pytest.mark.slow
 def test_gradients_vanish_in_deep_sigmoids_and_not_in_relus():
     data = fnnet.datasets.digits()
     batch = fnnet.Batch(data.x[:100], data.y[:100])

@@ -44,6 +44,7 @@ def test_digits_learns_and_leaves_its_files(tmp_path, capsys):
         assert (run / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_digits_gives_the_same_numbers_each_time(tmp_path):
     config = digits.Config(seeds=1, epochs=2, unseen_writers=False, progress=False)
     runs = []
@@ -60,6 +61,7 @@ def test_digits_holds_out_whole_writers_and_stratified_rows():
     np.testing.assert_array_equal(b.test.x, fnnet.datasets.digits().x[1437:])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HAS_MNIST, reason="needs MNIST in FNNET_DATA")
 def test_mnist_reads_and_reports_every_test_image(tmp_path, capsys):
     mnist.main(mnist.Config(epochs=1, runs=tmp_path, progress=False))
@@ -83,6 +85,7 @@ def small_mnist(monkeypatch):
     monkeypatch.setattr(fnnet.datasets, "mnist", lambda: pair, raising=False)
 
 
+@pytest.mark.slow
 def test_convolutions_learn_and_leave_filters_maps_and_saliency(small_mnist, tmp_path, capsys):
     config = convolutions.Config(
         seeds=1, epochs=3, batch_size=32, channels=(4, 8), hidden=(16,), runs=tmp_path, copy_to=tmp_path / "kept",

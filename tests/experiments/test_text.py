@@ -37,6 +37,7 @@ def test_windows_are_the_characters_before_each_character():
     np.testing.assert_array_equal(names.windows(data, 1, 0).x[:, 0], data.x[data.y >= 0])
 
 
+@pytest.mark.slow
 def test_names_trains_and_leaves_its_files(small_texts, tmp_path, capsys):
     kept, kinds = tmp_path / "kept", ("bigram", "dense", "gru")
     config = names.Config(
@@ -81,6 +82,7 @@ def test_the_gradient_of_an_rnn_vanishes_before_that_of_an_lstm():
     assert rnn[0] / rnn[-1] < lstm[0] / lstm[-1]
 
 
+@pytest.mark.slow
 def test_shakespeare_learns_and_leaves_its_files(small_texts, tmp_path, capsys):
     kept = tmp_path / "kept"
     config = shakespeare.Config(

@@ -398,5 +398,6 @@ def test_a_layer_is_checked_where_it_is_defined():
     check(Log(), None, x=np.array([[1.0, 2.0, 0.5]])).raise_if_failed()
 
 
+@pytest.mark.slow
 def test_the_own_layer_of_the_experiments_learns():
     assert own_layer.main(own_layer.Config(epochs=8, progress=False)) > 0.95

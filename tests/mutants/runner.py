@@ -25,7 +25,18 @@ from .targets import is_meant, tests_for
 TESTS = Path(__file__).parents[1]
 PART = 100
 LIMIT = 300  # seconds that a mutant may take before it has timed out
-PYTEST = ["-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts=", "-m", "not slow", "--tb=no", "-q"]
+PYTEST = [
+    "-p",
+    "no:xdist",
+    "-p",
+    "no:cacheprovider",
+    "-o",
+    "addopts=",
+    "-m",
+    "not slow and not browser",
+    "--tb=no",
+    "-q",
+]
 
 
 @dataclass(frozen=True)

@@ -281,8 +281,8 @@ MISTAKES = mistakes(
     ),
     (
         "inspection.report:Report.raise_if_failed",
-        "if self.failed:",
-        "if len(self.failed) == len(self.checks):",
+        "if self.failed or self.unexpected:",
+        "if len(self.failed) == len(self.checks) or self.unexpected:",
         "one comparison that passes is enough",
         f"{CHECKER} sometimes nan",
     ),
@@ -446,7 +446,7 @@ MISTAKES = mistakes(
     ),
     (
         "plots.classification:predictions",
-        "RIGHT if guess == true else WRONG",
+        "RIGHT if is_right else WRONG",
         "RIGHT if row[guess] > 0.5 else WRONG",
         "sure answers are colored as right",
         f"{PLOTS} truth",
