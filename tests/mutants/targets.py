@@ -75,14 +75,14 @@ SAMPLED = {  # at most this many mutants per function: many functions of one kin
     "fnnet.sweeps.program": 10,
     "fnnet.sweeps.space": 5,
     "fnnet.datasets": 10,
-    "fnnet.generation": 25,
-    "fnnet.layers.attention": 25,
-    "fnnet.layers.convolution": 25,
-    "fnnet.layers.normalization": 25,
-    "fnnet.layers.pooling": 25,
-    "fnnet.layers.recurrent": 25,
-    "fnnet._windows": 25,
-    "fnnet._xla": 25,
+    "fnnet.generation": 12,
+    "fnnet.layers.attention": 12,
+    "fnnet.layers.convolution": 12,
+    "fnnet.layers.normalization": 12,
+    "fnnet.layers.pooling": 12,
+    "fnnet.layers.recurrent": 12,
+    "fnnet._windows": 12,
+    "fnnet._xla": 12,
 }
 CELL = "layers/test_gradients every_layer"
 TABLE = "layers/test_activations {cls}"
