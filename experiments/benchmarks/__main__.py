@@ -18,8 +18,8 @@ from experiments import command_line
 from experiments.benchmarks import report, results
 
 Axis = Literal[
-    "epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "convolutions", "sequences",
-    "tricks",
+    "epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "page", "convolutions",
+    "sequences", "tricks",
 ]  # fmt: skip
 
 

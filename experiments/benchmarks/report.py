@@ -199,6 +199,19 @@ def _serving(measured: dict, folder: Path) -> str:
     )
 
 
+def _page(measured: dict, folder: Path) -> str:
+    rows = [
+        [name, *(f"{1e3 * s:.1f} ms" for s in part["seconds"].values()), f"{part['bytes'] / 1e3:.0f} KB"]
+        for name, part in measured.items()
+    ]
+    return _paragraphs(
+        "## The exported page",
+        "`python -m experiments.benchmarks.page`. From pen-up until every layer is painted and the page laid out, in "
+        "headless Chromium; medians.",
+        _table(["network", "forward", "forward and backward", "the file"], rows),
+    )
+
+
 def _convolutions(measured: dict, folder: Path) -> str:
     return _steps(
         measured,
@@ -279,6 +292,7 @@ SECTIONS = (
     ("growth", _growth),
     ("prediction", _prediction),
     ("serving", _serving),
+    ("page", _page),
     ("convolutions", _convolutions),
     ("sequences", _sequences),
     ("tricks", _tricks),

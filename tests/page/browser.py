@@ -1,24 +1,13 @@
 """A real browser for the tests of the exported page; where there is none, they are skipped and say so."""
 
 import contextlib
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def executable() -> str | None:
-    """Where the browser is: FNNET_BROWSER, or one of NAMES on the path."""
-    return os.environ.get("FNNET_BROWSER") or next(filter(None, map(shutil.which, NAMES)), None)
+from experiments.benchmarks.page import NAMES, chromium, executable
 
 
 @contextlib.contextmanager
@@ -27,12 +16,8 @@ def started() -> Iterator[Any]:
     found = executable()
     if found is None:
         pytest.skip(f"no browser: install one of {', '.join(NAMES)}, or set FNNET_BROWSER to its file")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=[*FLAGS])
+    with chromium(found) as browser:
         yield browser
-        browser.close()
 
 
 class Opened:

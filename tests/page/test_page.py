@@ -1,6 +1,7 @@
 """The page as a visitor uses it, in a real browser: drawn on, asked, taught, walked through, and without a network."""
 
 import base64
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 import fnnet
+from experiments.benchmarks import page as benchmark
+from experiments.benchmarks import report, results
 from tests.own_digits.draw import DRAWINGS, placed, resampled
 from tests.page.browser import Opened, started
 from tests.page.test_export import document_of
@@ -293,3 +296,13 @@ def test_a_wide_page_is_one_screen_and_a_narrow_one_does_not_scroll_sideways(ope
     assert narrow.evaluate(sizes)[0] == 390
     narrow.locator("#paper").tap()
     assert narrow.evaluate("() => fnnet.input.strokes.length") == 1
+
+
+def test_the_wait_after_pen_up_is_measured_and_reported(browser, tmp_path, monkeypatch):
+    folder = tmp_path / "benchmarks"
+    monkeypatch.setattr(benchmark, "chromium", lambda found: contextlib.nullcontext(browser))
+    benchmark.measure(benchmark.Config(rounds=2, results=folder))
+    for part in results.read(folder, "page").values():
+        assert all(seconds > 0 for seconds in part["seconds"].values())
+        assert part["bytes"] < 1e6
+    assert "| network | forward | forward and backward | the file |" in report.write(folder).read_text()
