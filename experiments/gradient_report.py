@@ -179,6 +179,7 @@ class Row(NamedTuple):
     """One row of the table; errors: the largest of any tensor, against each of REFERENCES."""
 
     name: str
+    group: str
     errors: tuple[float, ...]
     tensors: int
     left_out: tuple[str, ...]
@@ -217,12 +218,23 @@ def check(subject: Subject, key: Key) -> Row:
         caught = "yes" if all_caught(wrong, subject.zero) else "NO"
     return Row(
         subject.name,
+        group_of(subject),
         tuple(report.worst(reference.against) for reference in REFERENCES),
         len({c.tensor for c in report.checks}),
         report.left_out,
         not report.failed and not report.unexpected,
         caught,
     )
+
+
+def group_of(subject: Subject) -> str:
+    """The row of the chart that shows it."""
+    spec = subject.spec
+    if isinstance(spec, fnnet.Model):
+        return f"networks of {subject.name.split(' of ')[0]}"
+    if type(spec) in {type(activation) for activation in ACTIVATIONS}:
+        return "activations"
+    return "layers" if hasattr(spec, "init") else "losses" if hasattr(spec, "predict") else "penalties"
 
 
 def all_caught(report: Report, zero: Container[str] = ()) -> bool:
@@ -259,20 +271,24 @@ def table(rows: list[Row], seconds: float, seed: int) -> str:
 
 
 def chart(rows: list[Row]) -> Any:
-    """Each subject's errors as dots on a logarithmic axis, with the limits as lines; exact zeros at the left edge."""
-    figure = empty_figure(9, 1.2 + 0.19 * len(rows))
+    """Every spec's errors as dots, one row per group and reference; limits as lines, exact zeros at the left edge."""
+    groups = list(dict.fromkeys(r.group for r in rows))
+    figure = empty_figure(8.5, 1.6 + 0.62 * len(groups))
     axis = figure.subplots()
     floor = 1e-18
     for i, (_, title, limit, color) in enumerate(REFERENCES):
         errors = [max(r.errors[i], floor) for r in rows]
-        axis.scatter(errors, range(len(rows)), s=16, color=color, label=title, zorder=3)
+        heights = [groups.index(r.group) + 0.18 * (i - 1.5) for r in rows]
+        axis.scatter(errors, heights, s=22, color=color, alpha=0.6, linewidth=0, label=title, zorder=3)
         axis.axvline(limit, color=color, linewidth=1, linestyle="--", zorder=1)
-    axis.set(xscale="log", xlim=(floor / 2, 1e-4), ylim=(len(rows) - 0.5, -0.5))
+    axis.set(xscale="log", xlim=(floor / 2, 1e-4), ylim=(len(groups) - 0.5, -0.5))
     axis.set_xlabel("largest error of any tensor; dashed: the limit of the same color; left edge: exactly equal")
-    axis.set_yticks(range(len(rows)), [r.name if len(r.name) < 60 else r.name[:57] + "..." for r in rows], fontsize=6)
-    axis.grid(axis="y", linewidth=0.3)
+    counts = [sum(r.group == group for r in rows) for group in groups]
+    axis.set_yticks(range(len(groups)), [f"{group} ({n})" for group, n in zip(groups, counts, strict=True)])
+    axis.hlines(np.arange(len(groups) - 1) + 0.5, floor / 2, 1e-4, color="#bbbbbb", linewidth=0.4)
     axis.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False)
+    axis.tick_params(axis="y", length=0)
+    figure.legend(loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 
