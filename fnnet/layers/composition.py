@@ -168,7 +168,7 @@ class Residual:
         """dx = dy + dy f'(x), or dy g'(x) + dy f'(x): x reaches y along two paths, and their gradients add up."""
         if self.shortcut is None:
             grads, dx = backward_layer(self.inner, params, residuals, dy)
-            return grads, None if dx is None else dy + dx
+            return grads, dy + dx
         inner, dx = backward_layer(self.inner, params.inner, residuals[0], dy)
         shortcut, other_dx = backward_layer(self.shortcut, params.shortcut, residuals[1], dy)
         return ResidualParams(inner, shortcut), _both(dx, other_dx)
@@ -257,9 +257,9 @@ def _sum(owner: str, a: Array, b: Array) -> Array:
     return a + b
 
 
-def _both(dx: Array | None, other: Array | None) -> Array | None:
-    """The sum of the gradients of two paths; None where one path found x to be integer."""
-    return None if dx is None or other is None else dx + other
+def _both(dx: Any, other: Any) -> Array | None:
+    """The sum of the gradients of two paths of the same x; None where it is integer."""
+    return None if dx is None else dx + other
 
 
 def input_checks(layer: Any) -> tuple[Callable[[Any], None], ...]:

@@ -98,9 +98,6 @@ _BY_FUNCTION = {
     "layers.composition:_keys": {
         ("drop", "key is None or count == 0 -> key is None"): "no keys at all are no keys either way",
     },
-    "layers.composition:Serial.init": {
-        ("constant", "True -> False"): "_keys makes exactly as many keys as there are layers",
-    },
     "losses:_sum_outputs": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
     "losses:SoftmaxCrossEntropy.backward": {("name", "p -> t #2"): _NDIM},
     "losses:SoftmaxCrossEntropy.correct": {
@@ -169,9 +166,6 @@ _BY_FUNCTION = {
         ("compare", "at_once == 1 -> at_once != 1"): "how many losses are computed at a time changes none of them",
     },
     "inspection._landscape:_like_filters": {("name", "w -> n"): _NDIM},
-    "inspection._landscape:_check_alike": {
-        ("constant", "True -> False"): "the structures have been compared, so there are equally many leaves",
-    },
     "datasets._split:_are_whole": {
         ("unwrap", "bool(np.all(y == np.round(y))) -> np.all(y == np.round(y))"): "only its truth value is read",
     },

@@ -110,7 +110,7 @@ def sites(node: ast.AST, names: dict[str, int]) -> Iterator[Site]:
         for index, child in children:
             if not isinstance(child, ast.expr | ast.stmt | ast.comprehension | ast.keyword | ast.Slice):
                 continue
-            if isinstance(child, ast.Raise | ast.JoinedStr) or is_argument_check(child):
+            if isinstance(child, ast.Raise | ast.JoinedStr) or is_argument_check(child) or is_strict(child):
                 continue
             inner = names_of(child) if isinstance(child, ast.Lambda | ast.FunctionDef) else names
             if isinstance(child, ast.expr | ast.stmt) and not is_store(child):
@@ -121,6 +121,11 @@ def sites(node: ast.AST, names: dict[str, int]) -> Iterator[Site]:
 def is_argument_check(node: ast.AST) -> bool:
     """`if ...: raise ...`: an argument check, which the tests of errors cover."""
     return isinstance(node, ast.If) and isinstance(node.body[-1], ast.Raise)
+
+
+def is_strict(node: ast.AST) -> bool:
+    """`strict=True` of a zip: an argument check."""
+    return isinstance(node, ast.keyword) and node.arg == "strict"
 
 
 def is_store(node: ast.AST) -> bool:
