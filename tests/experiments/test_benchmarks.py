@@ -117,6 +117,7 @@ def test_what_a_trick_gains_is_in_the_report(tmp_path):
     assert "| in_place | temporary bytes | 6.70 MB | 8.40 MB | 0.80 |" in report.write(folder).read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "names",
     [
@@ -182,7 +183,8 @@ def test_convolutional_networks_are_in_the_report(tmp_path):
     assert "| lenet | 1.25 | 0.50 |" in text
 
 
-@pytest.mark.parametrize("name", ["lstm", pytest.param("gpt", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "gpt"])
 def test_networks_over_tokens_are_the_same_in_every_library(name):
     """Logits of the same weights."""
     pytest.importorskip("optax")
@@ -200,6 +202,7 @@ def test_networks_over_tokens_are_the_same_in_every_library(name):
     np.testing.assert_allclose(ours, in_torch.detach().numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_products_of_networks_over_tokens_are_finite():
     assert np.isfinite(sequences.lstm_products(3, 4, 5, 2, 2)())
     assert np.isfinite(sequences.gpt_products(3, 1, 2, 4, 2, 2)())

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.usefixtures("optimized")
 
 README = pages.HERE.parent / "README.md"
 EACH_PAGE = pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: page.stem)
+LONG = ("04", "06", "08", "10", "15")  # lessons of several seconds
+QUICK_PAGES = [pytest.param(p, marks=pytest.mark.slow if p.stem[:2] in LONG else (), id=p.stem) for p in pages.PAGES]
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def figures_of_the_code(page):
     return {name.partition("/")[2] for name in pages.figures(page.read_text("utf-8")) if name.startswith("figures/")}
 
 
-@EACH_PAGE
+@pytest.mark.parametrize("page", QUICK_PAGES)
 def test_a_lesson_prints_what_it_says(page, tmp_path, as_typed):
     drawn = run_and_compare(page, tmp_path, slow=False)
     if not has_slow_blocks(page):

@@ -27,6 +27,7 @@ def only(folder):
     return path
 
 
+@pytest.mark.slow
 def test_digits_learns_and_leaves_its_files(tmp_path, capsys):
     digits.main(digits.Config(seeds=2, epochs=12, runs=tmp_path, progress=False))
     text = capsys.readouterr().out

@@ -61,6 +61,7 @@ def run(tmp_path, **settings):
     return records(only(tmp_path / "runs" / "five_optimizers")), results_file.read(kept)
 
 
+@pytest.mark.slow
 def test_optimizers_are_compared_over_seeds(tiny, tmp_path, monkeypatch):
     """Here two that are one program."""
     monkeypatch.setattr(five_optimizers, "PLAIN", (16,))

@@ -83,7 +83,10 @@ class Counter:
         return Counting((x * dy).sum(0).astype(params.scale.dtype), jnp.zeros_like(params.count)), dy * scale[None]
 
 
-@pytest.mark.parametrize("parameters", ["float32", "bfloat16", "float64"])
+@pytest.mark.parametrize(
+    "parameters",
+    ["float32", pytest.param("bfloat16", marks=pytest.mark.slow), pytest.param("float64", marks=pytest.mark.slow)],
+)
 def test_images_nested_layers_and_integer_parameters_have_statistics(parameters, float64):
     """Without weights, every row counts once; numbers are of the parameters' dtype, in float32 or better."""
     inner = fnnet.Serial((fnnet.Dense(6), fnnet.Tanh()))

@@ -95,6 +95,7 @@ TRACED = fnnet.Serial(
 )
 
 
+@pytest.mark.slow
 def test_a_trace_shows_every_layer_by_its_formulas():
     model = fnnet.Model(TRACED, fnnet.SoftmaxCrossEntropy(), (4, 4, 1))
     state = fnnet.init_state(model, fnnet.Adam(1e-3), KEY)

@@ -150,7 +150,7 @@ def no_key(state):
     return state._replace(key=None)
 
 
-@pytest.mark.parametrize("options", quick(OPTIONS, "plain", "weights", "held out"))
+@pytest.mark.parametrize("options", quick(OPTIONS, "weights", "held out"))
 def test_fit_is_the_loop_by_hand(options):
     state, history = fitted(**options)
     expected, curves = by_hand(**options)

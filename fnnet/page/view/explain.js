@@ -19,9 +19,10 @@ export function explain(view, figure, at) {
   const layer = pass.layers.get(column.name) ?? { y: pass.x, dy: pass.dx };
   if (part === "dw") return weight(view, column, layer, index);
   const name = called(column.output, index, layer.y);
-  const lines = column.spec ? forwardLines(view, column, layer, index) : [`${name} = ${digits(pass.x.data[index])} goes in`];
-  if (pass.grads) lines.push(...backwardLines(view, column, layer, index));
-  return { title: part === "y" ? name : `d${name}`, lines, pictures: pictures(view, column, index) };
+  const forward = column.spec ? forwardLines(view, column, layer, index) : [`${name} = ${digits(pass.x.data[index])} goes in`];
+  const backward = pass.grads ? backwardLines(view, column, layer, index) : [];
+  const [title, lines] = part === "y" ? [name, [...forward, ...backward]] : [`d${name}`, [...backward, ...forward]];
+  return { title, lines, pictures: pictures(view, column, index) };
 }
 function forwardLines(view, column, { spec, params, x, y }, index) {
   const [name, value] = [called(spec.output, index, y), y.data[index]];
@@ -51,7 +52,7 @@ function backwardLines(view, { output, spec }, { y, dy }, index) {
     return `${name} = ${called(theirs, index, y)} · slope of ${reader.spec.kind} = ${product(layer.dy.data[index], slope)} = ${back}${why}`;
   });
   if (readers.length > 1) lines.push(`${name} = ${digits(total)}, the sum over the paths`);
-  if (!spec && total !== 0) lines.push(`raising this input a little would ${total > 0 ? "raise" : "lower"} the loss`);
+  if (!spec && total !== 0) lines.push(`${view.isImage ? "more ink in this pixel" : "raising this input a little"} would ${total > 0 ? "raise" : "lower"} the loss`);
   return lines;
 }
 function lossLines({ pass, page: { loss } }, index) {
@@ -64,7 +65,8 @@ function lossLines({ pass, page: { loss } }, index) {
 function weight(view, column, { spec, params: { w }, grads, x, dy }, index) {
   const [number, O] = [column.spec.number, w.shape.at(-1)];
   const [o, i, name] = [index % O, Math.floor(index / O), called(`w${number}`, index, { shape: [1, ...w.shape] })];
-  const lines = [`${name} = ${digits(w.data[index])}`];
+  const was = view.start?.layers.get(column.name).params.w.data[index];
+  const lines = [`${name} = ${digits(w.data[index])}${was === undefined ? "" : `, before the steps ${digits(was)}`}`];
   if (grads && spec.kind === "Dense" && sizeOf(x.shape) === w.shape[0])
     lines.push(
       `d${name} = ${called(spec.input, i, x)} · d${spec.output}[${o}] = ${product(x.data[i], dy.data[o])} = ${digits(grads.w.data[index])}`,
@@ -98,8 +100,8 @@ export function changes(before, after) {
     const [old, O] = [before.layers.get(name).params.w, w.shape.at(-1)];
     const delta = array(w.shape, w.data.map((v, i) => v - old.data[i]));
     const moved = new Set([...delta.data.keys()].filter((i) => delta.data[i] !== 0).map((i) => i % O));
-    const size = digits((100 * summary(delta).norm) / summary(old).norm);
-    return `w${spec.number} ${moved.size ? `moved ${size}%, ${moved.size}/${O} neurons` : "did not move"}`;
+    const size = Number(((100 * summary(delta).norm) / summary(old).norm).toPrecision(2));
+    return `w${spec.number} ${moved.size ? `moved ${size}% (${moved.size}/${O} neurons)` : "did not move: gradient 0"}`;
   });
   return [`loss ${digits(before.value)} → ${digits(after.value)}`, ...lines];
 }

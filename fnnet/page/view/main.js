@@ -15,7 +15,9 @@ const model = { network: page.network, loss: page.loss, outputs: page.outputs };
 const state = { model, params: page.params, targets: undefined, steps: 0, walk: null };
 const view = new NetworkView(find("network"), find("connections"), page, (figure, index) => {
   view.connect(figure, index);
-  figure ? tell(explain(view, figure, index), "entry") : tellStage();
+  if (!figure) return tellStage();
+  const said = explain(view, figure, index);
+  tell(view.kept ? { ...said, lines: [...said.lines, "Kept: click it again or press Escape to let go."] } : said, "entry");
 });
 
 // The pass, and everything drawn from it.
@@ -50,7 +52,8 @@ function tellStage() {
     ] }, "stage");
   tell({ title: "The backward pass", lines: [
     `The loss L is ${digits(state.pass.value)}. The backward pass starts at the loss, in the last column, and goes left: every gradient (d in front of a name) says how L would change if that number were raised a little.`,
-    `Orange: raising it raises the loss. Blue: raising it lowers the loss.${isImage ? " For the pixels, see dx below the input." : ""} A gradient step moves every weight against its gradient.`,
+    `Orange: raising it raises the loss. Blue: raising it lowers the loss.${isImage ? " For the pixels, see dx: more ink where it is orange raises the loss." : ""} A gradient step moves every weight against its gradient.`,
+    `In the formulas t is what the outputs should be${isError ? "" : " (1 for the right answer, 0 for the others)"}, ^T swaps rows and columns, and sum_b adds up the examples: here there is one.`,
   ] }, "stage");
 }
 
@@ -91,7 +94,7 @@ class Answers {
 }
 function aim(values) {
   state.targets = values && array([1, page.outputs], Float64Array.from(values));
-  state.steps = 0;
+  [state.steps, view.start] = [0, undefined];
   for (const each of document.querySelectorAll(".needs-target")) each.disabled = !values;
   if (!isPlane) find("outcome").textContent = values ? "" : "Choose an answer first.";
   update();
@@ -99,16 +102,19 @@ function aim(values) {
 
 // Gradient steps on what is shown.
 function learn(count) {
-  const [before, rate] = [state.pass, Number(find("rate").value)];
+  const rate = Number(find("rate").value);
+  if (!(rate > 0)) return void (find("outcome").textContent = "The learning rate must be a number above 0.");
+  view.start ??= state.pass;
   for (let n = 0; n < count; n++)
     state.params = sgd(state.params, trace(state.model, state.params, state.x, state.targets).grads, rate);
   state.steps += count;
   update();
-  const lines = [`after ${state.steps} step${state.steps > 1 ? "s" : ""}: ${changes(before, state.pass)[0]}`, ...changes(before, state.pass).slice(1)];
+  const [loss, ...weights] = changes(view.start, state.pass);
+  const lines = [`after ${state.steps} step${state.steps > 1 ? "s" : ""}: ${loss}`, ...weights];
   find("outcome").replaceChildren(...lines.map((line) => element("span", {}, line)));
 }
 function forget() {
-  [state.params, state.steps] = [page.params, 0];
+  [state.params, state.steps, view.start] = [page.params, 0, undefined];
   find("outcome").textContent = "The weights are as they were.";
   update();
 }

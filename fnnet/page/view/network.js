@@ -4,6 +4,8 @@ import { LAYERS } from "../layers/composition.js";
 import { css, digits, element, layoutOf, paint } from "./colors.js";
 const QUIET = ["Flatten", "Identity", "Rescale", "Reshape", "Standardize"]; // shown small
 const [STRONGEST, SIDE] = [12, 20];
+const [SVG, put] = ["http://www.w3.org/2000/svg", (made, [name, value]) => (made.setAttribute(name, value), made)];
+const shape = (kind, attributes) => Object.entries(attributes).reduce(put, document.createElementNS(SVG, kind));
 const row = (a) => a && array(a.shape.slice(1), a.data);
 
 export class NetworkView {
@@ -149,20 +151,21 @@ export class NetworkView {
     const found = Array.from(slopes, (slope, i) => ({ i, slope, x: x.data[i], pushes: slope * x.data[i] }));
     return found.filter(({ slope }) => slope !== 0).sort((a, b) => Math.abs(b.pushes) - Math.abs(a.pushes));
   }
-  // Lines from the strongest inputs of a neuron, or none.
+  // An outline of a cell, and lines from the strongest inputs of a neuron; or none.
   connect(figure, index) {
     this.lines.replaceChildren();
-    if (figure?.part !== "y" || !figure.column.spec || figure.column.isLoss) return;
+    if (!figure) return;
+    const [{ canvas, layout: { width, height } }, [x2, y2]] = [figure, this.placeOf(figure, index)];
+    const [w, h] = [Math.max(6, canvas.clientWidth / width), Math.max(6, canvas.clientHeight / height)];
+    this.lines.append(shape("rect", { x: x2 - w / 2, y: y2 - h / 2, width: w, height: h }));
+    if (figure.part !== "y" || !figure.column.spec || figure.column.isLoss) return;
     const source = this.figures.find(({ column, part }) => part === "y" && column.output === figure.column.spec.input);
     const strongest = this.contributions(figure.column, this.entry(figure, index)).slice(0, STRONGEST);
-    const [x2, y2] = this.placeOf(figure, index);
     for (const { i, pushes } of strongest.filter(({ pushes }) => pushes !== 0)) {
       const [x1, y1] = this.placeOf(source, i);
-      const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      line.setAttribute("d", `M${x1} ${y1} C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`);
-      line.style.stroke = css(pushes > 0 ? "positive" : "negative");
-      line.style.strokeWidth = 0.5 + 2.5 * Math.abs(pushes / strongest[0].pushes);
-      this.lines.append(line);
+      const d = `M${x1} ${y1} C${(x1 + x2) / 2} ${y1} ${(x1 + x2) / 2} ${y2} ${x2} ${y2}`;
+      const width = 0.5 + 2.5 * Math.abs(pushes / strongest[0].pushes);
+      this.lines.append(shape("path", { d, stroke: css(pushes > 0 ? "positive" : "negative"), "stroke-width": width }));
     }
   }
   // The entry of the pass that a cell stands for: in a map over the plane, its neuron.
