@@ -95,7 +95,7 @@ def draw(page, drawing, seed):
     middle = np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
     for way in ways:
         way = middle + (way - low - np.ptp(points, 0) / 2) * 0.68 * box["width"] / size
-        first, *rest = resampled(way, 12.0)
+        first, *rest = resampled(way, 30.0)
         page.mouse.move(*first)
         page.mouse.down()
         for point in rest:
@@ -270,8 +270,12 @@ def test_images_that_are_no_digits_are_shrunk(opened, small):
     assert seen.max() > 0
 
 
-@pytest.mark.parametrize("size", [(1280, 800), (390, 844)], ids=["wide", "narrow"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+VIEWS = [("light", (1280, 800)), ("dark", (390, 844)), ("dark", (1280, 800)), ("light", (390, 844))]
+
+
+@pytest.mark.parametrize(
+    ("scheme", "size"), [pytest.param(*view, marks=pytest.mark.slow if i > 1 else ()) for i, view in enumerate(VIEWS)]
+)
 def test_axe_finds_nothing_serious(opened, small, scheme, size):
     from axe_playwright_python.sync_playwright import Axe
 
@@ -301,6 +305,7 @@ def test_a_wide_page_is_one_screen_and_a_narrow_one_does_not_scroll_sideways(ope
 def test_the_wait_after_pen_up_is_measured_and_reported(browser, tmp_path, monkeypatch):
     folder = tmp_path / "benchmarks"
     monkeypatch.setattr(benchmark, "chromium", lambda found: contextlib.nullcontext(browser))
+    monkeypatch.setattr(benchmark, "networks", lambda: {"784-10": fnnet.mlp((784, 10), input_shape=(28, 28))})
     benchmark.measure(benchmark.Config(rounds=2, results=folder))
     for part in results.read(folder, "page").values():
         assert all(seconds > 0 for seconds in part["seconds"].values())
