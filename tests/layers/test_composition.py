@@ -12,6 +12,7 @@ COMPOSITES = [
     fnnet.Parallel((fnnet.Dense(2), fnnet.Dense(3), fnnet.Tanh())),
     fnnet.Parallel((fnnet.Dense(5), fnnet.Tanh()), join="add"),
     fnnet.Parallel((fnnet.Tanh(),)),
+    fnnet.Parallel((fnnet.Tanh(),), join="add"),
     fnnet.Residual(fnnet.Dense(5)),
     fnnet.Residual(fnnet.Dense(4), fnnet.Dense(4)),
 ]
@@ -57,3 +58,10 @@ def test_every_part_drops_by_a_key_of_its_own():
     inner, _ = noise.forward((), x, key=jax.random.fold_in(KEY, 0))
     other, _ = silent.forward(params.shortcut, x, key=jax.random.fold_in(KEY, 1))
     np.testing.assert_array_equal(y, inner + other)
+
+
+def test_parameters_of_a_serial_may_be_a_list(untyped):
+    """As they come from what keeps lists, such as JSON."""
+    layer, x = fnnet.Serial((fnnet.Dense(3), fnnet.Tanh())), jnp.ones((2, 5))
+    params, _ = layer.init(KEY, (5,))
+    np.testing.assert_array_equal(layer.forward([*params], x)[0], layer.forward(params, x)[0])

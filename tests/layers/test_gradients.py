@@ -173,7 +173,10 @@ LAYERS = [
     (fnnet.Recurrent(fnnet.Gru(2), biases=None), [(3, 2)]),
     (fnnet.Recurrent(fnnet.Lstm(4)), [(2, 3)]),
     (fnnet.LastStep(), [(1, 2), (3, 2), (3, 2, 2)]),
-    (fnnet.Parallel((fnnet.Dense(2), fnnet.Serial((fnnet.Dense(3), fnnet.Dropout(0.3))))), [(7,), (2, 3)]),
+    (
+        fnnet.Parallel((fnnet.Dense(2), fnnet.Serial((fnnet.Dense(3), fnnet.Dropout(0.3))), fnnet.Tanh())),
+        [(7,), (4, 3)],
+    ),
     (fnnet.Parallel((fnnet.Dense(3), fnnet.Tanh(), fnnet.Dropout(0.5)), join="add"), [(3,), (2, 3)]),
     (fnnet.Residual(fnnet.Serial((fnnet.Dense(4), fnnet.Tanh())), fnnet.Dense(4)), [(7,), (2, 3)]),
     (fnnet.Residual(fnnet.Dense(4), fnnet.Serial((fnnet.Dense(4), fnnet.Sigmoid()))), [(7,)]),

@@ -98,6 +98,28 @@ _BY_FUNCTION = {
     "layers.composition:_keys": {
         ("drop", "key is None or count == 0 -> key is None"): "no keys at all are no keys either way",
     },
+    "layers.composition:absorb": {
+        ("name", "layer -> moved"): "two names of one layer",
+        ("name", "moved -> layer"): "two names of one layer",
+    },
+    "layers.composition:_both": {
+        ("name", "dx -> other"): "they are gradients of one x: both are None, or neither",
+    },
+    "layers.composition:Residual.backward": {
+        ("order", "_both(dx, other_dx) -> _both(other_dx, dx)"): "a sum of two does not depend on their order",
+    },
+    "layers.composition:Parallel.init": {
+        ("constant", "1 -> 0"): "only the check of shapes reads it, which the tests of errors cover",
+        ("constant", "1 -> 2"): "only the check of shapes reads it, which the tests of errors cover",
+    },
+    "layers.composition:Parallel.forward": {
+        (
+            "reverse",
+            "tuple(itertools.accumulate((y.shape[-1] for y in ys)))[:-1] -> "
+            "tuple(itertools.accumulate((y.shape[-1] for y in ys)))",
+        ): "the end of the last output splits off an empty part, which no layer is given",
+        ("name", "ends -> x"): "where outputs are added nobody reads where one ends",
+    },
     "losses:_sum_outputs": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
     "losses:SoftmaxCrossEntropy.backward": {("name", "p -> t #2"): _NDIM},
     "losses:SoftmaxCrossEntropy.correct": {

@@ -311,3 +311,22 @@ def test_the_wait_after_pen_up_is_measured_and_reported(browser, tmp_path, monke
         assert all(seconds > 0 for seconds in part["seconds"].values())
         assert part["bytes"] < 1e6
     assert "| network | forward | forward and backward | the file |" in report.write(folder).read_text()
+
+
+def test_a_kept_weight_says_what_the_steps_did_to_it_and_escape_lets_go(opened, network):
+    page, (_, params) = opened(DIGIT), network
+    page.get_by_role("button", name="Sample: 7").click()
+    page.locator(".answers button").nth(3).click()
+    page.get_by_label("6 Dense", exact=True).locator("figure.dw canvas").click(position={"x": 40, "y": 40})
+    cell = page.locator("#detail-title").inner_text()
+    i, o = map(int, cell.removeprefix("dw6[").removesuffix("]").split(","))
+    assert page.locator("#connections rect").count() == 1
+    page.get_by_role("button", name="One step", exact=True).click()
+    after = page.evaluate(f"() => fnnet.state.pass.layers.get('6 Dense').params.w.data[{i * 10 + o}]")
+    said = page.locator("#lines").inner_text().replace("\u2212", "-").split("moved it by ")[1].split()[0]
+    np.testing.assert_allclose(float(said), after - float(params[6].w[i, o]), rtol=0.01, atol=1e-9)
+    page.keyboard.press("Escape")
+    assert page.locator("#detail-title").inner_text() == "The backward pass"
+    page.locator("#rate").fill("-1")
+    page.get_by_role("button", name="One step", exact=True).click()
+    assert "above 0" in page.locator("#outcome").inner_text()

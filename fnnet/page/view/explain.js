@@ -66,7 +66,7 @@ function weight(view, column, { spec, params: { w }, grads, x, dy }, index) {
   const [number, O] = [column.spec.number, w.shape.at(-1)];
   const [o, i, name] = [index % O, Math.floor(index / O), called(`w${number}`, index, { shape: [1, ...w.shape] })];
   const was = view.start?.layers.get(column.name).params.w.data[index];
-  const lines = [`${name} = ${digits(w.data[index])}${was === undefined ? "" : `, before the steps ${digits(was)}`}`];
+  const lines = [`${name} = ${digits(w.data[index])}${was === undefined ? "" : `; the steps moved it by ${digits(w.data[index] - was)}`}`];
   if (grads && spec.kind === "Dense" && sizeOf(x.shape) === w.shape[0])
     lines.push(
       `d${name} = ${called(spec.input, i, x)} · d${spec.output}[${o}] = ${product(x.data[i], dy.data[o])} = ${digits(grads.w.data[index])}`,

@@ -15,6 +15,7 @@ export class NetworkView {
     this.isImage = page.input_names === null;
     root.addEventListener("pointerleave", () => this.kept ?? this.inspect(null));
     root.addEventListener("scroll", () => this.connect(null));
+    document.addEventListener("keydown", ({ key }) => key === "Escape" && ((this.kept = null), this.inspect(null)));
   }
   // Columns for the layers of a pass; called once, and again where layers change their sizes.
   build(pass) {
@@ -75,7 +76,6 @@ export class NetworkView {
     this.inspect(figure, figure.index);
   }
   key(figure, event) {
-    if (event.key === "Escape") return (this.kept = null), this.inspect(null);
     const move = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
     if (!move) return;
     event.preventDefault();
