@@ -149,7 +149,7 @@ def exact(number: Any) -> Fraction:
     if isinstance(number, bool | np.bool_ | int | np.integer):
         return Fraction(int(number))
     if not isinstance(number, float | np.floating):
-        raise TypeError(f"{number!r} is no number")
+        raise TypeError(f"{number!r} is not a number")
     text = repr(float(number))
     if len(text.split("e")[0].replace(".", "").strip("-0")) > 15:
         raise ValueError(f"{text} was rounded: an irrational constant needs a name that the proof can replace")

@@ -55,7 +55,7 @@ def test_an_optimizers_state_that_overflows_is_found_before_what_follows_from_it
 
 
 def test_gradients_are_looked_at_in_the_order_in_which_they_are_computed():
-    """Forward stays finite; on the way back the cotangent overflows in the middle, and with it all before."""
+    """Forward stays finite; in the backward pass the cotangent overflows in the middle, and with it all before."""
     network = fnnet.Serial((fnnet.Dense(3), fnnet.Dense(3), fnnet.Dense(3)))
     model = fnnet.Model(network, fnnet.AbsoluteError(), (3,))
     params, _ = network.init(jax.random.key(0), (3,))
