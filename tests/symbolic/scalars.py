@@ -212,7 +212,7 @@ class Scalar:
             return NotImplemented
         n = lifted(other)
         if n.slope:
-            raise NotImplementedError("the derivative with respect to an exponent")
+            raise TypeError("expected an exponent that does not depend on the inputs")
         value = _ring.power(self.value, n.value)
         return self._moved(value, n.value * _ring.power(self.value, n.value - 1)) if self.slope else Scalar(value)
 
