@@ -63,7 +63,7 @@ class Serial:
         return tuple(params), shape
 
     def forward(
-        self, params: tuple[Params, ...], x: Array, *, key: Key | None = None
+        self, params: tuple[Params, ...] | list[Params], x: Array, *, key: Key | None = None
     ) -> tuple[Array, tuple[Residuals, ...]]:
         """(B, ...) -> (B, ...), and each layer's residuals. Raises ValueError for parameters of another depth."""
         count = len(params) if isinstance(params, tuple | list) else type(params).__name__

@@ -22,6 +22,10 @@ _MORE_BITS = "more bits for the place leave smaller digits and more passes to th
 _CANONICAL = "parameter_dtype gives a dtype that JAX has switched on already"
 _INFINITE = "infinity times a factor is infinity"
 _WEAK = "a Python integer takes the dtype of what it is combined with"
+_SWAP = "two axes are exchanged, whichever is named first"
+_BLOCKS = "block by block or at once, the numbers are the same"
+_LINES = "a sequence as an image of more lines: the others hold zeros, and the first is taken"
+_FLOAT = "as a dtype, float means the default floating dtype"
 _NO_NORM = "jnp.zeros((), parameter_dtype(tree))"
 _NO_AVERAGE = "jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))"
 
@@ -58,9 +62,47 @@ _BY_FUNCTION = {
         ("name", "x -> inner"): _CLIPPED_AGAIN,
     },
     "layers.dense:Dense.init": {
-        ("unwrap", "jnp.result_type(float) -> float"): "as a dtype, float means the default floating dtype",
+        ("unwrap", "jnp.result_type(float) -> float"): _FLOAT,
     },
     "layers.dense:Dense.forward": {("name", "y -> x #3"): _NDIM},
+    "layers.attention:Attention._split": {
+        (
+            "order",
+            "x.reshape(*x.shape[:-1], self.heads, -1).swapaxes(1, 2) -> "
+            "x.reshape(*x.shape[:-1], self.heads, -1).swapaxes(2, 1)",
+        ): _SWAP,
+    },
+    "layers.attention:_merged": {("order", "heads.swapaxes(1, 2) -> heads.swapaxes(2, 1)"): _SWAP},
+    "layers.attention:Attention.backward": {("constant", "3 -> 2"): "the backward of a Dense does not read its width"},
+    "layers.attention:_scores": {("sign", "-2 -> 2"): "of four axes, -2 and 2 are the same"},
+    "layers.attention:_whole": {("name", "a -> blocks #3"): "moving axis 0 to 2 leaves the axes from 4 on"},
+    "layers.attention:attend_backward": {("compare", "steps <= BLOCK -> steps >= BLOCK"): _BLOCKS},
+    "layers.convolution:Conv.backward": {("constant", "1 -> 0 #3"): _LINES},
+    "layers.convolution:_size": {("constant", "1 -> 2"): _LINES},
+    "layers.convolution:_like": {("constant", "0 -> 1"): "a sequence has one line, and JAX takes the last there is"},
+    "layers.convolution:_drawn": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
+    "layers.convolution:has_convolutions": {
+        (
+            "factor",
+            "any((isinstance(node, Conv | ConvTranspose) for node in nodes)) -> "
+            "1.001 * any((isinstance(node, Conv | ConvTranspose) for node in nodes))",
+        ): _TRUTH,
+    },
+    "layers.embedding:Embedding.init": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
+    "layers.embedding:Positions.init": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
+    "layers.embedding:Embedding.forward": {
+        ("constant", "0 -> 1"): "what is read for a token that does not exist is replaced by NaN",
+        ("name", "x -> tokens"): "backward converts the tokens again",
+        ("name", "tokens -> x"): "what is read for a token that does not exist is replaced by NaN",
+    },
+    "layers.normalization:BatchNorm.init": {
+        ("name", "scale -> shift #2"): _SHAPE,
+        ("name", "shift -> scale #2"): _SHAPE,
+        ("unwrap", "jnp.zeros_like(shift) -> shift"): "shift is drawn as 0",
+        ("factor", "jnp.zeros_like(shift) -> 1.001 * jnp.zeros_like(shift)"): _ZERO,
+        ("sign", "shift -> -shift"): _ZERO,
+    },
+    "layers.normalization:_Norm.init": {("sign", "jnp.zeros(in_shape[-1:]) -> -jnp.zeros(in_shape[-1:])"): _ZERO},
     "layers.recurrent:Rnn.forward": {("sign", "h -> -h #2"): "backward looks only at h^2"},
     "layers.recurrent:_rows": {
         ("sign", "a.reshape(-1, a.shape[-1]) -> -a.reshape(-1, a.shape[-1])"): "both factors of every product are rows",

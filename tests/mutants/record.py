@@ -1,7 +1,7 @@
 """Verdicts on disk, one line each, so that a run that was interrupted continues where it stopped.
 
 A kill counts for as long as the mutant and the test that killed it have the source that they had. A survivor counts
-while the files of its tests have. What timed out, or is not found, runs again.
+while its tests are the same ones and their files have. What timed out, or is not found, runs again.
 """
 
 import ast
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .mutator import Mutant
 from .runner import TESTS, Verdict
-from .targets import files_of
+from .targets import files_of, tests_for
 
 RECORD = TESTS.parent / "runs" / "mutants.jsonl"
 
@@ -49,7 +49,7 @@ def tests_behind(mutant: Mutant, killer: str | None) -> str:
     """Digest of what a verdict rests on: the function that killed the mutant, or all files of its tests."""
     if killer is not None:
         return source_of_test(killer.split("[")[0])
-    return digest(*((TESTS / f"{file}.py").read_text() for file in files_of([mutant])))
+    return digest(*tests_for(mutant), *((TESTS / f"{file}.py").read_text() for file in files_of([mutant])))
 
 
 @functools.cache
