@@ -10,6 +10,7 @@ Every output pixel is a weighted sum of input pixels, and the weights do not dep
 and backward hands dy back with the same weights.
 """
 
+import math
 from collections.abc import Iterator
 
 import jax
@@ -21,8 +22,6 @@ from fnnet._spec import at_least_float32, check_floating, check_range, spec
 from fnnet._xla.materialized import materialized
 from fnnet.protocols import Key, Number, Shape
 
-DEGREE = 0.017453292519943295  # pi / 180
-ROOT_PI = 1.7724538509055159  # the square root of pi
 SPACING = 2  # pixels from one point of Elastic's grid to the next
 
 
@@ -76,7 +75,7 @@ class _Moving(_OfImages):
             dx = dx.at[images, at].add(_spread(weight.astype(dy.dtype), dy) * dy)
         return (), dx.reshape(dy.shape)
 
-    def places(self, key: Key, shape: tuple[int, int, int], dtype: DTypeLike) -> Float[Array, "2 B H W"]:
+    def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads, in pixels from the first."""
         raise NotImplementedError
 
@@ -112,15 +111,13 @@ class Affine(_Moving):
         check_range(self, "shear", low=0)
         check_range(self, "shift", low=0)
 
-    def places(self, key: Key, shape: tuple[int, int, int], dtype: DTypeLike) -> Float[Array, "2 B H W"]:
+    def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads."""
         b, h, w = shape
         draws = jax.random.uniform(key, (6, b, 1, 1), dtype, -1, 1)
-        rotation, scale, shear, shift = (
-            jnp.asarray(0 if n is None else n, dtype) for n in (self.rotation, self.scale, self.shear, self.shift)
-        )
-        turn = DEGREE * rotation * draws[0]
-        cos, sin = jnp.cos(turn), jnp.sin(turn)
+        scale, shear, shift = (jnp.asarray(0 if n is None else n, dtype) for n in (self.scale, self.shear, self.shift))
+        turn = None if self.rotation is None else math.pi / 180 * jnp.asarray(self.rotation, dtype) * draws[0]
+        cos, sin = (1, 0) if turn is None else (jnp.cos(turn), jnp.sin(turn))
         i, j = _centered(h, dtype)[None, :, None], _centered(w, dtype)[None, None]
         down, right = (1 + scale * draws[1]) * i, (1 + scale * draws[2]) * j + shear * draws[3] * i
         r = cos * down - sin * right + shift * draws[4] + (h - 1) / 2
@@ -158,13 +155,13 @@ class Elastic(_Moving):
                 f"Elastic: expected affine to be an Affine, such as Affine(rotation=10.0), got {self.affine!r}"
             )
 
-    def places(self, key: Key, shape: tuple[int, int, int], dtype: DTypeLike) -> Float[Array, "2 B H W"]:
+    def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads."""
         (b, h, w), keys = shape, jax.random.split(key)
         alpha, sigma = jnp.asarray(self.alpha, dtype), jnp.asarray(self.sigma, dtype)
         rows, columns = _smoothing(h, sigma), _smoothing(w, sigma)
         u = jax.random.uniform(keys[0], (2, b, rows.shape[1], columns.shape[1]), dtype, -1, 1)
-        field = alpha / (2 * ROOT_PI * sigma) * (rows @ (u @ columns.T))
+        field = alpha / (2 * math.sqrt(math.pi) * sigma) * (rows @ (u @ columns.T))
         if self.affine is not None:
             return self.affine.places(keys[1], shape, dtype) + field
         i, j = jnp.arange(h, dtype=dtype)[None, :, None], jnp.arange(w, dtype=dtype)[None, None]

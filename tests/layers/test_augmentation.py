@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import fnnet
-from fnnet.layers import augmentation
 from fnnet.layers.augmentation import Affine, Cutout, Elastic, Mirror, Noise
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -262,8 +261,3 @@ def test_a_network_with_distortions_trains_on_bytes_and_predicts_without_them():
     np.testing.assert_allclose(
         fnnet.predict(distorted, state.params, data.x), fnnet.predict(same, params, data.x), rtol=1e-12
     )
-
-
-def test_constants():
-    assert np.pi / 180 == augmentation.DEGREE
-    assert np.sqrt(np.pi) == augmentation.ROOT_PI
