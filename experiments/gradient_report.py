@@ -109,7 +109,7 @@ def layers() -> list[Subject]:
         fnnet.Reshape((8, 12)),
         fnnet.Affine(rotation=20, scale=0.1, shear=0.1, shift=1.5),
         fnnet.Elastic(20, 2, affine=fnnet.Affine(shift=1.5)),
-        fnnet.Mirror(0.7),
+        fnnet.Mirror(0.35),
         fnnet.Cutout(3),
     )
     sequences = (

@@ -108,13 +108,10 @@ TESTS = {
     "fnnet.layers.dense:Dense.init": ("test_initializers dense", "test_model dense|by_hand|dtype", f"{CELL} Dense"),
     "fnnet.layers.dense:*": ("test_model dense|textbook|wrong", f"{CELL} Dense"),
     "fnnet.layers.dropout:*": ("test_model dropout|training_is|swept", f"{CELL} Dropout", "layers/test_gradients mask"),
-    "fnnet.layers.augmentation:_Moving.backward": (f"{CELL} Affine|Elastic",),
-    "fnnet.layers.augmentation:_corners|_floor|_Moving.*": (
-        "layers/test_augmentation pixels|channels|keep",
-        f"{CELL} Affine|Elastic",
+    "fnnet.layers.augmentation:*": (
         "layers/test_augmentation",
+        f"{CELL} Affine|Elastic|Mirror|Cutout|Noise",
     ),
-    "fnnet.layers.augmentation:*": ("layers/test_augmentation", f"{CELL} {{cls}}"),
     "fnnet.layers.shapes:Rescale.*": (
         "test_model images|integers|swept",
         f"{CELL} Rescale",

@@ -32,11 +32,9 @@ class Exact(np.ndarray):
     def astype(self, dtype: Any, **_: Any) -> "Exact":
         if np.dtype(dtype) == EXACT:
             return as_exact(self)
-        return (
-            (np.vectorize(int)(self) if self.dtype == EXACT and self.size else self.view(np.ndarray))
-            .astype(dtype)
-            .view(Exact)
-        )
+        if self.dtype == EXACT and np.dtype(dtype).kind in "iu":
+            return np.asarray(np.frompyfunc(int, 1, 1)(np.asarray(self))).astype(dtype).view(Exact)
+        return super().astype(dtype)
 
     @property
     def at(self) -> "_At":
