@@ -216,11 +216,20 @@ TESTS = {
         f"{CELL} MaxPool|MeanPool|GlobalMaxPool|GlobalMeanPool",
         "layers/test_convolution",
     ),
-    "fnnet.layers.normalization:*": (
-        "layers/test_references BatchNorm|LayerNorm|GroupNorm|RmsNorm",
-        f"{CELL} LayerNorm|GroupNorm|RmsNorm",
-        "layers/test_normalization",
+    "fnnet.layers.normalization:BatchNorm.*": (
+        "layers/test_references BatchNorm",
         "layers/test_parameters statistics",
+        "layers/test_normalization",
+    ),
+    "fnnet.layers.normalization:LayerNorm.*|GroupNorm.*|RmsNorm.*": (
+        f"{CELL} {{cls}}",
+        "layers/test_references {cls}",
+        "layers/test_normalization",
+    ),
+    "fnnet.layers.normalization:*": (
+        f"{CELL} LayerNorm",
+        "layers/test_references LayerNorm|BatchNorm",
+        "layers/test_normalization",
     ),
     "fnnet.layers.recurrent:Recurrent.init|Recurrent._*|Lstm.bias_starts": (
         "layers/test_recurrent drawn|forget",
