@@ -264,7 +264,7 @@ _BY_FUNCTION = {
         ): "the cosine of -x is that of x",
     },
     "schedules:CosineRestarts._growing": {("name", "n -> log #5"): _DTYPE},
-    "optimizers.transformations:_norm": {
+    "optimizers.transformations:norm": {
         ("sign", f"{_NO_NORM} -> -{_NO_NORM}"): _ZERO,
         ("factor", f"{_NO_NORM} -> 1.001 * {_NO_NORM}"): _ZERO,
         ("name", "largest -> zero #2"): "the two have the same shape and dtype",
