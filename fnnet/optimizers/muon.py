@@ -69,7 +69,7 @@ class Muon:
             if p.ndim < 2:
                 raise ValueError(
                     f"Muon.init: expected weights of two axes or more, got params{jax.tree_util.keystr(path)} of shape "
-                    f"{p.shape}; write Partition(Matrices(), {self!r}, Adam()), where Adam trains the rest"
+                    f"{p.shape}; write Partition(Matrices(), Muon(...), Adam(...)), where Adam trains the rest"
                 )
         return jax.tree.map(jnp.zeros_like, params)
 

@@ -65,7 +65,7 @@ class Partition:
             more = f" and {len(leaves) - 6} more" if len(leaves) > 6 else ""
             raise ValueError(
                 f"Partition: {self.select!r} selects none of {listed}{more}; select others (Matrices(kernels=True) "
-                f"takes the kernels of convolutions), or write {self.rest!r} alone"
+                f"takes the kernels of convolutions), or write {type(self.rest).__name__} alone"
             )
         check_names("Partition", self.chosen, chosen)
         check_names("Partition", self.rest, rest)
