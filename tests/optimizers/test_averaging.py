@@ -70,6 +70,14 @@ def test_the_average_is_that_of_all_z_weighted_with_squared_rates(float64):
             np.testing.assert_allclose(thetas[t - 1], 0.8 * x + 0.2 * z, rtol=1e-12)
 
 
+def test_two_steps_are_those_worked_out_by_hand(float64):
+    """z is -0.1, then 0.3 / sqrt(0.0999 / 0.0199) further; x is its mean, theta half way between."""
+    z = -0.1 - 0.3 / np.sqrt(0.0999 / 0.0199)
+    thetas, means = places(ScheduleFreeAdam(0.1, 0.5, 0.99, 0), np.array([[1.0], [3.0]]), np.zeros(1))
+    np.testing.assert_allclose(means[:, 0], [-0.1, (z - 0.1) / 2], rtol=1e-12)
+    np.testing.assert_allclose(thetas[:, 0], [-0.1, (3 * z - 0.1) / 4], rtol=1e-12)
+
+
 def test_decay_is_of_weights_only():
     params = DenseParams(jnp.ones((2, 2)), jnp.ones(2))
     zero, optimizer = jax.tree.map(jnp.zeros_like, params), ScheduleFreeAdam(0.1, weight_decay=0.5)

@@ -85,7 +85,7 @@ def test_the_direction_is_that_of_momentum(nesterov, float64):
 
 @pytest.mark.parametrize("shape", [(2, 3), (3, 2), (1, 5), (5, 1), (4, 9), (9, 4)])
 def test_wide_matrices_go_further(shape):
-    """The largest entry of the spectrum, in units of the learning rate: between sqrt(max(1, O / I)) times its bounds."""
+    """The largest singular value in units of the learning rate, sqrt(max(1, O / I)) apart."""
     g = with_singular_values(np.ones(min(shape)), *shape)[0]
     size = np.linalg.norm(stepped(Muon(0.5), g.astype("float32")), 2) / 0.5 / max(1, shape[1] / shape[0]) ** 0.5
     assert size == pytest.approx(mapped(min(shape) ** -0.5, 5), rel=1e-4)

@@ -92,7 +92,7 @@ def test_each_part_draws_from_its_own_key():
     for i, update in enumerate(updates):
         alone, _ = GradientNoise(1.0).update((update,), None, (update,), key=jax.random.fold_in(KEY, i))
         np.testing.assert_array_equal(update, alone[0] - update)
-    with pytest.raises(ValueError, match="^GradientNoise.update: expected a key, got None"):
+    with pytest.raises(ValueError, match=r"^GradientNoise\.update: expected a key, got None"):
         noise.update(params, noise.init(params), params)
 
 

@@ -1,13 +1,14 @@
-"""Writes optimizers.npz: where optimizers of PyTorch, optax and schedulefree take small problems in 200 updates, float64.
+"""Writes optimizers.npz: where optimizers of PyTorch, optax and schedulefree take small problems in 200 updates.
 
     python -m venv peers && peers/bin/pip install torch==2.13.0 optax==0.2.8 schedulefree==1.4.1 jax==0.10.2 numpy
     peers/bin/python tests/optimizers/references/make_optimizers.py
 
-A row is the peer's own expression, evaluated here and the id of a test there. `groups` are the parameters with no
-weight decay for biases, `mask` is true for weights. Weights
-have `momentum` as in PyTorch before optax's Muon, whose own is corrected; PyTorch's Muon computes in bfloat16. With
-rates that stay large it is chaotic: rounding grows to any size. Gradients are the peer's, by automatic differentiation. PyTorch's
-NAdam computes its momentum in float32, so its rows agree to 1e-8 only.
+All in float64. A row is the peer's own expression, evaluated here and the id of a test there. `groups` are the
+parameters with no weight decay for biases, `mask` is true for weights. Gradients are the peer's, by automatic
+differentiation. PyTorch's NAdam computes its momentum in float32, so its rows agree to 1e-8 only.
+
+Weights have `momentum`, PyTorch's, before optax's Muon, which corrects its own; PyTorch's Muon computes in bfloat16.
+Muon at a rate that stays is chaotic, unless epsilon is large: rounding grows until two computers agree in nothing.
 
     network          3-5-2 with tanh, mean softmax cross-entropy, update t on rows 4 (t mod 3) .. 4 (t mod 3) + 3 of 12
     aligned, turned  theta A theta / 2 with eigenvalues 1e-6 to 1, A diagonal or full; six entries are a weight, two a
