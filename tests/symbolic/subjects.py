@@ -241,7 +241,7 @@ OPTIMIZERS = [
     optimizer(
         fnnet.Partition(fnnet.Matrices(kernels=True), fnnet.Muon(0.1, steps=3), fnnet.Sgd(0.3, 0.6)),
         formulas.muon_and_momentum,
-        shapes=(("w", (2, 1, 3)), ("b", (2,))),
+        shapes=(("w", (1, 2, 3)), ("b", (2,))),
     ),
     optimizer(
         fnnet.ScheduleFreeAdam(fnnet.LinearSchedule(0.1, 0.4, 4), weight_decay=0.2),
