@@ -114,6 +114,11 @@ def test_a_gradient_of_zero_moves_nothing():
     assert np.all(np.asarray(stepped(Muon(), half.astype("float32")))[:, 1] == 0)
 
 
+@pytest.mark.parametrize("shape", [(0, 2), (2, 0), (0, 0)])
+def test_a_weight_without_entries_is_one_too(shape):
+    assert stepped(Muon(), np.zeros(shape, "float32")).shape == shape
+
+
 def test_a_gradient_that_is_nan_is_not_hidden():
     assert np.isnan(stepped(Muon(), np.array([[np.nan, 1], [1, 1]], "float32"))).all()
 
