@@ -22,7 +22,8 @@ class Matrices:
     kernels: bool = static(default=False)
 
     def selects(self, path: jax.tree_util.KeyPath, parameter: jax.Array) -> bool:
-        return parameter_name(path) == "w" and (parameter.ndim == 2 or (self.kernels and parameter.ndim > 2))
+        has_axes = parameter.ndim >= 2 if self.kernels else parameter.ndim == 2
+        return parameter_name(path) == "w" and has_axes
 
 
 @spec

@@ -46,12 +46,14 @@ def shown(tree):
 
 
 def test_matrices_are_weights_of_two_axes():
-    def selected(selector):
-        found = jax.tree_util.tree_map_with_path(selector.selects, PARAMS)
-        return [found[0].w, found[0].b, found[2]["w"], found[2]["v"]]
+    params = (*PARAMS[:3], {"w": jnp.ones(2)})
 
-    assert selected(Matrices()) == [True, False, False, False]
-    assert selected(Matrices(kernels=True)) == [True, False, True, False]
+    def selected(selector):
+        found = jax.tree_util.tree_map_with_path(selector.selects, params)
+        return [found[0].w, found[0].b, found[2]["w"], found[2]["v"], found[3]["w"]]
+
+    assert selected(Matrices()) == [True, False, False, False, False]
+    assert selected(Matrices(kernels=True)) == [True, False, True, False, False]
 
 
 def test_each_part_moves_its_own():
@@ -202,6 +204,9 @@ def test_a_part_that_acts_on_names_that_only_the_other_has_is_refused():
         with pytest.raises(ValueError, match=message.format(name)):
             fnnet.init_state(MODEL, Partition(Matrices(), Muon(), rest), KEY)
     fnnet.init_state(MODEL, Partition(Matrices(), Chain((Muon(), WeightDecay(0.1))), Adam()), KEY)
+    biases = spec(type("Biases", (Own,), {"selects": lambda s, path, p: p.ndim == 1}))
+    with pytest.raises(ValueError, match=message.format("AdamW")):
+        fnnet.init_state(MODEL, Partition(biases(), AdamW(), Muon()), KEY)
 
 
 def test_names_are_looked_for_inside_of_a_partition():

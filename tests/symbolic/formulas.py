@@ -209,6 +209,8 @@ def schedule_free_z(o, w, g, name):
 def schedule_free_mean(o, w, g, name):
     weights = [line(o.learning_rate, n) ** 2 for n in range(len(g))]
     places = schedule_free_z(o, w, g, name)
+    if sum(weights) == 0:
+        return w[0]
     return sum(weight * z for weight, z in zip(weights, places, strict=True)) / sum(weights)
 
 

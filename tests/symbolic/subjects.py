@@ -244,7 +244,7 @@ OPTIMIZERS = [
         shapes=(("w", (1, 2, 3)), ("b", (2,))),
     ),
     optimizer(
-        fnnet.ScheduleFreeAdam(fnnet.LinearSchedule(0.1, 0.4, 4), weight_decay=0.2),
+        fnnet.ScheduleFreeAdam(fnnet.LinearSchedule(0, 0.4, 4), weight_decay=0.2),
         formulas.schedule_free,
         state_expected=formulas.schedule_free_mean,
         read=fnnet.averaged,

@@ -59,8 +59,8 @@ MISTAKES = mistakes(
     ),
     (
         "optimizers.partition:Matrices.selects",
-        'parameter_name(path) == "w" and',
-        "",
+        'parameter_name(path) == "w" and has_axes',
+        "has_axes",
         "selects matrices of any name, such as those of somebody's own biases",
         f"{PARTITION} matrices",
     ),
