@@ -37,8 +37,8 @@ class Muon:
     Five take those above 0.002 to between 0.68 and 1.21: not to 1, which more careful coefficients would, but it is
     fast, and as good for training. With G = X^T X, of the smaller side, X becomes X f(G) with f(G) = a + b G + c G^2,
     and G becomes f G f: only the first and the last product are as long as X, and the result is the same. Rounding in
-    G grows by a^2 = 12 in every step, hence float32 or better, products of full precision on every device, and at most
-    five steps; what comes of singular values under 1e-4 of the norm is rounding. A NaN anywhere makes all of X NaN.
+    G grows by a^2 = 12 in every step, hence float32 or better (X is right to about 1e-3 in it, of gradients however
+    nearly singular), products of full precision on every device, and at most five steps. A NaN makes all of X NaN.
 
     PyTorch, optax and Jordan average, v <- mu v + (1 - mu) g, which the norm removes while mu stays the same; optax
     also corrects u for the start at 0, which with nesterov changes u. All scale by shape as here; with

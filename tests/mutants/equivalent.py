@@ -298,6 +298,7 @@ _BY_FUNCTION = {
         ("transpose", "factor -> factor.T #3"): _SYMMETRIC,
         ("transpose", "total -> total.T #2"): _SYMMETRIC,
     },
+    "optimizers.lookahead:Lookahead.init": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
     "optimizers.muon:_factor": {
         ("transpose", "gram -> gram.T"): _SYMMETRIC,
         ("transpose", "gram -> gram.T #2"): _SYMMETRIC,
