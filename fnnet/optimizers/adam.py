@@ -301,9 +301,9 @@ class ScheduleFreeAdam(_Moments):
 
     def init(self, params: Params) -> ScheduleFreeState:
         """z = x = theta, without any weight."""
-        t, _, v = _no_updates(params)
-        z, c = jax.tree.map(jnp.asarray, params), jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))
-        return ScheduleFreeState(t, v, z, AverageState(c, z))
+        start, z = _no_updates(params), jax.tree.map(jnp.asarray, params)
+        c = jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))
+        return ScheduleFreeState(start.t, start.v, z, AverageState(c, z))
 
     def update(
         self, grads: Params, state: ScheduleFreeState, params: Params, *, key: Key | None = None

@@ -303,6 +303,16 @@ _BY_FUNCTION = {
         ("transpose", "gram -> gram.T"): _SYMMETRIC,
         ("transpose", "gram -> gram.T #2"): _SYMMETRIC,
     },
+    "optimizers.adam:ScheduleFreeAdam.init": {
+        ("sign", "start.t -> -start.t"): _ZERO,
+        ("sign", "start.v -> -start.v"): _ZERO,
+        ("factor", "start.v -> 1.001 * start.v"): _ZERO,
+        ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,
+        ("factor", f"{_NO_AVERAGE} -> 1.001 * {_NO_AVERAGE}"): _ZERO,
+        ("unwrap", "canonicalize_dtype(parameter_dtype(params)) -> parameter_dtype(params)"): _CANONICAL,
+        ("sign", "c -> -c"): _ZERO,
+        ("factor", "c -> 1.001 * c"): _ZERO,
+    },
     "optimizers.average:Average.init": {
         ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,
         ("factor", f"{_NO_AVERAGE} -> 1.001 * {_NO_AVERAGE}"): _ZERO,

@@ -86,6 +86,15 @@ def test_decay_is_of_weights_only():
     assert np.all(np.asarray(updates.b) == 0)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_updates_are_counted_in_integers(dtype):
+    """bfloat16 stops counting at 256."""
+    params = {"w": jnp.ones(2, dtype)}
+    state = ScheduleFreeAdam().init(params)
+    assert (state.t.dtype, state.average.c.dtype) == ("int32", dtype)
+    assert ScheduleFreeAdam().update(params, state, params)[1].t.dtype == "int32"
+
+
 def test_names_are_asked_for_only_where_there_is_decay():
     assert ScheduleFreeAdam().acts_on() == ()
     assert ScheduleFreeAdam(weight_decay=0.0).acts_on() == ("w",)
