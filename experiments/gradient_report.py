@@ -88,6 +88,7 @@ def layers() -> list[Subject]:
         fnnet.Dense(4),
         fnnet.Dense(4, biases=None),
         fnnet.Dropout(0.3),
+        fnnet.Noise(0.3),
         fnnet.Rescale(0.5),
         fnnet.Standardize(0.5, 2.0),
         fnnet.Flatten(),
@@ -106,6 +107,10 @@ def layers() -> list[Subject]:
         fnnet.GlobalMaxPool(),
         fnnet.GroupNorm(2),
         fnnet.Reshape((8, 12)),
+        fnnet.Affine(rotation=20, scale=0.1, shear=0.1, shift=1.5),
+        fnnet.Elastic(20, 2, affine=fnnet.Affine(shift=1.5)),
+        fnnet.Mirror(0.35),
+        fnnet.Cutout(3),
     )
     sequences = (
         fnnet.Positions(),

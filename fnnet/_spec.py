@@ -240,6 +240,14 @@ def check_range(
         raise ValueError(f"{type(owner).__name__}: expected {left}{name}{right}, got {value}")
 
 
+def check_floating(owner: object, x: Array) -> None:
+    """Raise TypeError for integers, such as bytes of an image; for a layer's forward."""
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise TypeError(
+            f"{type(owner).__name__}.forward: expected floating numbers, got {x.dtype}; put Rescale(1 / 255) before it"
+        )
+
+
 _Specs = TypeVar("_Specs")
 
 

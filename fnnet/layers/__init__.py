@@ -25,6 +25,7 @@ from fnnet.layers.activations import (
     Tanh,
 )
 from fnnet.layers.attention import Attention, AttentionParams
+from fnnet.layers.augmentation import Affine, Cutout, Elastic, Mirror, Noise
 from fnnet.layers.composition import Parallel, Residual, Serial
 from fnnet.layers.convolution import Conv, ConvParams, ConvTranspose
 from fnnet.layers.dense import Dense, DenseParams
@@ -36,10 +37,10 @@ from fnnet.layers.recurrent import Gru, Lstm, Recurrent, RecurrentParams, Rnn
 from fnnet.layers.shapes import Flatten, LastStep, Rescale, Reshape, Standardize, standardize
 
 __all__ = [
-    "Attention", "AttentionParams", "BatchNorm", "BatchNormParams", "Conv", "ConvParams", "ConvTranspose", "Dense",
-    "DenseParams", "Dropout", "Elu", "Embedding", "EmbeddingParams", "Exp", "Flatten", "Gelu", "GlobalMaxPool",
-    "GlobalMeanPool", "GroupNorm", "Gru", "HardSigmoid", "Identity", "LastStep", "LayerNorm", "LeakyRelu", "Lstm",
-    "MaxPool", "MeanPool", "NormParams", "Parallel", "Positions", "PositionsParams", "Recurrent", "RecurrentParams",
-    "Relu", "Rescale", "Reshape", "Residual", "RmsNorm", "Rnn", "Selu", "Serial", "Sigmoid", "Silu", "Softmax",
-    "Softplus", "Standardize", "Tanh", "standardize",
+    "Affine", "Attention", "AttentionParams", "BatchNorm", "BatchNormParams", "Conv", "ConvParams", "ConvTranspose",
+    "Cutout", "Dense", "DenseParams", "Dropout", "Elastic", "Elu", "Embedding", "EmbeddingParams", "Exp", "Flatten",
+    "Gelu", "GlobalMaxPool", "GlobalMeanPool", "GroupNorm", "Gru", "HardSigmoid", "Identity", "LastStep", "LayerNorm",
+    "LeakyRelu", "Lstm", "MaxPool", "MeanPool", "Mirror", "Noise", "NormParams", "Parallel", "Positions",
+    "PositionsParams", "Recurrent", "RecurrentParams", "Relu", "Rescale", "Reshape", "Residual", "RmsNorm", "Rnn",
+    "Selu", "Serial", "Sigmoid", "Silu", "Softmax", "Softplus", "Standardize", "Tanh", "standardize",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from fnnet._spec import spec, static
+from fnnet._spec import check_floating, spec, static
 from fnnet._windows import Pair, Window, check_padding, pair_of, window_over
 from fnnet._xla.channel_sums import channel_sums
 from fnnet._xla.convolutions import convolved, input_gradient, kernel_gradient
@@ -236,8 +236,7 @@ def _drawn(layer: Conv | ConvTranspose, key: Key, shape: Shape, fans: tuple[int,
 
 def _check_inputs(layer: Conv | ConvTranspose, w: Array, x: Array) -> None:
     owner = f"{type(layer).__name__}.forward"
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{owner}: expected floating numbers, got {x.dtype}; put Rescale(1 / 255) before it")
+    check_floating(layer, x)
     expected = (*layer.kernel, x.shape[-1] // layer.groups, layer.features)
     if w.shape != expected:
         raise ValueError(

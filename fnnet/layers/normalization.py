@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fnnet._spec import at_least_float32, check_range, spec, static
+from fnnet._spec import at_least_float32, check_floating, check_range, spec, static
 from fnnet._xla.channel_sums import channel_sums
 from fnnet.protocols import Key, Number, Params, Shape, Statistics
 
@@ -325,7 +325,6 @@ def _wide(x: Array) -> Array:
 
 def _check_channels(layer: Any, scale: Array, x: Array) -> None:
     owner = f"{type(layer).__name__}.forward"
-    if not jnp.issubdtype(x.dtype, jnp.floating):
-        raise TypeError(f"{owner}: expected floating numbers, got {x.dtype}; put Rescale(1 / 255) before it")
+    check_floating(layer, x)
     if x.shape[-1:] != scale.shape:
         raise ValueError(f"{owner}: expected rows of {scale.shape[0]} channels, got x of shape {x.shape}")

@@ -104,8 +104,13 @@ TESTS = {
     "fnnet.layers.activations:Softmax.*": ("layers/test_activations softmax|Softmax", f"{CELL} Softmax"),
     "fnnet.layers.activations:*": (TABLE, f"{CELL} {{cls}}"),
     "fnnet.layers.dense:Dense.init": ("test_initializers dense", "test_model dense|by_hand|dtype", f"{CELL} Dense"),
+    "fnnet.layers.dense:Dense._product": ("layers/test_products", f"{CELL} Dense"),
     "fnnet.layers.dense:*": ("test_model dense|textbook|wrong", f"{CELL} Dense"),
     "fnnet.layers.dropout:*": ("test_model dropout|training_is|swept", f"{CELL} Dropout", "layers/test_gradients mask"),
+    "fnnet.layers.augmentation:*": (
+        "layers/test_augmentation",
+        f"{CELL} Affine|Elastic|Mirror|Cutout|Noise",
+    ),
     "fnnet.layers.shapes:Rescale.*": (
         "test_model images|integers|swept",
         f"{CELL} Rescale",

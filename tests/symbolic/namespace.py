@@ -30,7 +30,11 @@ class Exact(np.ndarray):
     """An array of `Scalar`s, or of integers or booleans; with the methods of JAX's arrays."""
 
     def astype(self, dtype: Any, **_: Any) -> "Exact":
-        return as_exact(self) if np.dtype(dtype) == EXACT else super().astype(dtype)
+        if np.dtype(dtype) == EXACT:
+            return as_exact(self)
+        if self.dtype == EXACT and np.dtype(dtype).kind in "iu":
+            return np.asarray(np.frompyfunc(int, 1, 1)(np.asarray(self))).astype(dtype).view(Exact)
+        return super().astype(dtype)
 
     @property
     def at(self) -> "_At":
@@ -42,7 +46,7 @@ class Exact(np.ndarray):
 
 
 class _At:
-    """`a.at[i].add(b, mode="drop")`."""
+    """`a.at[i].add(b, mode="drop")`, and with several arrays for i."""
 
     def __init__(self, array: Exact) -> None:
         self.array = array
@@ -51,10 +55,13 @@ class _At:
         self.index = index
         return self
 
-    def add(self, values: Any, mode: str) -> Exact:
+    def add(self, values: Any, mode: str | None = None) -> Exact:
         """Repeated indices add up, and those that do not exist are left out."""
-        assert mode == "drop"
         new = self.array.copy()
+        if isinstance(self.index, tuple):
+            np.add.at(new, self.index, values)
+            return new
+        assert mode == "drop"
         for place in np.ndindex(self.index.shape):
             if self.index[place] < len(new):
                 new[self.index[place]] = new[self.index[place]] + values[place]
@@ -100,7 +107,7 @@ class Numpy:
         lambda name: staticmethod(_elementwise(name)),
         ("exp", "log", "sqrt", "tanh", "cos", "sin", "expm1", "log1p"),
     )
-    round = staticmethod(_elementwise("rint"))
+    round, floor = staticmethod(_elementwise("rint")), staticmethod(_elementwise("__floor__"))
     asarray = staticmethod(_array)
 
     @property
@@ -193,7 +200,7 @@ class Lax:
 
 
 class Random:
-    """For `jax.random`: a key is anything, a mask drops every third entry, noise is that of the proof."""
+    """For `jax.random`: a key is anything, a mask drops every third entry, noise is the proof's or even."""
 
     def __init__(self) -> None:
         self.noise: Any = None
@@ -207,8 +214,13 @@ class Random:
     def bernoulli(self, key: Any, p: Any, shape: Any) -> Exact:
         return (np.arange(math.prod(shape)) % 3 > 0).reshape(shape).view(Exact)
 
+    def uniform(self, key: Any, shape: Any, dtype: Any, low: Any, high: Any) -> Exact:
+        """Every seventh of 101 places between the ends, of which none is one."""
+        places = [Fraction(1 + 7 * i % 101, 103) for i in range(math.prod(shape))]
+        return low + (high - low) * as_exact(np.reshape(places, shape))
+
     def normal(self, key: Any, shape: Any, dtype: Any) -> Exact:
-        return self.noise(shape)
+        return self.noise(shape) if self.noise else self.uniform(key, shape, dtype, -2, 2)
 
 
 class Jax:

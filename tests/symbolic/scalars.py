@@ -32,6 +32,9 @@ class Rationals:
     def sign(self, value: Fraction) -> int:
         return (value > 0) - (value < 0)
 
+    def floor(self, value: Fraction) -> int:
+        return math.floor(value)
+
     def power(self, value: Fraction, exponent: Fraction) -> Fraction:
         if exponent.denominator != 1:
             raise TypeError(f"a rational to the power of {exponent} is not rational")
@@ -105,6 +108,12 @@ class Intervals:
         if value.a == value.b == 0:
             return 0
         raise Undecided(f"{value} has both signs")
+
+    def floor(self, value: Any) -> int:
+        low, high = (int(mpmath.floor(mpmath.mpf(end))) for end in (value.a, value.b))
+        if low != high:
+            raise Undecided(f"{value} has a whole number inside")
+        return low
 
     def power(self, value: Any, exponent: Any) -> Any:
         if exponent.a == exponent.b == int(exponent.a):
@@ -264,6 +273,10 @@ class Scalar:
 
     def __floor__(self) -> "Scalar":
         return lifted(_ring.floor(self.value))
+
+    def __int__(self) -> int:
+        """Of a whole number: its floor."""
+        return _ring.floor(self.value)
 
     def rint(self) -> "Scalar":
         """The nearest whole number; of two the even one."""

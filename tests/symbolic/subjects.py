@@ -125,6 +125,12 @@ RATIONAL_LAYERS = [
     layer(fnnet.LastStep(), (3, 2, 2), rings=R),
     layer(fnnet.Dropout(0.3), (5,), key=KEY, note="with a mask"),
     layer(fnnet.Dropout(0.3), (5,), note="without a key"),
+    layer(fnnet.Affine(scale=0.3, shear=0.2, shift=1.3), (3, 4), rings=R, key=KEY),
+    layer(fnnet.Affine(shift=1.3), (3, 3, 2), rings=R, key=KEY),
+    layer(fnnet.Affine(shift=1.3), (3, 2), note="without a key"),
+    layer(fnnet.Mirror(), (2, 3), rows=3, key=KEY),
+    layer(fnnet.Cutout(2), (3, 4), key=KEY),
+    layer(fnnet.Noise(0.3), (3,), key=KEY),
     layer(RELU_NET, (2,)),
     layer(fnnet.Serial((fnnet.Embedding(4, 2), fnnet.Positions(), fnnet.Dense(2))), (3,), tokens=4),
     layer(fnnet.Residual(fnnet.Dense(2)), (2,)),
@@ -134,6 +140,8 @@ RATIONAL_LAYERS = [
     layer(fnnet.Parallel((fnnet.Dense(2), fnnet.Dropout(0.5)), join="add"), (2,), key=KEY),
 ]
 OTHER_LAYERS = [
+    layer(fnnet.Affine(rotation=30, shift=1.3), (3, 3), rings=I, key=KEY),
+    layer(fnnet.Elastic(20, 2, affine=fnnet.Affine(scale=0.3)), (3, 4), rings=I, key=KEY),
     layer(fnnet.BatchNorm(), (2,), rings=S, slow=True, key=KEY, note="with a key, symbols"),
     layer(fnnet.BatchNorm(), (2,), rings=I, key=KEY, note="with a key"),
     layer(fnnet.BatchNorm(), (2,), rings=S + I, note="without"),

@@ -39,6 +39,14 @@ CASES = {
     "repeat": (lambda m, lax, a: m.repeat(a, 2, -1), A),
     "pad": (lambda m, lax, a: m.pad(a, ((1, 0), (0, 2))), A),
     "add at": (lambda m, lax, a: m.zeros_like(a).at[m.asarray([0, 2, 0, 7])].add(a, mode="drop"), A),
+    "add at places": (
+        lambda m, lax, a: (
+            m.zeros((2, 5), a.dtype).at[m.asarray([[0], [1]]), m.asarray([[0, 0], [2, 4]])].add(a[:2, :2])
+        ),
+        A,
+    ),
+    "floor": (lambda m, lax, a: m.floor(3 * a), A),
+    "floor as integers": (lambda m, lax, a: m.arange(9)[4 + m.floor(a).astype(m.int32)], A),
     "lax.pad": (lambda m, lax, a: lax.pad(a, m.zeros((), a.dtype), ((-1, 2, 1), (1, -2, 2))), A),
     "scan": (lambda m, lax, a: lax.scan(total, a[0], a, reverse=True)[1][0], A),
     "map": (lambda m, lax, a: lax.map(lambda row: row * row, a), A),
