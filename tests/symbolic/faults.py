@@ -30,6 +30,9 @@ HELPERS = {  # what backward passes call, and whose proofs are to refute it
         (f"fnnet.optimizers.adam:{name}" for name in ("_averages", "_steps", "_along", "_forgotten")), "Adam"
     ),
     "fnnet.optimizers.adaptive:RmsProp._averages": "RmsProp",
+    "fnnet.optimizers.muon:Muon._step": "Muon",
+    "fnnet.optimizers.muon:_orthogonalized": "Muon",
+    "fnnet.optimizers.muon:_factor": "Muon",
     "fnnet.schedules:_cosine": "Cosine",
 }
 AXIS = "the same axis, counted from the other end"
