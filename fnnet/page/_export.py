@@ -95,8 +95,8 @@ def _check_runs(model: Model) -> None:
             raise TypeError(f"export_page: the page cannot run {name}, only {', '.join(map(_name, LAYERS))}")
         if getattr(layer, "products", None) is not None:
             raise TypeError(
-                f"export_page: the page cannot run {layer!r}, which rounds its factors; build the model without products "
-                f"for the page: the parameters are the same"
+                f"export_page: the page cannot run {layer!r}, which rounds its factors; build the model without "
+                f"products for the page: the parameters are the same"
             )
         if (
             isinstance(layer, Conv | MaxPool | MeanPool)

@@ -125,7 +125,7 @@ RATIONAL_LAYERS = [
     layer(fnnet.LastStep(), (3, 2, 2), rings=R),
     layer(fnnet.Dropout(0.3), (5,), key=KEY, note="with a mask"),
     layer(fnnet.Dropout(0.3), (5,), note="without a key"),
-    layer(fnnet.Affine(scale=0.3, shear=0.2, shift=1.3), (3, 4), rings=R, key=KEY),
+    layer(fnnet.Affine(scale=0.3, shear=0.2, shift=1.3), (3, 4), rings=R, rows=3, key=KEY),
     layer(fnnet.Affine(shift=1.3), (3, 3, 2), rings=R, key=KEY),
     layer(fnnet.Affine(shift=1.3), (3, 2), note="without a key"),
     layer(fnnet.Mirror(), (2, 3), rows=3, key=KEY),
