@@ -1,4 +1,5 @@
-"""Calls of the methods that anybody may have written: of layers, losses, penalties and optimizers.
+"""Calls of the methods that anybody may have written: of layers, losses, penalties, optimizers and
+selectors.
 
 What does not keep its contract (see `fnnet.protocols`) is refused by name. Only structures and shapes are looked at,
 which are known while a program is traced: nothing is added to it.
@@ -9,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 _WANTS_NUMBERS = (
     jax.errors.ConcretizationTypeError,
@@ -118,6 +120,18 @@ def update_with(optimizer: Any, grads: Any, opt_state: Any, params: Any, key: An
     _check_like(name, "updates", updates, "params", params)
     _check_like(name, "opt_state", new_state, "the opt_state before", opt_state)
     return updates, new_state
+
+
+def select_with(selector: Any, params: Any) -> Any:
+    """selector.selects of every parameter: bools, like params."""
+
+    def one(path: Any, parameter: Any) -> bool:
+        answer = _called(selector, "selects(self, path, parameter)", path, parameter)
+        if not isinstance(answer, bool | np.bool_):
+            raise TypeError(f"{type(selector).__name__}.selects: expected True or False, got {_shown(answer)}")
+        return bool(answer)
+
+    return jax.tree_util.tree_map_with_path(one, params)
 
 
 def _several(spec: Any, method: str, returns: str, *args: Any, **kwargs: Any) -> Any:

@@ -24,7 +24,19 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike
 
-from fnnet.protocols import Cell, Initializer, Layer, Loss, Number, Optimizer, Params, Penalty, Schedule, is_statistics
+from fnnet.protocols import (
+    Cell,
+    Initializer,
+    Layer,
+    Loss,
+    Number,
+    Optimizer,
+    Params,
+    Penalty,
+    Schedule,
+    Selector,
+    is_statistics,
+)
 
 
 def static(default: Any = dataclasses.MISSING) -> Any:
@@ -146,7 +158,7 @@ def _as_leaf(owner: str, field: dataclasses.Field, value: Any) -> Any:
 
 def _is_contract(annotation: Any) -> bool:
     """Whether an annotation names a contract: `Layer`, `Penalty | None`, `Sequence[Layer]`."""
-    contracts = (Cell, Initializer, Layer, Loss, Optimizer, Penalty)
+    contracts = (Cell, Initializer, Layer, Loss, Optimizer, Penalty, Selector)
     return annotation in contracts or any(map(_is_contract, get_args(annotation)))
 
 

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, PRNGKeyArray
 
-__all__ = ["Batch", "Cell", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule", "Statistics"]
+__all__ = ["Batch", "Cell", "Initializer", "Layer", "Loss", "Optimizer", "Params", "Penalty", "Schedule", "Selector"]
+__all__ += ["Statistics"]
 
 Params: TypeAlias = Any
 """A pytree of arrays: NamedTuples in tuples in fnnet's own layers, anything in a user's. See `parameter_name`."""
@@ -242,6 +243,23 @@ class Optimizer(Protocol):
         self, grads: Params, opt_state: OptState, params: Params, /, *, key: Key | None = None
     ) -> tuple[Params, OptState]:
         """(updates, opt_state): updates like params. key is for a transformation that draws noise."""
+        ...
+
+
+@runtime_checkable
+class Selector(Protocol):
+    """Which parameters the first of the two optimizers of a `Partition` moves.
+
+        @fnnet.spec
+        class Hidden:                       # all matrices but those of the first layer and the last
+            def selects(self, path, parameter):
+                return parameter.ndim == 2 and jax.tree_util.keystr(path) not in ("[0].w", "[4].w")
+
+    A path is shown as `[4].w`: the weight of the fifth layer of a Serial.
+    """
+
+    def selects(self, path: jax.tree_util.KeyPath, parameter: Array, /) -> bool:
+        """Whether the parameter at this path is selected; of the array, only shape and dtype are known."""
         ...
 
 

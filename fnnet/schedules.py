@@ -23,6 +23,7 @@ __all__ = [
     "Noam",
     "OneCycle",
     "PolynomialDecay",
+    "RunningMean",
     "StepDecay",
     "Warmup",
     "WarmupStableDecay",
@@ -280,6 +281,31 @@ class Noam:
         """scale width^(-1/2) min(t^(-1/2), t warmup^(-3/2))."""
         t = step + 1
         return self.scale * self.width**-0.5 * jnp.minimum(t**-0.5, t * self.warmup**-1.5)
+
+
+@spec
+class RunningMean:
+    """n / (n + 1), n = max(step - start, 0): the decay with which an Average is a plain mean from `start` on.
+
+        Average(RunningMean(start=1000))
+
+    The average is theta itself as long as decay is 0; with n / (n + 1) it moves 1 / (n + 1) of the way to each new
+    theta, so that it is the mean of all parameters after update start + 1 (counted from 1), each with the same weight.
+    In float32, 1 - decay is rounded by up to (n + 1) 3e-8 of itself, and the weights of n parameters with it. This is
+    stochastic weight averaging: let the learning rate go down to a constant, not 0, until `start`. PyTorch's
+    AveragedModel is the same where it is updated in every step; optax and Keras have no counterpart.
+    Source: Izmailov, Podoprikhin, Garipov, Vetrov, Wilson 2018, arXiv 1803.05407.
+    """
+
+    start: Number = 0.0
+
+    def check(self) -> None:
+        check_range(self, "start", low=0)
+
+    def value_at(self, step: Any) -> Any:
+        """n / (n + 1)."""
+        n = jnp.maximum(step - self.start, 0)
+        return n / (n + 1)
 
 
 @spec

@@ -12,6 +12,7 @@ from fnnet.schedules import (
     Noam,
     OneCycle,
     PolynomialDecay,
+    RunningMean,
     StepDecay,
     Warmup,
     WarmupStableDecay,
@@ -54,6 +55,8 @@ VALUES = {  # schedule: {step: value}
     WarmupStableDecay(8, 1, 0, 2): {0: 8, 1: 8, 2: 4, 3: 0, 4: 0},
     Noam(4, 4): {0: 0.0625, 1: 0.125, 3: 0.25, 15: 0.125, 63: 0.0625},
     Noam(16, 100, 8): {0: 0.002, 49: 0.1, 99: 0.2, 399: 0.1},
+    RunningMean(): {0: 0, 1: 0.5, 2: 2 / 3, 3: 0.75, 999: 0.999},
+    RunningMean(5): {0: 0, 4: 0, 5: 0, 6: 0.5, 7: 2 / 3, 14: 0.9},
     Warmup(8, 4): {0: 2, 1: 4, 2: 6, 3: 8, 4: 8, 100: 8},
     Warmup(8, 1): {0: 8, 1: 8},
     Warmup(fnnet.LinearSchedule(8, 0, 4), 4): {0: 2, 1: 4, 2: 6, 3: 8, 4: 8, 5: 6, 6: 4, 8: 0, 9: 0},
@@ -207,6 +210,7 @@ SWEPT = {
         [0.75, 2, 2],
     ),
     Noam: ({"width": [1, 4, 1], "warmup": [9, 1, 3], "scale": [9, 2, 3]}, [1, 3**-0.5, 3**0.5]),
+    RunningMean: ({"start": [0, 1, 2]}, [2 / 3, 0.5, 0]),
     Warmup: ({"schedule": [1, 2, 4], "steps": [4, 3, 1]}, [0.75, 2, 4]),
 }
 
@@ -254,6 +258,7 @@ def test_a_sweep_in_bfloat16_gives_bfloat16():
         (lambda: WarmupStableDecay(1, 1, 1, 0), "WarmupStableDecay: expected 0 < decay, got 0"),
         (lambda: Noam(0, 1), "Noam: expected 0 < width, got 0"),
         (lambda: Noam(1, 0), "Noam: expected 0 < warmup, got 0"),
+        (lambda: RunningMean(-1), "RunningMean: expected 0 <= start, got -1"),
         (lambda: Warmup(1, 0), "Warmup: expected 0 < steps, got 0"),
     ],
 )

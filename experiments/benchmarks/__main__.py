@@ -18,7 +18,7 @@ from experiments import command_line
 from experiments.benchmarks import report, results
 
 Axis = Literal[
-    "epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "page", "convolutions",
+    "epochs", "closest", "compiling", "cold_start", "growth", "prediction", "serving", "page", "steps", "convolutions",
     "sequences", "tricks",
 ]  # fmt: skip
 

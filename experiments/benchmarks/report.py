@@ -280,6 +280,20 @@ def _tricks(measured: dict, folder: Path) -> str:
     )
 
 
+def _steps(measured: dict, folder: Path) -> str:
+    rows = (
+        [network, variant, f"{ms:.2f}", f"{part['ratios'][variant]:.2f}"]
+        for network, part in measured.items()
+        for variant, ms in part["milliseconds"].items()
+    )
+    return _paragraphs(
+        "## Distortions, and products in bfloat16",
+        "`python -m experiments.benchmarks.steps`. Milliseconds of a training step by Adam; the ratio is the median of "
+        "those to the plain step of the same round. Distortions are drawn anew for every image.",
+        _table(["network", "step", "ms", "ratio"], rows),
+    )
+
+
 def _amount(what: str, value: float) -> str:
     return _seconds(value) if what.startswith("seconds") else f"{value / 1e6:.2f} MB"
 
@@ -293,6 +307,7 @@ SECTIONS = (
     ("prediction", _prediction),
     ("serving", _serving),
     ("page", _page),
+    ("steps", _steps),
     ("convolutions", _convolutions),
     ("sequences", _sequences),
     ("tricks", _tricks),

@@ -25,6 +25,12 @@ from fnnet.protocols import Key, Number, Shape
 SPACING = 2  # pixels from one point of Elastic's grid to the next
 
 
+_MOVED = (
+    "y = x at its moved place, interpolated from four pixels",
+    "dx = dy handed back to those four pixels, by the same weights",
+)
+
+
 class _OfImages:
     """What distortions share: no parameters, floating images in, images of the same shape out."""
 
@@ -38,50 +44,8 @@ class _OfImages:
         return (), in_shape
 
 
-class _Moving(_OfImages):
-    """What Affine and Elastic share: reading each output pixel at a place of its own, between four input pixels."""
-
-    formulas = (
-        "y = x at its moved place, interpolated from four pixels",
-        "dx = dy handed back to those four pixels, by the same weights",
-    )
-
-    def forward(
-        self, params: tuple[()], x: Num[Array, "B H W *C"], *, key: Key | None = None
-    ) -> tuple[Float[Array, "B H W *C"], Float[Array, "2 B H W"] | None]:
-        """y_bijc = sum_kl max(0, 1 - |r_bij - k|) max(0, 1 - |s_bij - l|) x_bklc, with r, s = the place that pixel
-        (i, j) of image b reads. Keeps the places; outside of the image x is 0."""
-        check_floating(self, x)
-        if key is None:
-            return x, None
-        places = self.places(key, x.shape[:3], at_least_float32(x.dtype))
-        pixels = materialized(x).reshape(x.shape[0], -1, *x.shape[3:])
-        y = jnp.zeros_like(x)
-        for at, weight in _corners(places):
-            entries = jnp.take_along_axis(pixels, _spread(at.reshape(at.shape[0], -1), pixels), axis=1)
-            y = y + _spread(weight.astype(x.dtype), x) * entries.reshape(x.shape)
-        return y, places
-
-    def backward(
-        self, params: tuple[()], places: Float[Array, "2 B H W"] | None, dy: Float[Array, "B H W *C"]
-    ) -> tuple[tuple[()], Float[Array, "B H W *C"]]:
-        """dx_bklc = sum_ij max(0, 1 - |r_bij - k|) max(0, 1 - |s_bij - l|) dy_bijc: every output pixel hands its dy to
-        the four pixels that it was interpolated from."""
-        if places is None:
-            return (), dy
-        images = jnp.arange(dy.shape[0])[:, None, None]
-        dx = jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:])
-        for at, weight in _corners(places):
-            dx = dx.at[images, at].add(_spread(weight.astype(dy.dtype), dy) * dy)
-        return (), dx.reshape(dy.shape)
-
-    def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
-        """r and s: row and column that each output pixel reads, in pixels from the first."""
-        raise NotImplementedError
-
-
 @spec
-class Affine(_Moving):
+class Affine(_OfImages):
     """Images turned, scaled, sheared and shifted, each by a draw of its own; drawn evenly from the ranges given.
 
     rotation  degrees, to either side
@@ -103,6 +67,8 @@ class Affine(_Moving):
     shear: Number = None
     shift: Number = None
 
+    formulas = _MOVED
+
     def check(self) -> None:
         if all(n is None for n in (self.rotation, self.scale, self.shear, self.shift)):
             raise ValueError("Affine: expected at least one range, such as Affine(rotation=10.0, shift=1.0), got none")
@@ -110,6 +76,22 @@ class Affine(_Moving):
         check_range(self, "scale", low=0, high=1, high_open=True)
         check_range(self, "shear", low=0)
         check_range(self, "shift", low=0)
+
+    def forward(
+        self, params: tuple[()], x: Num[Array, "B H W *C"], *, key: Key | None = None
+    ) -> tuple[Float[Array, "B H W *C"], Float[Array, "2 B H W"] | None]:
+        """y = x read at (r, s), interpolated. Keeps the places r and s."""
+        check_floating(self, x)
+        if key is None:
+            return x, None
+        places = self.places(key, x.shape[:3], at_least_float32(x.dtype))
+        return interpolated(x, places), places
+
+    def backward(
+        self, params: tuple[()], places: Float[Array, "2 B H W"] | None, dy: Float[Array, "B H W *C"]
+    ) -> tuple[tuple[()], Float[Array, "B H W *C"]]:
+        """dx = dy handed back to the four pixels around (r, s), by the weights of the forward pass."""
+        return (), dy if places is None else handed_back(dy, places)
 
     def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads."""
@@ -126,7 +108,7 @@ class Affine(_Moving):
 
 
 @spec
-class Elastic(_Moving):
+class Elastic(_OfImages):
     """Images bent as handwriting bends: every pixel moves by a random field that is smooth over sigma pixels.
 
     alpha   how far: displacements have a standard deviation of alpha / (sqrt(12 pi) sigma), 0.16 alpha / sigma, pixels
@@ -147,6 +129,8 @@ class Elastic(_Moving):
     sigma: Number
     affine: Affine | None = None
 
+    formulas = _MOVED
+
     def check(self) -> None:
         check_range(self, "alpha", required=True, low=0)
         check_range(self, "sigma", required=True, low=1)
@@ -154,6 +138,22 @@ class Elastic(_Moving):
             raise TypeError(
                 f"Elastic: expected affine to be an Affine, such as Affine(rotation=10.0), got {self.affine!r}"
             )
+
+    def forward(
+        self, params: tuple[()], x: Num[Array, "B H W *C"], *, key: Key | None = None
+    ) -> tuple[Float[Array, "B H W *C"], Float[Array, "2 B H W"] | None]:
+        """y = x read at (r, s), interpolated. Keeps the places r and s."""
+        check_floating(self, x)
+        if key is None:
+            return x, None
+        places = self.places(key, x.shape[:3], at_least_float32(x.dtype))
+        return interpolated(x, places), places
+
+    def backward(
+        self, params: tuple[()], places: Float[Array, "2 B H W"] | None, dy: Float[Array, "B H W *C"]
+    ) -> tuple[tuple[()], Float[Array, "B H W *C"]]:
+        """dx = dy handed back to the four pixels around (r, s), by the weights of the forward pass."""
+        return (), dy if places is None else handed_back(dy, places)
 
     def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads."""
@@ -282,6 +282,33 @@ def _centered(size: int, dtype: DTypeLike) -> Float[Array, "size"]:
 def _spread(a: Array, like: Array) -> Array:
     """a with an axis of one entry for every axis that it lacks at its end."""
     return a.reshape(*a.shape, *(1,) * (like.ndim - a.ndim))
+
+
+def interpolated(x: Float[Array, "B H W *C"], places: Float[Array, "2 B H W"]) -> Float[Array, "B H W *C"]:
+    """x read between its pixels; outside of the image x is 0.
+
+        y_bijc = sum_kl max(0, 1 - |r_bij - k|) max(0, 1 - |s_bij - l|) x_bklc       with (r, s) = places
+
+    Four terms of each sum are not 0.
+    """
+    pixels = materialized(x).reshape(x.shape[0], -1, *x.shape[3:])
+    y = jnp.zeros_like(x)
+    for at, weight in _corners(places):
+        entries = jnp.take_along_axis(pixels, _spread(at.reshape(at.shape[0], -1), pixels), axis=1)
+        y = y + _spread(weight.astype(x.dtype), x) * entries.reshape(x.shape)
+    return y
+
+
+def handed_back(dy: Float[Array, "B H W *C"], places: Float[Array, "2 B H W"]) -> Float[Array, "B H W *C"]:
+    """The gradient dx of `interpolated`: every output pixel adds its dy to the four that it was interpolated from.
+
+    dx_bklc = sum_ij max(0, 1 - |r_bij - k|) max(0, 1 - |s_bij - l|) dy_bijc
+    """
+    images = jnp.arange(dy.shape[0])[:, None, None]
+    dx = jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:])
+    for at, weight in _corners(places):
+        dx = dx.at[images, at].add(_spread(weight.astype(dy.dtype), dy) * dy)
+    return dx.reshape(dy.shape)
 
 
 def _corners(places: Float[Array, "2 B H W"]) -> Iterator[tuple[Int[Array, "B H W"], Float[Array, "B H W"]]]:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from fnnet._spec import spec, static
+from fnnet._spec import at_least_float32, spec, static
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.protocols import Initializer, Key, Params, Shape, is_spec_of, why_not
 
@@ -26,21 +26,28 @@ class Dense:
     features  O, the number of outputs
     weights   initializer of w
     biases    initializer of b; None: a layer without biases
+    products  "bfloat16": the factors of all three products are rounded to it first, 8 bits of 24, and the sums are
+              taken in float32. A third to a sixth of the time where the machine multiplies bfloat16 by itself (GPUs,
+              TPUs, CPUs with AMX); parameters, activations and gradients stay as they are. None: no rounding
     """
 
     features: int = static()
     weights: Initializer = HeNormal()
     biases: Initializer | None = Zeros()
+    products: str | None = static(default=None)
 
     def check(self) -> None:
         check_sizes(self, "features")
         check_initializers(self)
+        if self.products not in (None, "bfloat16"):
+            raise ValueError(f'Dense: expected products to be "bfloat16" or None, got {self.products!r}')
 
     @property
     def formulas(self) -> tuple[str, str]:
+        rounded = "" if self.products is None else f", of factors rounded to {self.products}"
         if self.biases is None:
-            return "a = x w", "dw = x^T da; dx = da w^T"
-        return "a = x w + b", "dw = x^T da; db = sum_b(da); dx = da w^T"
+            return f"a = x w{rounded}", f"dw = x^T da{rounded}; dx = da w^T{rounded}"
+        return f"a = x w + b{rounded}", f"dw = x^T da{rounded}; db = sum_b(da); dx = da w^T{rounded}"
 
     def init(self, key: Key, in_shape: Shape) -> tuple[DenseParams, Shape]:
         """(DenseParams, out_shape); in_shape (..., I) without the batch axis, out_shape (..., O)."""
@@ -75,7 +82,7 @@ class Dense:
                 f"Dense.forward: expected w of shape ({x.shape[-1]}, {self.features}), got {params.w.shape}; "
                 f"are the parameters from another network?"
             )
-        y = x @ params.w
+        y = self._product(x, params.w)
         return (y if params.b is None else y + params.b.reshape((1,) * (y.ndim - 1) + (-1,))), x
 
     def backward(
@@ -94,7 +101,15 @@ class Dense:
         """
         rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
         db = None if params.b is None else drows.sum(0)
-        return DenseParams(rows.T @ drows, db), dy @ params.w.T
+        return DenseParams(self._product(rows.T, drows), db), self._product(dy, params.w.T)
+
+    def _product(self, a: Float[Array, "*rest I"], b: Float[Array, "I O"]) -> Float[Array, "*rest O"]:
+        """a b, of rounded factors where the layer says so."""
+        if self.products is None:
+            return a @ b
+        wide = at_least_float32(a.dtype)
+        a16, b16 = a.astype(self.products), b.astype(self.products)
+        return jnp.matmul(a16, b16, preferred_element_type=wide).astype(a.dtype)
 
 
 def check_sizes(owner: Any, *names: str) -> None:

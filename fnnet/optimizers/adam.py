@@ -1,4 +1,4 @@
-"""Adam and its relatives: momentum, with each parameter's step measured in its own recent gradient size."""
+"""Adam and its relatives: each parameter's step is measured in its own recent gradient size."""
 
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from fnnet._spec import at_least_float32, check_range, parameter_dtype, spec
+from fnnet.optimizers.average import AverageState
 from fnnet.optimizers.transformations import on_weights
 from fnnet.protocols import Key, Number, OptState, Params
 
@@ -244,6 +245,79 @@ class AdaMax(_Moments):
         rate = self.learning_rate / _forgotten(b1, t, m)
         updates = jax.tree.map(lambda m, u: -rate * m / u, m, u)
         return updates, AdaMaxState(t, m, u)
+
+
+class ScheduleFreeState(NamedTuple):
+    """t the number of updates so far; v and z like params; average: of every z so far, which `averaged` reads."""
+
+    t: Number
+    v: Params
+    z: Params
+    average: AverageState
+
+
+@spec
+class ScheduleFreeAdam(_Moments):
+    """Adam without a schedule: an average of where it has been takes the place of a learning rate that decays.
+
+    learning_rate  eta; a Warmup at most
+    beta1          b1: how far the parameters are on the way from z to the average x
+    beta2          b2: how slowly v forgets
+    epsilon        e, added to the root
+    weight_decay   lambda, of weights (parameters named `w`); None: no decay
+
+        v <- b2 v + (1 - b2) g^2,   v' = v / (1 - b2^t)
+        z <- z - eta (g / (sqrt(v') + e) + lambda theta)
+        c <- c + eta^2
+        x <- x + eta^2 / c (z - x)
+        theta <- b1 x + (1 - b1) z
+
+    v and c start at 0, z and x at theta. g is the gradient at theta (y in the paper); the network to use is x:
+
+        fnnet.evaluate(model, fnnet.averaged(state.opt_state, state.params), data)
+
+    So x is the mean of z_1 .. z_t, each weighted with the square of its learning rate: during a Warmup little, then all
+    alike. A rate that decays afterwards would let x hardly move. theta follows from x and z, whatever else has moved
+    it: decay the weights here, not by WeightDecay or MaxNorm after it. Running statistics are those of theta, not of x.
+
+    The authors' package and optax.contrib.schedule_free_adamw compute x from theta and z, which saves memory and wants
+    b1 > 0, and weigh with the square of the largest rate so far, which differs once the rate falls; both decay biases,
+    too. Source: Defazio, Yang, Mehta, Mishchenko, Khaled, Cutkosky 2024, arXiv 2405.15682, algorithm 1, where eta
+    includes sqrt(1 - b2^t), which is left in v' here, as in the package.
+    """
+
+    learning_rate: Number = 2.5e-3
+    beta1: Number = 0.9
+    beta2: Number = 0.999
+    epsilon: Number = 1e-8
+    weight_decay: Number = None
+
+    def check(self) -> None:
+        super().check()
+        check_range(self, "weight_decay", low=0)
+
+    def acts_on(self) -> tuple[str, ...]:
+        return () if self.weight_decay is None else ("w",)
+
+    def init(self, params: Params) -> ScheduleFreeState:
+        """z = x = theta, without any weight."""
+        start, z = _no_updates(params), jax.tree.map(jnp.asarray, params)
+        c = jnp.zeros((), canonicalize_dtype(parameter_dtype(params)))
+        return ScheduleFreeState(start.t, start.v, z, AverageState(c, z))
+
+    def update(
+        self, grads: Params, state: ScheduleFreeState, params: Params, *, key: Key | None = None
+    ) -> tuple[Params, ScheduleFreeState]:
+        rate, b1, b2 = self.learning_rate, self.beta1, self.beta2
+        t, v = state.t + 1, jax.tree.map(lambda v, g: b2 * v + (1 - b2) * (g * g), state.v, grads)
+        z = jax.tree.map(jnp.add, state.z, _along(self, rate, grads, AdamState(t, None, v)))
+        if self.weight_decay is not None:
+            z = on_weights(lambda z, w: z - rate * self.weight_decay * w, z, params)
+        c = state.average.c + rate * rate
+        fraction = rate * rate / jnp.where(c == 0, 1, c)
+        x = jax.tree.map(lambda x, z: x + fraction * (z - x), state.average.mean, z)
+        updates = jax.tree.map(lambda x, z, p: b1 * x + (1 - b1) * z - p, x, z, params)
+        return updates, ScheduleFreeState(t, v, z, AverageState(c, x))
 
 
 def _no_updates(params: Params) -> AdamState:

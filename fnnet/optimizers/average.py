@@ -12,7 +12,7 @@ from fnnet.protocols import Key, Number, OptState, Params
 
 
 class AverageState(NamedTuple):
-    """c: (), 1 - decay^t, what the average is divided by; mean: like params."""
+    """c: (), the sum of all weights so far, what the average is divided by; mean: like params."""
 
     c: Number
     mean: Params
@@ -28,7 +28,8 @@ class Average:
         a <- a + (1 - b) / c (theta + u - a)
 
     c starts at 0, so a is the bias-corrected average of theta_1 .. theta_t: it never contains theta_0, and after one
-    update it is theta_1. Before the first, it is theta_0. Read it with
+    update it is theta_1. Before the first, it is theta_0. Average(RunningMean(start=1000)) gives equal weights to all
+    that come after 1000 updates: stochastic weight averaging. Read it with
 
         fnnet.evaluate(model, fnnet.averaged(state.opt_state, state.params), data)
 
@@ -58,20 +59,22 @@ class Average:
 
 
 def averaged(opt_state: OptState, params: Params) -> Params:
-    """The averaged parameters that an Average in the optimizer has kept, in the structure and dtype of params.
+    """The averaged parameters that an optimizer has kept, in the structure and dtype of params: those of Average, or
+    those at which ScheduleFreeAdam is to be evaluated.
 
-    What no optimizer moves (integers) is taken from params.
-    Raises ValueError unless there is exactly one Average.
+    What no optimizer moves (integers, running statistics) and what none averages (the other part of a Partition) is
+    taken from params. Raises ValueError where nothing is averaged, or a parameter twice.
     """
     nodes = jax.tree.leaves(opt_state, is_leaf=lambda node: isinstance(node, AverageState))
-    found = [node for node in nodes if isinstance(node, AverageState)]
-    if len(found) != 1:
-        raise ValueError(
-            f"averaged: expected the state of an optimizer with one Average, got {len(found)} of them; "
-            f"write Chain((Adam(), Average(0.999)))"
-        )
+    found = [node.mean for node in nodes if isinstance(node, AverageState)]
 
-    def like(mean: Array | None, p: Array) -> Array:
-        return p if mean is None else mean.astype(p.dtype)
+    def one(p: Array, *means: Array | None) -> Array:
+        kept = [mean for mean in means if mean is not None]
+        if len(kept) > 1 or not found:
+            raise ValueError(
+                f"averaged: expected the state of an optimizer with one Average, got {len(kept)} of them; "
+                f"write Chain((Adam(), Average(0.999))), or ScheduleFreeAdam() without an Average"
+            )
+        return kept[0].astype(p.dtype) if kept else p
 
-    return jax.tree.map(like, found[0].mean, params, is_leaf=lambda mean: mean is None)
+    return jax.tree.map(one, params, *found)

@@ -70,11 +70,11 @@ class ClipByGlobalNorm(_Clip):
 
 
 def _shrunk(tree: Params, limit: Number) -> Params:
-    factor = limit / jnp.maximum(_norm(tree), limit)
+    factor = limit / jnp.maximum(norm(tree), limit)
     return jax.tree.map(lambda u: factor * u, tree)
 
 
-def _norm(tree: Params) -> Array:
+def norm(tree: Params) -> Array:
     """sqrt(sum u^2) over all arrays, ().
 
     In units of a quarter of the largest entry squares stay in range; the quarter, because 1 / 3e38 is 0 in float32.

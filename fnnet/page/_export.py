@@ -93,6 +93,11 @@ def _check_runs(model: Model) -> None:
         if type(layer) is Residual or type(layer) not in LAYERS:
             name = "Residual with a shortcut" if type(layer) is Residual else kind_of(layer)
             raise TypeError(f"export_page: the page cannot run {name}, only {', '.join(map(_name, LAYERS))}")
+        if getattr(layer, "products", None) is not None:
+            raise TypeError(
+                f"export_page: the page cannot run {layer!r}, which rounds its factors; build the model without "
+                f"products for the page: the parameters are the same"
+            )
         if (
             isinstance(layer, Conv | MaxPool | MeanPool)
             and len(getattr(layer, "kernel", getattr(layer, "size", ()))) != 2
@@ -173,7 +178,7 @@ def _settings(spec: Layer | Loss) -> dict[str, Any]:
     values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec)}  # type: ignore[arg-type]
     left = {k: v for k, v in values.items() if not is_spec_of(v, Initializer) and not is_spec_of(v, Layer)}
     has_bias = {"has_bias": values["biases"] is not None} if "biases" in values else {}
-    left.pop("biases", None)
+    left = {k: v for k, v in left.items() if k not in ("biases", "products")}
     return {"kind": kind_of(spec)} | has_bias | {k: _array(v) if hasattr(v, "dtype") else v for k, v in left.items()}
 
 

@@ -23,8 +23,13 @@ SIZE = 200_000  # floats in a state that is saved in a loop
 def transformations():
     """Every optimizer that fnnet exports, with all of its options on; found, not listed, so that none is forgotten."""
     exported = (getattr(optimizers, name) for name in getattr(optimizers, "__all__", vars(optimizers)))
-    classes = (c for c in exported if inspect.isclass(c) and hasattr(c, "init") and hasattr(c, "update"))
-    return [with_all_options(c) for c in classes if c is not optimizers.Chain]
+    classes = [c for c in exported if inspect.isclass(c) and hasattr(c, "init") and hasattr(c, "update")]
+    composed = (optimizers.Chain, optimizers.Partition, optimizers.Lookahead, optimizers.Muon)
+    return [
+        *(with_all_options(c) for c in classes if c not in composed),
+        optimizers.Partition(optimizers.Matrices(), with_all_options(optimizers.Muon), fnnet.Adam()),
+        optimizers.Lookahead(fnnet.Adam()),
+    ]
 
 
 def with_all_options(cls):

@@ -11,6 +11,8 @@ _TAIL = "beyond the bound the tail is 0 in float64 already, so a bound a little 
 _CLIPPED_AGAIN = "backward clips what was kept itself"
 _FAR_LEFT = "beyond the bound the factor is exactly 0 with and without it, and 0 times the bound stays 0"
 _NDIM = "only the number of axes is read, which the two have in common"
+_SIDE = "either Gram matrix gives the same, the larger more slowly"
+_SYMMETRIC = "symmetric, and so is a product of two, which commute"
 _ZERO = "minus 0, or 0 times a factor, is 0"
 _LAST_AXIS = "the array has two axes, so the last one is axis 1"
 _ROWS = "only the number of rows is read, which the two have in common"
@@ -306,7 +308,7 @@ _BY_FUNCTION = {
         ): "the cosine of -x is that of x",
     },
     "schedules:CosineRestarts._growing": {("name", "n -> log #5"): _DTYPE},
-    "optimizers.transformations:_norm": {
+    "optimizers.transformations:norm": {
         ("sign", f"{_NO_NORM} -> -{_NO_NORM}"): _ZERO,
         ("factor", f"{_NO_NORM} -> 1.001 * {_NO_NORM}"): _ZERO,
         ("name", "largest -> zero #2"): "the two have the same shape and dtype",
@@ -325,6 +327,33 @@ _BY_FUNCTION = {
         ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,
         ("factor", f"{_NO_AVERAGE} -> 1.001 * {_NO_AVERAGE}"): _ZERO,
         ("unwrap", "canonicalize_dtype(parameter_dtype(params)) -> parameter_dtype(params)"): _CANONICAL,
+    },
+    "optimizers.muon:_orthogonalized": {
+        ("constant", "0 -> 1"): _SIDE,
+        ("constant", "1 -> 0"): _SIDE,
+        ("compare", "u.shape[0] < u.shape[1] -> u.shape[0] > u.shape[1]"): _SIDE,
+        ("transpose", "factor @ gram -> (factor @ gram).T"): _SYMMETRIC,
+        ("transpose", "factor -> factor.T"): _SYMMETRIC,
+        ("transpose", "gram -> gram.T"): _SYMMETRIC,
+        ("transpose", "factor -> factor.T #2"): _SYMMETRIC,
+        ("transpose", "total -> total.T"): _SYMMETRIC,
+        ("transpose", "factor -> factor.T #3"): _SYMMETRIC,
+        ("transpose", "total -> total.T #2"): _SYMMETRIC,
+    },
+    "optimizers.lookahead:Lookahead.init": {("sign", "jnp.zeros((), jnp.int32) -> -jnp.zeros((), jnp.int32)"): _ZERO},
+    "optimizers.muon:_factor": {
+        ("transpose", "gram -> gram.T"): _SYMMETRIC,
+        ("transpose", "gram -> gram.T #2"): _SYMMETRIC,
+    },
+    "optimizers.adam:ScheduleFreeAdam.init": {
+        ("sign", "start.t -> -start.t"): _ZERO,
+        ("sign", "start.v -> -start.v"): _ZERO,
+        ("factor", "start.v -> 1.001 * start.v"): _ZERO,
+        ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,
+        ("factor", f"{_NO_AVERAGE} -> 1.001 * {_NO_AVERAGE}"): _ZERO,
+        ("unwrap", "canonicalize_dtype(parameter_dtype(params)) -> parameter_dtype(params)"): _CANONICAL,
+        ("sign", "c -> -c"): _ZERO,
+        ("factor", "c -> 1.001 * c"): _ZERO,
     },
     "optimizers.average:Average.init": {
         ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,

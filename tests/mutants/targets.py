@@ -106,6 +106,7 @@ TESTS = {
     "fnnet.layers.activations:Softmax.*": ("layers/test_activations softmax|Softmax", f"{CELL} Softmax"),
     "fnnet.layers.activations:*": (TABLE, f"{CELL} {{cls}}"),
     "fnnet.layers.dense:Dense.init": ("test_initializers dense", "test_model dense|by_hand|dtype", f"{CELL} Dense"),
+    "fnnet.layers.dense:Dense._product": ("layers/test_products", f"{CELL} Dense"),
     "fnnet.layers.dense:*": ("test_model dense|textbook|wrong", f"{CELL} Dense"),
     "fnnet.layers.dropout:*": ("test_model dropout|training_is|swept", f"{CELL} Dropout", "layers/test_gradients mask"),
     "fnnet.layers.augmentation:*": (
@@ -169,7 +170,14 @@ TESTS = {
         "optimizers/test_optimizers Adam|AdamW|AmsGrad|Nadam|AdaMax",
         "optimizers/test_references Adam|AdamW|AmsGrad|Nadam|AdaMax",
     ),
+    "fnnet.optimizers.adam:ScheduleFreeAdam.*": (
+        "optimizers/test_averaging",
+        "optimizers/test_references ScheduleFree",
+    ),
     "fnnet.optimizers.average:*": ("optimizers/test_transformations",),
+    "fnnet.optimizers.lookahead:*": ("optimizers/test_averaging", "optimizers/test_optimizers Lookahead"),
+    "fnnet.optimizers.muon:*": ("optimizers/test_muon",),
+    "fnnet.optimizers.partition:*": ("optimizers/test_partition",),
     "fnnet.optimizers.transformations:*": ("optimizers/test_transformations",),
     "fnnet.optimizers.chain:*": ("optimizers/test_optimizers chain|Chain|transformation",),
     "fnnet.optimizers:*": ("optimizers/test_optimizers {cls}", "optimizers/test_references {cls}"),

@@ -62,6 +62,7 @@ TWO_STEPS = {
     optimizers.WeightDecay(0.5): ([1, -1], [3, 0]),
     optimizers.MaxNorm(0.5): ([1, -1], [3, 0]),
     optimizers.Average(0.5): ([1, -1], [3, 0]),
+    optimizers.Lookahead(fnnet.Sgd(0.1, 0.9), 3, 0.5): ([-0.1, 0.1], [-0.39, 0.09]),
 }
 
 
@@ -331,6 +332,8 @@ def test_a_chain_of_another_length_than_its_state_is_refused():
         optimizers.AmsGrad(0.1),
         optimizers.Nadam(0.05, beta2=0.9),
         optimizers.AdaMax(0.1, beta2=0.9),
+        optimizers.ScheduleFreeAdam(1.0),
+        optimizers.Lookahead(fnnet.Adam(0.2, beta2=0.9)),
         fnnet.Chain((Times(0.5), fnnet.Sgd(0.2))),
         fnnet.Adam(fnnet.CosineDecay(0.2, 200)),
     ],
@@ -350,6 +353,9 @@ def test_they_find_the_bottom_of_a_bowl(optimizer, dtype):
         fnnet.Sgd(0.1, momentum=0.5),
         fnnet.Adam(0.03),
         fnnet.Chain((optimizers.AmsGrad(0.03), optimizers.WeightDecay(1e-5), optimizers.Average(0.999))),
+        optimizers.ScheduleFreeAdam(0.1),
+        optimizers.Lookahead(fnnet.Sgd(0.1, 0.5)),
+        optimizers.Partition(optimizers.Matrices(), optimizers.Muon(fnnet.LinearSchedule(0.1, 0, 100)), fnnet.Sgd(0.1)),
     ],
     ids=str,
 )
@@ -365,7 +371,10 @@ def test_models_in_bfloat16_learn_too(optimizer):
     assert float(fnnet.loss(model, state.params, *data[:2])) < 0.01
 
 
-@pytest.mark.parametrize("optimizer", [fnnet.Adam(0.1), fnnet.AmsGrad(0.1), fnnet.AdaMax(0.1)], ids=str)
+COUNTING = [fnnet.Adam(0.1), fnnet.AmsGrad(0.1), fnnet.AdaMax(0.1), fnnet.Lookahead(fnnet.Sgd(0.1), 7)]
+
+
+@pytest.mark.parametrize("optimizer", COUNTING, ids=str)
 def test_a_counter_counts_past_256_in_bfloat16(optimizer):
     """Step 301 of parameters and averages in bfloat16 is that of float32, up to rounding."""
 
@@ -426,6 +435,11 @@ def test_a_counter_counts_past_256_in_bfloat16(optimizer):
         (lambda: optimizers.WeightDecay(-1), "WeightDecay: expected 0 <= rate <= 1, got -1"),
         (lambda: optimizers.MaxNorm(0), "MaxNorm: expected 0 < radius, got 0"),
         (lambda: optimizers.Average(1), "Average: expected 0 <= decay < 1, got 1"),
+        (lambda: optimizers.ScheduleFreeAdam(-1), "ScheduleFreeAdam: expected 0 <= learning_rate, got -1"),
+        (lambda: optimizers.ScheduleFreeAdam(beta1=1), "ScheduleFreeAdam: expected 0 <= beta1 < 1, got 1"),
+        (lambda: optimizers.ScheduleFreeAdam(weight_decay=-1), "ScheduleFreeAdam: expected 0 <= weight_decay, got -1"),
+        (lambda: optimizers.Lookahead(fnnet.Adam(), rate=1.5), "Lookahead: expected 0 <= rate <= 1, got 1.5"),
+        (lambda: optimizers.Lookahead(fnnet.Adam(), 0), "Lookahead: expected steps to be an int of 1 or more, got 0"),
     ],
 )
 def test_numbers_that_make_no_optimizer_are_refused(build, message):
@@ -454,6 +468,10 @@ def test_numbers_that_make_no_optimizer_are_refused(build, message):
         (
             lambda: fnnet.Chain((fnnet.Adam,)),
             "Chain: expected transformation 0 to be an optimizer .*, got the class Adam; build it",
+        ),
+        (
+            lambda: optimizers.Lookahead(0.5),
+            "Lookahead: expected inner to be an optimizer such as Adam.*, got 0.5, which has no init",
         ),
     ],
 )

@@ -23,9 +23,14 @@ from fnnet.optimizers import (
     ClipByValue,
     GradientNoise,
     Lion,
+    Lookahead,
+    Matrices,
     MaxNorm,
+    Muon,
     Nadam,
+    Partition,
     RmsProp,
+    ScheduleFreeAdam,
     Sgd,
     WeightDecay,
 )
@@ -55,6 +60,11 @@ ROWS = [
     WeightDecay(0.5),
     MaxNorm(0.5),
     Average(0.5),
+    ScheduleFreeAdam(0.1),
+    ScheduleFreeAdam(0.1, weight_decay=0.1),
+    Lookahead(Adam(0.1), steps=2),
+    Partition(Matrices(), Muon(0.1), Adam(0.1)),
+    Partition(Matrices(), Muon(0.1, nesterov=False, steps=2), Chain((ClipByNorm(0.5), Sgd(0.1)))),
     Chain((ClipByGlobalNorm(1.0), GradientNoise(1e-3), Adam(1e-3), WeightDecay(1e-4), MaxNorm(2.0), Average(0.999))),
 ]
 PARAMS = DenseParams(np.array([[1.0, -2], [0.5, 3]]), np.array([0.25, -0.5]))
@@ -108,10 +118,13 @@ def test_another_number_is_the_same_structure(row):
 
 def scheduled(spec):
     """The spec with every number a schedule that is at this number in step 5."""
-    if isinstance(spec, Chain):
-        return Chain(tuple(map(scheduled, spec.transformations)))
-    numbers = {f.name: v for f in dataclasses.fields(spec) if isinstance(v := getattr(spec, f.name), float)}
-    return dataclasses.replace(spec, **{name: fnnet.LinearSchedule(0, 2 * v, 10) for name, v in numbers.items()})
+    if isinstance(spec, float):
+        return fnnet.LinearSchedule(0, 2 * spec, 10)
+    if isinstance(spec, tuple):
+        return tuple(map(scheduled, spec))
+    if not dataclasses.is_dataclass(spec):
+        return spec
+    return dataclasses.replace(spec, **{f.name: scheduled(getattr(spec, f.name)) for f in dataclasses.fields(spec)})
 
 
 @EVERY_ROW
@@ -151,6 +164,6 @@ def test_a_gradient_that_is_nan_is_not_hidden(row):
 
 @EVERY_ROW
 def test_parameters_of_no_layer_and_of_no_entries_are_fine(row):
-    for params in ((), (jnp.zeros((0, 2)), ())):
+    for params in ((), (DenseParams(jnp.zeros((0, 2)), jnp.zeros(0)), ())):
         updates, _ = row.update(params, row.init(params), params, key=KEY)
         assert jax.tree.structure(updates) == jax.tree.structure(params)

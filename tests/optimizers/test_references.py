@@ -1,8 +1,9 @@
-"""200 updates as PyTorch and optax make them: references/optimizers.npz against fnnet, in float64.
+"""200 updates as PyTorch, optax and schedulefree make them: references/optimizers.npz against fnnet, in float64.
 
 The id of a test is the peer's own expression. references/make_optimizers.py says what the problems are.
 """
 
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import fnnet
+from fnnet import ExponentialDecay, RunningMean, Warmup
 from fnnet.layers import DenseParams
 from fnnet.optimizers import (
     AdaDelta,
@@ -25,9 +27,14 @@ from fnnet.optimizers import (
     ClipByNorm,
     ClipByValue,
     Lion,
+    Lookahead,
+    Matrices,
     MaxNorm,
+    Muon,
     Nadam,
+    Partition,
     RmsProp,
+    ScheduleFreeAdam,
     Sgd,
     WeightDecay,
     averaged,
@@ -78,7 +85,27 @@ OURS = {
     ),
     "optax.adam(0.02), then columns_in_ball(scale=0.8)": Chain((Adam(0.02), MaxNorm(0.8))),
     "optax.adam(0.01), then optax.ema(0.9) of the parameters": Chain((Adam(0.01), Average(0.9))),
+    "optax.chain(momentum(0.9, nesterov=True), optax.contrib.muon(rate, beta=0, nesterov=False)), rate 0.1 0.9^t": (
+        Partition(Matrices(), Muon(ExponentialDecay(0.1, 0.9), 0.9, 1e-8), Adam(ExponentialDecay(0.1, 0.9)))
+    ),
+    "optax.chain(momentum(0.5), optax.contrib.muon(0.05, ns_steps=3, beta=0, eps=5.0, nesterov=False))": Partition(
+        Matrices(), Muon(0.05, 0.5, 5, nesterov=False, steps=3), Adam(0.05, epsilon=5)
+    ),
+    "schedulefree.AdamWScheduleFree(params, lr=0.05)": ScheduleFreeAdam(0.05),
+    "schedulefree.AdamWScheduleFree(params, lr=0.05), then eval": ScheduleFreeAdam(0.05),
+    "schedulefree.AdamWScheduleFree(groups, lr=0.02, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.1, warmup_steps=30)": (
+        ScheduleFreeAdam(Warmup(0.02, 30), 0.8, 0.95, 1e-3, 0.1)
+    ),
+    "schedulefree.AdamWScheduleFree(groups, lr=0.02, betas=(0.98, 0.95), weight_decay=0.1, warmup_steps=30), then eval": (  # noqa: E501
+        ScheduleFreeAdam(Warmup(0.02, 30), 0.98, 0.95, weight_decay=0.1)
+    ),
+    "optax.lookahead(optax.sgd(0.1, momentum=0.9), 5, 0.5)": Lookahead(Sgd(0.1, 0.9)),
+    "optax.lookahead(optax.adam(0.02), 3, 0.8)": Lookahead(Adam(0.02), 3, 0.8),
+    "torch.optim.Adam(params, lr=0.01), then AveragedModel from update 41 on": Chain(
+        (Adam(0.01), Average(RunningMean(40)))
+    ),
 }
+AVERAGED = ("ema(0.9) of the parameters", "then eval", "then AveragedModel from update 41 on")
 MODEL = fnnet.Model(fnnet.Serial((fnnet.Dense(5), fnnet.Tanh(), fnnet.Dense(2))), fnnet.SoftmaxCrossEntropy(), (3,))
 
 
@@ -102,33 +129,31 @@ def gradient(flat, batch):
     return fnnet.backward(MODEL, network(flat), *batch)[1]
 
 
-def walk(optimizer, formed, gradient, start, inputs):
-    """All places after an update, flat; the averaged ones where the optimizer averages."""
-    averages = isinstance(optimizer, Chain) and isinstance(optimizer.transformations[-1], Average)
+def walk(optimizer, averages, formed, gradient, start, inputs):
+    """All places after an update, flat; the averaged ones where asked."""
 
-    def step(carry, x):
-        flat, state = carry
+    def step(carry, now):
+        (flat, state), (x, t) = carry, now
         params = formed(flat)
-        updates, state = optimizer.update(gradient(flat, x), state, params)
+        updates, state = fnnet.at_step(optimizer, t, "float64").update(gradient(flat, x), state, params)
         flat = flattened(jax.tree.map(jnp.add, params, updates))
         return (flat, state), flattened(averaged(state, params)) if averages else flat
 
-    return jax.lax.scan(step, (start, optimizer.init(formed(start))), inputs, length=200)[1]
+    return jax.lax.scan(step, (start, optimizer.init(formed(start))), (inputs, jnp.arange(200)))[1]
 
 
-@jax.jit
-def walks(optimizer, given):
-    """Where every problem is after the updates that the file has kept."""
-    optimizer = fnnet.at_step(optimizer, 0, "float64")
+@partial(jax.jit, static_argnames="averages")
+def walks(optimizer, given, averages):
+    """Where every problem is after every update."""
     turns = jnp.arange(200) % 3
     batches = (given["x"].reshape(3, 4, 3)[turns], given["y"].reshape(3, 4)[turns])
 
     def down(matrix):
-        return walk(optimizer, bowl, lambda flat, _: bowl(matrix @ flat), given["aligned_start"], None)
+        return walk(optimizer, averages, bowl, lambda flat, _: bowl(matrix @ flat), given["aligned_start"], None)
 
     aligned, turned = jax.vmap(down)(jnp.stack([given["aligned"], given["turned"]]))
     return {
-        "network": walk(optimizer, network, gradient, given["network_start"], batches),
+        "network": walk(optimizer, averages, network, gradient, given["network_start"], batches),
         "aligned": aligned,
         "turned": turned,
     }
@@ -137,7 +162,7 @@ def walks(optimizer, given):
 @pytest.mark.parametrize("row", OURS)
 def test_200_updates_are_those_of(row, float64):
     given = {name: jnp.asarray(a) for name, a in REFERENCE.items() if a.dtype.kind in "fi"}
-    got = walks(OURS[row], given)
+    got = walks(OURS[row], given, row.endswith(AVERAGED))
     number = REFERENCE["rows"].tolist().index(row)
     for problem, places in got.items():
         want = REFERENCE[f"{problem}_walks"][number]

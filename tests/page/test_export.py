@@ -86,6 +86,7 @@ def of(*layers, loss=None, shape=(4,)):
     [
         (of(fnnet.Dropout(0.1), fnnet.Dense(2)), "Dropout"),
         (of(fnnet.LayerNorm(), fnnet.Dense(2)), "LayerNorm"),
+        (of(fnnet.Dense(2, products="bfloat16")), "rounds its factors"),
         (of(fnnet.Residual(fnnet.Serial((fnnet.Dense(4), fnnet.BatchNorm())))), "BatchNorm"),
         (of(fnnet.Residual(fnnet.Dense(2), fnnet.Dense(2))), "Residual with a shortcut"),
         (of(fnnet.Parallel((fnnet.Dense(2), fnnet.Dense(2)))), "Parallel"),

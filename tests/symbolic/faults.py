@@ -15,6 +15,7 @@ TINY = "1.00000000000001"
 METHODS = ("backward", "gradient", "_derivative", "update", "value_at")
 HELPERS = {  # what backward passes call, and whose proofs are to refute it
     "fnnet.layers.attention:attend_backward": "Attention",
+    "fnnet.layers.augmentation:handed_back": "Affine",
     "fnnet.layers.normalization:_input_gradient": "LayerNorm",
     "fnnet.layers.normalization:_scale_gradients": "BatchNorm",
     "fnnet._xla.convolutions:kernel_gradient": "Conv",
@@ -30,6 +31,9 @@ HELPERS = {  # what backward passes call, and whose proofs are to refute it
         (f"fnnet.optimizers.adam:{name}" for name in ("_averages", "_steps", "_along", "_forgotten")), "Adam"
     ),
     "fnnet.optimizers.adaptive:RmsProp._averages": "RmsProp",
+    "fnnet.optimizers.muon:Muon._step": "Muon",
+    "fnnet.optimizers.muon:_orthogonalized": "Muon",
+    "fnnet.optimizers.muon:_factor": "Muon",
     "fnnet.schedules:_cosine": "Cosine",
 }
 AXIS = "the same axis, counted from the other end"
@@ -40,6 +44,12 @@ EQUIVALENT = {
         "-1 -> 1": "the features of a `Dense` are not read by its backward",
         "3 * features -> 3": "the features of a `Dense` are not read by its backward",
         "3 * features -> features": "the features of a `Dense` are not read by its backward",
+    },
+    "fnnet.layers.augmentation:handed_back": {
+        "jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:]) -> "
+        "-jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:])": ZERO,
+        "jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:]) -> "
+        "1.001 * jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:])": ZERO,
     },
     "fnnet.layers.attention:attend_backward": {
         "-2 -> 2": AXIS,

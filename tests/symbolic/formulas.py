@@ -160,6 +160,82 @@ def noisy_decayed_sgd(o, w, g, name):
     return -descent.learning_rate * noise(noisy, w, g, name) - (decay.rate * w[-1] if name == "w" else 0)
 
 
+def orthogonalized(o, u):
+    """u f(u^T u), by eigenvalues of the smaller Gram matrix, which has two: what Newton-Schulz does to each."""
+    if u.shape[0] < u.shape[1]:
+        return orthogonalized(o, u.T).T
+    x = u / (norm([u]) + o.epsilon)
+    (p, q), (_, r) = gram = x.T @ x
+    half, away = (p + r) / 2, (((p - r) / 2) ** 2 + q * q).sqrt()
+    (big, f_big), (small, f_small) = ((value, gained(value, o.steps)) for value in (half + away, half - away))
+    slope = (f_big - f_small) / (big - small)
+    return x @ (np.eye(2, dtype=int) * (f_big - slope * big) + slope * gram)
+
+
+def gained(square, steps):
+    """By what factor a singular value of this square has grown."""
+    factor = lifted(1)
+    for _ in range(steps):
+        now = square * factor * factor
+        factor = factor * (Fraction("3.4445") - Fraction("4.7750") * now + Fraction("2.0315") * now * now)
+    return factor
+
+
+def muon(o, w, g, name):
+    v = decayed(o.momentum, g)
+    u = g[-1] + o.momentum * v if o.nesterov else v
+    matrix = u.reshape(-1, u.shape[-1])
+    rows, columns = matrix.shape
+    longer = lifted(Fraction(max(rows, columns), rows)).sqrt()
+    return (-o.learning_rate * longer * orthogonalized(o, matrix)).reshape(u.shape)
+
+
+def muon_and_momentum(o, w, g, name):
+    """Partition(Matrices(kernels=True), Muon(..), Sgd(.., momentum))."""
+    return muon(o.chosen, w, g, name) if name == "w" else momentum(o.rest, w, g, name)
+
+
+def schedule_free_z(o, w, g, name):
+    """z after every update."""
+    z, places = w[0], []
+    for n in range(len(g)):
+        direction = g[n] / (root(unbiased(o.beta2, squares(g[: n + 1]))) + o.epsilon)
+        decay = o.weight_decay * w[n] if name == "w" and o.weight_decay is not None else 0
+        z = z - line(o.learning_rate, n) * (direction + decay)
+        places.append(z)
+    return places
+
+
+def schedule_free_mean(o, w, g, name):
+    weights = [line(o.learning_rate, n) ** 2 for n in range(len(g))]
+    places = schedule_free_z(o, w, g, name)
+    if sum(weights) == 0:
+        return w[0]
+    return sum(weight * z for weight, z in zip(weights, places, strict=True)) / sum(weights)
+
+
+def schedule_free(o, w, g, name):
+    x, z = schedule_free_mean(o, w, g, name), schedule_free_z(o, w, g, name)[-1]
+    return z + o.beta1 * (x - z) - w[-1]
+
+
+def lookahead(o, w, g, name):
+    """Around Sgd(eta)."""
+    rounds = len(g) // o.steps
+    if len(g) % o.steps:
+        return sgd(o.inner, w, g, name)
+    return w[0] - o.rate * o.inner.learning_rate * sum(g[: rounds * o.steps]) - w[-1]
+
+
+def exponential_weight(o, i, t):
+    return o.decay ** (t - i)
+
+
+def equal_weight(o, i, t):
+    """Average(RunningMean(1)): none before theta_1, and only the newest before that."""
+    return 1 if 1 <= i <= t or t == i == 0 else 0
+
+
 def wave(x):
     """Half a cosine wave from 1 at 0 to 0 at 1."""
     return (1 + (MATH.pi * x).cos()) / 2 if x < 1 else lifted(0)
@@ -224,6 +300,10 @@ def noam(s, t):
     """Up to `warmup` in a straight line to the height that falls as 1 / sqrt(t) from there."""
     n = lifted(t + 1)
     return s.scale / (s.width.sqrt() * n.sqrt() if n >= s.warmup else s.width.sqrt() * s.warmup.sqrt() * s.warmup / n)
+
+
+def running_mean(s, t):
+    return Fraction(t - 2, t - 1) if t > 2 else 0
 
 
 def warmup(s, t):

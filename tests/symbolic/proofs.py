@@ -16,7 +16,7 @@ import fnnet
 from fnnet.layers import normalization
 from fnnet.protocols import Statistics, is_statistics
 
-from .namespace import RANDOM, Exact, as_exact, constants, standing_in
+from .namespace import EXACT, RANDOM, Exact, as_exact, constants, standing_in
 from .scalars import Intervals, Rationals, Scalar, Symbols, computing_in, exact, lifted
 
 TIMES = ("steps", "warmup", "stable", "decay", "rise", "growth", "width")
@@ -280,45 +280,59 @@ def prove_penalty(ring: Any, penalty: Any) -> str:
 
 
 def prove_optimizer(
-    ring: Any, optimizer: Any, expected: Callable[..., Any], steps: int = 3, state_expected: Any = None
+    ring: Any,
+    optimizer: Any,
+    expected: Callable[..., Any],
+    steps: int = 3,
+    state_expected: Any = None,
+    read: Callable[[Any, Any], Any] = lambda state, params: state,
+    shapes: Any = (("w", (1, 2, 2)), ("b", (2,))),
 ) -> str:
     """`steps` updates, each with a gradient of its own, are those of a formula of all gradients so far.
 
     state_expected  a formula of the state, for an optimizer whose updates say too little of it
+    read            what of the state that is a formula of, from the state and the parameters after the update
     """
     with computing_in(ring), standing_in(constants()):
         draw = Numbers(ring)
-        optimizer = plain(numbers_of(optimizer, draw))
-        params = plain({"w": draw.array("w", (1, 2, 2)), "b": draw.array("b", (2,))})
+        spec = plain(numbers_of(optimizer, draw))
+        params = plain({name: draw.array(name, shape) for name, shape in shapes})
+        optimizer = fnnet.at_step(spec, as_exact(0), EXACT)
         state, before, gradients, ways = optimizer.init(params), [], [], set()
         RANDOM.noise = lambda shape: as_exact(np.arange(1, 1 + math.prod(shape)).reshape(shape))
         for step in range(steps):
             before.append(params)
             gradients.append(plain(draw.tree("g", params)))
+            optimizer = fnnet.at_step(spec, as_exact(step), EXACT)
             updates, state = optimizer.update(gradients[-1], state, params, key=jax.random.key(0))
+            kept = read(state, params)
             for name, update in updates.items():
                 so_far = [p[name] for p in before], [g[name] for g in gradients]
-                numbers = SimpleNamespace(**vars(fields_of(optimizer)), grads=gradients[-1])
+                numbers = SimpleNamespace(**vars(fields_of(spec)), grads=gradients[-1])
                 wanted = expected(numbers, *so_far, name)
                 ways.add(compare(ring, f"step {step}, {name}", wanted, update))
                 if state_expected is not None:
-                    ways.add(compare(ring, "state", state_expected(numbers, *so_far, name), state[name]))
+                    ways.add(compare(ring, "state", state_expected(numbers, *so_far, name), kept[name]))
             params = {name: p + updates[name] for name, p in params.items()}
         return weakest(ways)
 
 
-def prove_average(ring: Any, steps: int = 3) -> str:
-    """After every update, `averaged` is the weighted mean of the parameters so far, b^(t - i) the weight of theta_i."""
+def prove_average(ring: Any, spec: Any, weight: Callable[..., Any], steps: int = 3) -> str:
+    """After every update, `averaged` is the weighted mean of the parameters so far.
+
+    weight  (numbers of the average, i, t) -> the weight of theta_i after t + 1 updates
+    """
     with computing_in(ring), standing_in(constants()):
         draw = Numbers(ring)
-        average, params = plain(numbers_of(fnnet.Average(0.9), draw)), plain(draw.array("w", (2,)))
-        state, seen, ways = average.init(params), [], set()
+        spec, params = plain(numbers_of(spec, draw, TIMES)), plain(draw.array("w", (2,)))
+        state, seen, ways = spec.init(params), [], set()
         for step in range(steps):
+            average = fnnet.at_step(spec, as_exact(step), EXACT)
             updates = plain(draw.array("u", (2,)))
             passed, state = average.update(updates, state, params)
             params = params + updates
             seen.append(params)
-            weights = [average.decay ** (step - i) for i in range(step + 1)]
+            weights = [lifted(weight(fields_of(spec), i, step)) for i in range(step + 1)]
             mean = sum(w * p for w, p in zip(weights, seen, strict=True)) / sum(weights)
             ways |= {compare(ring, "updates", updates, passed)}
             ways |= {compare(ring, f"step {step}", mean, fnnet.averaged(state, params))}

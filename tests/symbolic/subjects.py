@@ -125,7 +125,7 @@ RATIONAL_LAYERS = [
     layer(fnnet.LastStep(), (3, 2, 2), rings=R),
     layer(fnnet.Dropout(0.3), (5,), key=KEY, note="with a mask"),
     layer(fnnet.Dropout(0.3), (5,), note="without a key"),
-    layer(fnnet.Affine(scale=0.3, shear=0.2, shift=1.3), (3, 4), rings=R, key=KEY),
+    layer(fnnet.Affine(scale=0.3, shear=0.2, shift=1.3), (3, 4), rings=R, rows=3, key=KEY),
     layer(fnnet.Affine(shift=1.3), (3, 3, 2), rings=R, key=KEY),
     layer(fnnet.Affine(shift=1.3), (3, 2), note="without a key"),
     layer(fnnet.Mirror(), (2, 3), rows=3, key=KEY),
@@ -242,7 +242,23 @@ OPTIMIZERS = [
     optimizer(fnnet.WeightDecay(0.1), formulas.weight_decay, S + R),
     optimizer(fnnet.MaxNorm(1.9), formulas.max_norm),
     optimizer(fnnet.MaxNorm(20), formulas.max_norm),
-    subject(lambda ring, _: prove_average(ring), fnnet.Average(0.9)),
+    subject(prove_average, fnnet.Average(0.9), formulas.exponential_weight),
+    subject(prove_average, fnnet.Average(fnnet.RunningMean(1)), formulas.equal_weight, rings=R, steps=5),
+    optimizer(fnnet.Muon(0.1), formulas.muon, shapes=(("w", (2, 2)),)),
+    optimizer(fnnet.Muon(0.1, nesterov=False, steps=2), formulas.muon, shapes=(("tall", (5, 2)), ("wide", (2, 3)))),
+    optimizer(
+        fnnet.Partition(fnnet.Matrices(kernels=True), fnnet.Muon(0.1, steps=3), fnnet.Sgd(0.3, 0.6)),
+        formulas.muon_and_momentum,
+        shapes=(("w", (1, 2, 3)), ("b", (2,))),
+    ),
+    optimizer(
+        fnnet.ScheduleFreeAdam(fnnet.LinearSchedule(0, 0.4, 4), weight_decay=0.2),
+        formulas.schedule_free,
+        state_expected=formulas.schedule_free_mean,
+        read=fnnet.averaged,
+    ),
+    optimizer(fnnet.ScheduleFreeAdam(fnnet.LinearSchedule(0.1, 0.4, 4)), formulas.schedule_free),
+    optimizer(fnnet.Lookahead(fnnet.Sgd(0.1), 3, 0.3), formulas.lookahead, S + R, steps=7),
     optimizer(
         fnnet.Chain((fnnet.GradientNoise(0.3), fnnet.Sgd(0.1), fnnet.WeightDecay(0.2))),
         formulas.noisy_decayed_sgd,
@@ -269,6 +285,7 @@ SCHEDULES = [
     schedule(fnnet.OneCycle(0.3, 10), formulas.one_cycle, 14),
     schedule(fnnet.WarmupStableDecay(0.3, 3, 4, 5, stop=0.1), formulas.warmup_stable_decay, 15),
     schedule(fnnet.Noam(64, 5), formulas.noam),
+    schedule(fnnet.RunningMean(2), formulas.running_mean, rings=R),
     schedule(fnnet.Warmup(fnnet.LinearSchedule(0.3, 0.1, 5), 4), formulas.warmup),
 ]
 GROUPS = {

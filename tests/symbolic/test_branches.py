@@ -14,7 +14,7 @@ ONE_SIDED = {
     "Silu.forward": "a limit of floating point, beyond which the tail is 0",
     "Poisson.forward": "a limit of floating point, beyond which e^z overflows",
     "mean_weights": "weights that are all 0 have no mean",
-    "_norm": "gradients that are all 0 have no direction",
+    "norm": "gradients that are all 0 have no direction",
 }
 """Function -> why its comparison is not met on the other side."""
 FOLDER = str(Path(fnnet.__file__).parent)

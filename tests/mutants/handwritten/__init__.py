@@ -15,11 +15,12 @@ import textwrap
 from typing import Any
 
 from ..mutator import Mutant, bare, nodes_of
-from . import checkpoints, data, looking, sweeps, training
+from . import checkpoints, data, looking, optimizing, sweeps, training
 from .mistake import Mistake
 
 MISTAKES: tuple[Mistake, ...] = (
     *training.MISTAKES,
+    *optimizing.MISTAKES,
     *sweeps.MISTAKES,
     *checkpoints.MISTAKES,
     *data.MISTAKES,

@@ -1,11 +1,14 @@
-"""Writes optimizers.npz: where the optimizers of PyTorch and optax take small problems in 200 updates, in float64.
+"""Writes optimizers.npz: where optimizers of PyTorch, optax and schedulefree take small problems in 200 updates.
 
-    python -m venv peers && peers/bin/pip install torch==2.13.0 optax==0.2.8 jax==0.10.2 numpy
-    peers/bin/python tests/references/make_optimizers.py
+    python -m venv peers && peers/bin/pip install torch==2.13.0 optax==0.2.8 schedulefree==1.4.1 jax==0.10.2 numpy
+    peers/bin/python tests/optimizers/references/make_optimizers.py
 
-A row is the peer's own expression, evaluated here and the id of a test there. `groups` are the parameters with no
-weight decay for biases, `mask` is true for weights. Gradients are the peer's, by automatic differentiation. PyTorch's
-NAdam computes its momentum in float32, so its rows agree to 1e-8 only.
+All in float64. A row is the peer's own expression, evaluated here and the id of a test there. `groups` are the
+parameters with no weight decay for biases, `mask` is true for weights. Gradients are the peer's, by automatic
+differentiation. PyTorch's NAdam computes its momentum in float32, so its rows agree to 1e-8 only.
+
+Weights have `momentum`, PyTorch's, before optax's Muon, which corrects its own; PyTorch's Muon computes in bfloat16.
+Muon at a rate that stays is chaotic, unless epsilon is large: rounding grows until two computers agree in nothing.
 
     network          3-5-2 with tanh, mean softmax cross-entropy, update t on rows 4 (t mod 3) .. 4 (t mod 3) + 3 of 12
     aligned, turned  theta A theta / 2 with eigenvalues 1e-6 to 1, A diagonal or full; six entries are a weight, two a
@@ -14,12 +17,15 @@ NAdam computes its momentum in float32, so its rows agree to 1e-8 only.
 The file holds the problems, their starts, and for every row the parameters after KEPT updates, one after the other.
 """
 
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
+import schedulefree
 import torch
 
 jax.config.update("jax_enable_x64", True)
@@ -58,6 +64,15 @@ ROWS = (
     "optax.chain(optax.adam(0.01), optax.add_decayed_weights(-0.001, mask=mask))",
     "optax.adam(0.02), then columns_in_ball(scale=0.8)",
     "optax.adam(0.01), then optax.ema(0.9) of the parameters",
+    "optax.chain(momentum(0.9, nesterov=True), optax.contrib.muon(rate, beta=0, nesterov=False)), rate 0.1 0.9^t",
+    "optax.chain(momentum(0.5), optax.contrib.muon(0.05, ns_steps=3, beta=0, eps=5.0, nesterov=False))",
+    "schedulefree.AdamWScheduleFree(params, lr=0.05)",
+    "schedulefree.AdamWScheduleFree(params, lr=0.05), then eval",
+    "schedulefree.AdamWScheduleFree(groups, lr=0.02, betas=(0.8, 0.95), eps=1e-3, weight_decay=0.1, warmup_steps=30)",
+    "schedulefree.AdamWScheduleFree(groups, lr=0.02, betas=(0.98, 0.95), weight_decay=0.1, warmup_steps=30), then eval",
+    "optax.lookahead(optax.sgd(0.1, momentum=0.9), 5, 0.5)",
+    "optax.lookahead(optax.adam(0.02), 3, 0.8)",
+    "torch.optim.Adam(params, lr=0.01), then AveragedModel from update 41 on",
 )
 
 
@@ -69,6 +84,11 @@ def mask(params):
 def each(function, **settings):
     """A transformation that is the function of every update by itself."""
     return optax.stateless(lambda updates, params: [function(u, **settings) for u in updates])
+
+
+def momentum(decay, nesterov=False):
+    """v <- decay v + g of weights."""
+    return optax.masked(optax.trace(decay, nesterov), mask)
 
 
 def columns_in_ball(params, scale):
@@ -125,17 +145,26 @@ def loss(problem, given, xp, cross_entropy):
 
 
 def torch_walk(row, problem, given, start):
-    """Where PyTorch goes: the parameters after every update, flat."""
+    """Where PyTorch goes: the parameters after every update, flat, or what `, then` makes of them."""
     given = {name: torch.tensor(a) for name, a in given.items()}
     params = [torch.tensor(p, requires_grad=True) for p in start]
     groups = [{"params": [p], **({} if p.ndim == 2 else {"weight_decay": 0})} for p in params]
-    optimizer = eval(row, {"torch": torch, "params": params, "groups": groups})
+    update, _, then = row.partition(", then ")
+    optimizer = eval(update, {"torch": torch, "schedulefree": schedulefree, "params": params, "groups": groups})
+    average = torch.optim.swa_utils.AveragedModel(torch.nn.ParameterList(params))
     value = loss(problem, given, torch, torch.nn.functional.cross_entropy)
     for t in range(KEPT[-1]):
+        if row.startswith("schedulefree"):
+            optimizer.train()
         optimizer.zero_grad()
         value(params, t).backward()
         optimizer.step()
-        yield flat(params, torch).detach().numpy().copy()
+        if then == "eval":
+            optimizer.eval()
+        if then.startswith("AveragedModel"):
+            average.update_parameters(torch.nn.ParameterList(params))
+            average.n_averaged *= t >= 40
+        yield flat(average.module if then.startswith("AveragedModel") else params, torch).detach().numpy().copy()
 
 
 def mean_cross_entropy(logits, y):
@@ -148,29 +177,35 @@ def optax_walk(row, problem, given, start):
     given = {name: jnp.asarray(a) for name, a in given.items()}
     params = [jnp.asarray(p) for p in start]
     update, _, then = row.partition(", then ")
-    optimizer = eval(update, {"optax": optax, "mask": mask, "each": each})
-    state = optimizer.init(params)
+    update, _, _ = update.partition(", rate ")
+    names = {"mask": mask, "each": each, "momentum": momentum, "rate": lambda t: 0.1 * 0.9 ** t.astype("float64")}
+    optimizer = eval(update, {"optax": optax, **names})
     average = optax.ema(0.9)
     average_state = average.init(params)
+    is_pair = row.startswith("optax.lookahead")
+    params = optax.LookaheadParams.init_synced(params) if is_pair else params
+    state = optimizer.init(params)
+    take = jax.jit(optimizer.update) if "muon" in update else optimizer.update  # its loop would compile in every update
     gradient = jax.jit(jax.grad(loss(problem, given, jnp, mean_cross_entropy)), static_argnums=1)
     for t in range(KEPT[-1]):
-        updates, state = optimizer.update(gradient(params, t % 3), state, params)
+        updates, state = take(gradient(params.fast if is_pair else params, t % 3), state, params)
         params = optax.apply_updates(params, updates)
         if then.startswith("columns_in_ball"):
             params = columns_in_ball(params, scale=0.8)
-        averaged, average_state = average.update(params, average_state)
-        yield np.asarray(flat(averaged if then.startswith("optax.ema") else params, jnp))
+        fast = params.fast if is_pair else params
+        averaged, average_state = average.update(fast, average_state)
+        yield np.asarray(flat(averaged if then.startswith("optax.ema") else fast, jnp))
 
 
 def main():
     """Take every row down every problem and write the file."""
     given = problems()
     out = {"rows": np.array(ROWS), "kept": np.array(KEPT), **given}
-    out["versions"] = np.array([f"torch {torch.__version__}", f"optax {optax.__version__}", f"jax {jax.__version__}"])
+    out["versions"] = np.array([f"{name} {version(name)}" for name in ("torch", "optax", "jax", "schedulefree")])
     for problem in SHAPES:
         start, walks = given[f"{problem}_start"], []
         for row in ROWS:
-            walk = torch_walk if row.startswith("torch") else optax_walk
+            walk = optax_walk if row.startswith("optax") else torch_walk
             places = list(walk(row, problem, given, split(start, problem)))
             walks.append([places[t - 1] for t in KEPT])
             print(f"{problem} {row}: moved {np.abs(places[-1] - start).max():.3f}")
