@@ -46,7 +46,7 @@ class Config(TrainingSettings, KeptSettings):
     """The same with ReLU."""
     search_rates: bool = False
     """Instead of comparing on test images, find the best rate of each on validation images: a sixth."""
-    rates: tuple[float, ...] = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
+    rates: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
     """The rates that the search tries with each activation."""
 
 
@@ -96,9 +96,10 @@ def search(config: Config, task: Task, run: RunFolder) -> None:
         name: {rate: build(neuron._replace(rate=rate), config, len(task.train.y)) for rate in config.rates}
         for name, neuron in neurons(config).items()
     }
+    rows = 0 if task.validation is None else len(task.validation.y)
     run.record(
         "activations_search",
-        network=f"the same network at {len(config.rates)} first learning rates, judged by validation images",
+        network=f"the same network at {len(config.rates)} first learning rates, judged by {rows:,} validation images",
         results=search_rates(networks, task, config, run),
     )
 

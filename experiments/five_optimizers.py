@@ -3,7 +3,7 @@
 A video trains this network on MNIST's digits (97.42 % of the test images right) and on Fashion-MNIST (about 87 %), with
 categorical cross-entropy and steps that are big at first and smaller later. Here every optimizer starts from the same
 five seeds, and figures show how each learns, which classes are confused, the worst mistakes, and the weights of the
-first neurons. The rates are the best of four for each, on 10,000 training images held out; the test images are used
+first neurons. The rates are the best of five for each, on 10,000 training images held out; the test images are used
 only after training:
 
     python -m experiments.five_optimizers --seeds 2 --search-rates
@@ -161,11 +161,11 @@ SUBJECTS = {
 
 
 TRIED = {
-    "SGD": (0.1, 0.2, 0.4, 0.8),
-    "SGD with momentum": (0.05, 0.1, 0.2, 0.4),
-    "AdaGrad": (5e-3, 0.01, 0.02, 0.04),
-    "RMSProp": (1e-3, 2e-3, 4e-3, 8e-3),
-    "Adam": (1e-3, 2e-3, 4e-3, 8e-3),
+    "SGD": (0.1, 0.2, 0.4, 0.8, 1.6),
+    "SGD with momentum": (0.025, 0.05, 0.1, 0.2, 0.4),
+    "AdaGrad": (5e-3, 0.01, 0.02, 0.04, 0.08),
+    "RMSProp": (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
+    "Adam": (1e-3, 2e-3, 4e-3, 8e-3, 0.016),
 }
 """The first learning rates among which `--search-rates` chooses."""
 
@@ -226,7 +226,7 @@ def search_for_rates(config: Config, subject: Subject, task: Task, run: RunFolde
     }
     run.record(
         f"five_optimizers_{config.data}_rates",
-        network="the same network at four first learning rates with each optimizer, judged by validation images",
+        network="the same network at five first learning rates with each optimizer, judged by validation images",
         results=search_rates(networks, task, config, run),
     )
 
