@@ -133,7 +133,7 @@ SUBJECTS = {
     "mnist": Subject(
         title="MNIST",
         class_names=fnnet.datasets.MNIST_CLASSES,
-        rates=(0.4, 0.2, 0.02, 2e-3, 4e-3),
+        rates=(0.4, 0.1, 0.04, 2e-3, 4e-3),
         candidates=(
             Recipe((800, 800)),
             Recipe((800, 800), (0.2, 0.3)),
