@@ -38,11 +38,11 @@ class Config(TrainingSettings, KeptSettings):
 
     hidden: tuple[int, ...] = (128, 64)
     """Neurons in the hidden layers."""
-    rate_sigmoid: float = 2.0
+    rate_sigmoid: float = 6.4
     """Learning rate with sigmoid at the first step; it falls to 0 along half a cosine."""
-    rate_tanh: float = 0.4
+    rate_tanh: float = 0.8
     """The same with tanh."""
-    rate_relu: float = 0.2
+    rate_relu: float = 0.4
     """The same with ReLU."""
     search_rates: bool = False
     """Instead of comparing on test images, find the best rate of each on validation images: a sixth."""
