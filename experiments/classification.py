@@ -183,7 +183,7 @@ def curves_over_seeds(found: Mapping[str, list[Trained]]) -> "Figure":
         end.errorbar(epochs[late:] + beside, errors.mean(0)[late:], spread[late:], **style)
     watched_rows = "training" if watched is None else "validation"
     whole.set_title(f"{watched_rows} error in %" + ("" if watched is None else " (dotted: training)"))
-    end.set_title(f"{watched_rows} error in %, the later epochs, ± standard deviation")
+    end.set_title("later epochs, ± standard deviation")
     logarithmic(whole)
     for axis in (whole, end):
         along_epochs(axis)

@@ -147,7 +147,7 @@ SUBJECTS = {
     "fashion_mnist": Subject(
         title="Fashion-MNIST",
         class_names=fnnet.datasets.FASHION_MNIST_CLASSES,
-        rates=(0.4, 0.1, 0.01, 4e-3, 4e-3),
+        rates=(0.4, 0.05, 0.02, 4e-3, 8e-3),
         candidates=(
             Recipe((800, 800)),
             Recipe((800, 800), (None, 0.2)),
