@@ -155,7 +155,7 @@ def figures(page: str) -> list[str]:
 
 
 def unfounded(page: str) -> list[str]:
-    """Decimals and large numbers of the prose that stand in no block, no linked result, its name or its file's words."""
+    """Decimals and large numbers of the prose that stand in no block, no linked result, no name or file of one."""
     linked = [(said, key, _words_of(file)) for said, file, key in _LINK.findall(page)]
     shown = " ".join([*(block.text for block in blocks(page)), *(" ".join(words) for words in linked)])
     known = [*SIZES, *(value(number) for number in _NUMBER.findall(shown))]
