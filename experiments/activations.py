@@ -6,8 +6,11 @@ transpose. The output is softmax, the error cross-entropy; every step follows th
 shrink (at a constant rate, chance in the last steps decides which of five seeds looks bad).
 
 Sigmoid, tanh and ReLU are compared over five seeds. Each has the initialization (He's for ReLU, Glorot's for the
-others) and the learning rate that suit it; one rate for all would only show which of them it suits. The rates were
-chosen, held constant, on 10,000 training images held out; the test images are used only after training.
+others) and the learning rate that suit it; one rate for all would only show which of them it suits. The rates are the
+best of seven on 10,000 training images held out; the test images are used only after training:
+
+    python -m experiments.activations --seeds 2 --search-rates
+
 `experiments.mnist` trains the same network with Adam.
 """
 
@@ -16,23 +19,35 @@ from typing import NamedTuple
 
 import fnnet
 from experiments import command_line, mnist
-from experiments.classification import TrainingSettings, accuracies, check_settings, compare, curves_over_seeds
+from experiments.classification import (
+    Task,
+    TrainingSettings,
+    accuracies,
+    check_settings,
+    compare,
+    curves_over_seeds,
+    search_rates,
+)
 from experiments.command_line import KeptSettings
 from experiments.run_folder import RunFolder
 
 
 @dataclasses.dataclass(frozen=True)
 class Config(TrainingSettings, KeptSettings):
-    """Settings of the run; the rates were chosen on validation rows."""
+    """Settings of the run; the rates are what `--seeds 2 --search-rates` found."""
 
     hidden: tuple[int, ...] = (128, 64)
     """Neurons in the hidden layers."""
-    rate_sigmoid: float = 2.0
+    rate_sigmoid: float = 6.4
     """Learning rate with sigmoid at the first step; it falls to 0 along half a cosine."""
-    rate_tanh: float = 0.4
+    rate_tanh: float = 0.8
     """The same with tanh."""
-    rate_relu: float = 0.2
+    rate_relu: float = 0.4
     """The same with ReLU."""
+    search_rates: bool = False
+    """Instead of comparing on test images, find the best rate of each on validation images: a sixth."""
+    rates: tuple[float, ...] = (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
+    """The rates that the search tries with each activation."""
 
 
 class Neuron(NamedTuple):
@@ -67,20 +82,40 @@ def build(neuron: Neuron, config: Config, rows: int) -> tuple[fnnet.Model, fnnet
 def main(config: Config) -> None:
     check_settings(config)
     folder = RunFolder("activations", config)
-    task = mnist.load(mnist.Config(validation_fraction=config.validation_fraction))
-    networks = {name: build(neuron, config, len(task.train.y)) for name, neuron in neurons(config).items()}
+    fraction = 1 / 6 if config.search_rates else config.validation_fraction
+    task = mnist.load(mnist.Config(validation_fraction=fraction))
     with folder as run:
         print(f"the guided tour: {task}")
-        found = compare(networks, task, config, run)
-        run.figure("activations", curves_over_seeds(found))
-        run.record(
-            "activations",
-            network="an article's guided tour: 784-128-64-10 with sigmoid, tanh or ReLU, gradient descent, "
-            f"{config.epochs} epochs",
-            results={f"test accuracy, {name}": accuracies(networks, task.test) for name, networks in found.items()},
-            captions={"activations": "Three activations, gradient descent; bands are the spread over seeds"},
-        )
+        (search if config.search_rates else compare_activations)(config, task, run)
         run.say_end()
+
+
+def search(config: Config, task: Task, run: RunFolder) -> None:
+    """Every activation at every rate; the test images are not used."""
+    networks = {
+        name: {rate: build(neuron._replace(rate=rate), config, len(task.train.y)) for rate in config.rates}
+        for name, neuron in neurons(config).items()
+    }
+    rows = 0 if task.validation is None else len(task.validation.y)
+    run.record(
+        "activations_search",
+        network=f"the same network at {len(config.rates)} first learning rates, judged by {rows:,} validation images",
+        results=search_rates(networks, task, config, run),
+    )
+
+
+def compare_activations(config: Config, task: Task, run: RunFolder) -> None:
+    """Each activation at its rate, from every seed."""
+    networks = {name: build(neuron, config, len(task.train.y)) for name, neuron in neurons(config).items()}
+    found = compare(networks, task, config, run)
+    run.figure("activations", curves_over_seeds(found))
+    run.record(
+        "activations",
+        network="an article's guided tour: 784-128-64-10 with sigmoid, tanh or ReLU, gradient descent, "
+        f"{config.epochs} epochs",
+        results={f"test accuracy, {name}": accuracies(networks, task.test) for name, networks in found.items()},
+        captions={"activations": "Three activations, gradient descent; bars are the spread over five seeds"},
+    )
 
 
 if __name__ == "__main__":

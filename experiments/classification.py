@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,7 +13,9 @@ from experiments.command_line import RunSettings, check_counts
 from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet import plots
+from fnnet.plots.theme import along_epochs, logarithmic
 from fnnet.protocols import Optimizer
+from fnnet.sweeps import Configuration, Point, sweep
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -124,13 +126,75 @@ def compare(
     return found
 
 
+def search_rates(
+    networks: Mapping[str, Mapping[float, tuple[fnnet.Model, Optimizer]]],
+    task: Task,
+    settings: TrainingSettings,
+    run: RunFolder,
+) -> dict[str, Result]:
+    """Train every network at every rate in one sweep; which rate is the best for each, on validation rows alone.
+
+    networks   name -> learning rate -> the network and its optimizer
+
+    Returns `validation accuracy, ReLU at 0.2 (of 0.1, 0.2, 0.4)` -> Result; every accuracy is in results.csv.
+    """
+    points = tuple(
+        Point({"network": name, "rate": rate}, Configuration(model, optimizer, settings.batch_size))
+        for name, rates in networks.items()
+        for rate, (model, optimizer) in rates.items()
+    )
+    results = sweep(
+        points, task.train, epochs=settings.epochs, seeds=settings.seeds, shuffle=jax.random.key(1),
+        validation=task.validation, rank_by="accuracy", progress=settings.progress,
+    )  # fmt: skip
+    results.to_csv(run.path / "results.csv")
+    print(results)
+    best: dict[str, int] = {}
+    for number in map(int, results.ranking()):
+        best.setdefault(str(points[number].settings["network"]), number)
+    found = {}
+    for name, rates in networks.items():
+        rate, rows = points[best[name]].settings["rate"], np.flatnonzero(results.point == best[name])
+        accuracy = 100 * results.curves["validation_accuracy"][rows, -1]
+        tried = ", ".join(f"{rate:g}" for rate in rates)
+        what = f"validation accuracy, {name} at {rate:g} (of {tried})"
+        found[what] = Result(accuracy.tolist(), "%", results.seed[rows].tolist())
+        print(f"{what}: {found[what]}")
+    return found
+
+
 def curves_over_seeds(found: Mapping[str, list[Trained]]) -> "Figure":
-    """Learning curves of networks by name: the mean over seeds as a line, their spread as a band."""
-    stacked = {
-        name: jax.tree.map(lambda *parts: np.stack(parts), *(network.history for network in networks))
-        for name, networks in found.items()
-    }
-    return plots.learning_curves(stacked)
+    """Error of networks by name: all epochs, and the second half enlarged, as mean and standard deviation over seeds.
+
+    Dotted: on training rows. Without validation rows those are all there is.
+    """
+    figure, (whole, end) = plots.figure(10.5, 3.9, 2)
+    for i, (name, networks) in enumerate(found.items()):
+        color, watched = plots.COLORS[i % len(plots.COLORS)], _errors(networks, "validation")
+        training = _errors(networks, "training")
+        errors = training if watched is None else watched
+        epochs = np.arange(1, errors.shape[1] + 1)
+        if watched is not None:
+            whole.plot(epochs, training.mean(0), color=color, linestyle=":", linewidth=1)
+        whole.plot(epochs, errors.mean(0), color=color, label=name)
+        late, beside = len(epochs) // 2, 0.1 * (i - (len(found) - 1) / 2)  # so that bars do not hide each other
+        spread = errors.std(0, ddof=1) if len(errors) > 1 else 0 * errors[0]
+        style = {"color": color, "marker": "o", "markersize": 3, "capsize": 2, "linewidth": 1}
+        end.errorbar(epochs[late:] + beside, errors.mean(0)[late:], spread[late:], **style)
+    watched_rows = "training" if watched is None else "validation"
+    whole.set_title(f"{watched_rows} error in %" + ("" if watched is None else " (dotted: training)"))
+    end.set_title("later epochs, ± standard deviation")
+    logarithmic(whole)
+    for axis in (whole, end):
+        along_epochs(axis)
+    whole.legend(frameon=False)
+    return figure
+
+
+def _errors(networks: list[Trained], rows: str) -> Any:
+    """Error in percent (seeds, epochs) on `training` or `validation` rows; None where there are none."""
+    parts = [getattr(network.history, rows) for network in networks]
+    return None if parts[0] is None else 100 * (1 - np.stack([np.asarray(part.accuracy) for part in parts]))
 
 
 def check_settings(settings: TrainingSettings, *counts: str) -> None:

@@ -3,8 +3,10 @@
 A video trains this network on MNIST's digits (97.42 % of the test images right) and on Fashion-MNIST (about 87 %), with
 categorical cross-entropy and steps that are big at first and smaller later. Here every optimizer starts from the same
 five seeds, and figures show how each learns, which classes are confused, the worst mistakes, and the weights of the
-first neurons. The rates are the best of three for each, on 10,000 training images held out (one seed, 8 epochs); the
-test images are used only after training.
+first neurons. The rates are the best of five for each, on 10,000 training images held out; the test images are used
+only after training:
+
+    python -m experiments.five_optimizers --seeds 2 --search-rates
 
 The best network found without distorted images, and what it was chosen from, on held-out images alone:
 
@@ -34,6 +36,7 @@ from experiments.classification import (
     compare,
     confusion,
     curves_over_seeds,
+    search_rates,
     split_off,
     train_one,
     train_seeds,
@@ -58,6 +61,8 @@ class Config(TrainingSettings, KeptSettings):
     """How often every training image is seen where optimizers are compared."""
     search: bool = False
     """Instead of optimizers, compare candidates for the best network, on validation rows alone."""
+    search_rates: bool = False
+    """Instead of comparing optimizers on test images, find the best rate of each, on validation rows alone."""
     search_epochs: int = 12
     """How long each candidate is trained."""
     best: bool = False
@@ -67,7 +72,7 @@ class Config(TrainingSettings, KeptSettings):
     rows: int | None = None
     """Use only this many of the training images, for a quick look; None: all."""
     validation_fraction: float = 0.08
-    """Fraction of the training images held out to watch the training; a sixth for the search, 0 for the best."""
+    """Fraction of the training images held out to watch the training; a sixth for a search, 0 for the best."""
 
 
 class Recipe(NamedTuple):
@@ -128,7 +133,7 @@ SUBJECTS = {
     "mnist": Subject(
         title="MNIST",
         class_names=fnnet.datasets.MNIST_CLASSES,
-        rates=(0.4, 0.2, 0.02, 2e-3, 4e-3),
+        rates=(0.4, 0.1, 0.04, 2e-3, 4e-3),
         candidates=(
             Recipe((800, 800)),
             Recipe((800, 800), (0.2, 0.3)),
@@ -142,7 +147,7 @@ SUBJECTS = {
     "fashion_mnist": Subject(
         title="Fashion-MNIST",
         class_names=fnnet.datasets.FASHION_MNIST_CLASSES,
-        rates=(0.4, 0.1, 0.01, 4e-3, 4e-3),
+        rates=(0.4, 0.05, 0.02, 4e-3, 8e-3),
         candidates=(
             Recipe((800, 800)),
             Recipe((800, 800), (None, 0.2)),
@@ -153,6 +158,16 @@ SUBJECTS = {
         author="about 87 % test accuracy",
     ),
 }
+
+
+TRIED = {
+    "SGD": (0.1, 0.2, 0.4, 0.8, 1.6),
+    "SGD with momentum": (0.025, 0.05, 0.1, 0.2, 0.4),
+    "AdaGrad": (5e-3, 0.01, 0.02, 0.04, 0.08),
+    "RMSProp": (5e-4, 1e-3, 2e-3, 4e-3, 8e-3),
+    "Adam": (1e-3, 2e-3, 4e-3, 8e-3, 0.016),
+}
+"""The first learning rates among which `--search-rates` chooses."""
 
 
 def optimizers(rates: tuple[float, ...], steps: int) -> dict[str, Optimizer]:
@@ -174,14 +189,15 @@ def optimizers(rates: tuple[float, ...], steps: int) -> dict[str, Optimizer]:
 def main(config: Config) -> None:
     """Load, train what the settings ask for, and leave the files."""
     check_settings(config, "search_epochs", "best_epochs", *(["rows"] if config.rows is not None else []))
-    if config.best and config.search:
-        raise SystemExit("--best --search: expected one of them; --search shows what --best was chosen from")
+    wanted = {best: config.best, search: config.search, search_for_rates: config.search_rates}
+    parts = [part for part, asked in wanted.items() if asked] or [compare_optimizers]
+    if len(parts) > 1:
+        raise SystemExit("--best --search --search-rates: expected at most one of them; each is a run of its own")
     folder, subject = RunFolder("five_optimizers", config), SUBJECTS[config.data]
     task = load(config, subject)
-    part = search if config.search else best if config.best else compare_optimizers
     with folder as run:
         print(f"{subject.title}: {task}")
-        part(config, subject, task, run)
+        parts[0](config, subject, task, run)
         run.say_end()
 
 
@@ -190,13 +206,34 @@ def load(config: Config, subject: Subject) -> Task:
     train, test = getattr(fnnet.datasets, config.data)()
     if config.rows is not None:
         train = fnnet.Batch(train.x[: config.rows], train.y[: config.rows])
-    fraction = 0 if config.best else 1 / 6 if config.search else config.validation_fraction
+    searches = config.search or config.search_rates
+    fraction = 0 if config.best else 1 / 6 if searches else config.validation_fraction
     return Task(*split_off(train, fraction), test, subject.class_names)
+
+
+def plain() -> fnnet.Model:
+    """The network that the optimizers are compared on."""
+    return fnnet.mlp((784, *PLAIN, 10), input_shape=(28, 28), scale=1 / 255)
+
+
+def search_for_rates(config: Config, subject: Subject, task: Task, run: RunFolder) -> None:
+    """Every optimizer at every rate of TRIED; the test images are not used."""
+    steps = config.steps(len(task.train.y))
+    settings = [optimizers(rates, steps) for rates in zip(*TRIED.values(), strict=True)]
+    networks = {
+        name: {rate: (plain(), five[name]) for rate, five in zip(rates, settings, strict=True)}
+        for name, rates in TRIED.items()
+    }
+    run.record(
+        f"five_optimizers_{config.data}_rates",
+        network="the same network at five first learning rates with each optimizer, judged by validation images",
+        results=search_rates(networks, task, config, run),
+    )
 
 
 def compare_optimizers(config: Config, subject: Subject, task: Task, run: RunFolder) -> None:
     """The same plain network under five optimizers, `config.seeds` times each."""
-    model = fnnet.mlp((784, *PLAIN, 10), input_shape=(28, 28), scale=1 / 255)
+    model = plain()
     named = optimizers(subject.rates, config.steps(len(task.train.y)))
     found = compare({name: (model, optimizer) for name, optimizer in named.items()}, task, config, run)
     name, adam = f"five_optimizers_{config.data}", found["Adam"][0]
@@ -209,7 +246,7 @@ def compare_optimizers(config: Config, subject: Subject, task: Task, run: RunFol
         author=subject.author,
         results={f"test accuracy, {name}": accuracies(networks, task.test) for name, networks in found.items()},
         captions={
-            f"{name}_curves": f"{subject.title}: five optimizers; bands are the spread over seeds",
+            f"{name}_curves": f"{subject.title}: five optimizers; bars are the spread over seeds",
             **draw_mistakes(name, adam, task, run, f"{subject.title}, a network trained with Adam"),
             f"{name}_weights": f"{subject.title}: weights of the neurons of the first layer",
             f"{name}_answers": f"{subject.title}: the first test image of every class, and three mistakes",

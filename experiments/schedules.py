@@ -89,7 +89,7 @@ def best(results: Results, chosen: tuple[Point, ...], test: fnnet.Batch) -> dict
 def draw(found: dict[str, Best], config: Config, steps: int) -> Any:
     """A Figure: the schedules themselves, and the validation error of each, mean and spread over the seeds."""
     figure, (rates, errors) = plots.figure(11, 4, 2)
-    along, epochs = np.linspace(0, steps, 400), np.arange(1, config.epochs + 1)
+    along, epochs = np.linspace(0, steps - 1, 400), np.arange(1, config.epochs + 1)
     for color, (name, one) in zip(plots.COLORS, found.items(), strict=False):
         value = np.broadcast_to(np.asarray(schedules(one.rate, steps)[name].value_at(jnp.asarray(along))), along.shape)
         rates.plot(along * config.epochs / steps, value, color=color, label=f"{name}, from {one.rate:g}")

@@ -120,7 +120,7 @@ def curves(results: Results, config: Config) -> Any:
             label = f"{name}, {config.learning_rates[point % per]:g}"
             axis.plot(epochs, runs.mean(axis=0), style, color=color, marker="o", markersize=3, label=label)
             axis.fill_between(epochs, runs.min(axis=0), runs.max(axis=0), color=color, alpha=0.15, linewidth=0)
-    axis.set(xlabel="epoch", title=f"validation error in %, {config.seeds} seeds, at the best rate (dashed: the worst)")
+    axis.set(xlabel="epoch", title="validation error in %, best rate (dashed: the worst)")
     axis.xaxis.get_major_locator().set_params(integer=True)
     logarithmic(axis)
     axis.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))

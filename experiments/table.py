@@ -21,8 +21,8 @@ HEAD = """
 Each row is a command, run from the project's folder. The commands write [`results`](results) with
 `--copy-to experiments/results`, and `python -m experiments.table` makes the table of them; every command explains its
 settings with `--help`. Numbers from several seeds are mean ± standard deviation; differences below that are ties.
-Learning rates and other settings were chosen on validation rows; "test accuracy" means that each network was measured
-on the test rows once, after everything was chosen.
+Learning rates and other settings were chosen on validation rows; a search that is a command of its own has a row of its
+own. "Test accuracy" means that each network was measured on the test rows once, after everything was chosen.
 
 | lesson | command | network | its author reports | here | time | measured on |
 |---|---|---|---|---|---|---|
@@ -33,15 +33,18 @@ ORDER = {
     "xor": "03",
     "digits": "04",
     "mnist": "04",
+    "activations_search": "04",
     "activations": "04",
     "schedules_mnist": "05",
     "schedules_fashion_mnist": "05",
+    "five_optimizers_mnist_rates": "05",
     "five_optimizers_mnist": "05",
     "five_optimizers_mnist_search": "05",
     "five_optimizers_mnist_best": "05",
     "width_depth": "06",
     "kaggle_digits": "07",
     "bugs": "08",
+    "five_optimizers_fashion_mnist_rates": "09",
     "five_optimizers_fashion_mnist": "09",
     "five_optimizers_fashion_mnist_search": "09",
     "five_optimizers_fashion_mnist_best": "09",
@@ -56,6 +59,8 @@ ORDER = {
     "shakespeare_pytorch": "15",
 }
 """Experiment -> its lesson, in the order of the course; what is not here stands below it."""
+MOST = 12
+"""Numbers that a row shows; more are folded away."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +96,8 @@ def render(results: Path, first_page: str = MARK) -> str:
 def _row(record: dict[str, Any]) -> str:
     """One line of the table."""
     results = "<br>".join(f"{what}: {result}" for what, result in record["results"].items())
+    if (count := len(record["results"])) > MOST:
+        results = f"<details><summary>{count} numbers</summary>{results}</details>"
     versions = ", ".join(f"{package} {number}" for package, number in record["versions"].items())
     lesson = ORDER.get(record["experiment"], "")
     cells = [

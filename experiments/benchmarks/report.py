@@ -386,17 +386,24 @@ def _draw_cold_start(plt: Any, rows: list) -> Any:
 
 
 def _draw_growth(plt: Any, measured: dict) -> Any:
-    figure, panels = plt.subplots(1, len(measured), figsize=(3.2 * len(measured), 3), squeeze=False)
-    for axes, (axis, part) in zip(panels[0], measured.items(), strict=True):
+    """One panel for everything that grows, three in a row; one legend in the cell that is left over."""
+    rows = len(measured) // 3 + 1
+    figure, panels = plt.subplots(rows, 3, figsize=(9.6, 3.1 * rows), squeeze=False, layout="constrained")
+    handles: dict[str, Any] = {}
+    for axes, (axis, part) in zip(panels.flat, measured.items(), strict=False):
         for name, seconds in part["seconds"].items():
-            axes.loglog(part["at"], seconds, "o-", label=f"{name}: slope {part['slopes'][name]:.2f}")
-        axes.set(xlabel=axis, ylabel="seconds of an epoch" if axes is panels[0][0] else "")
-        axes.set_xticks(part["at"], [f"{n:,}" for n in part["at"]], rotation=45)
+            (handles[name],) = axes.loglog(part["at"], seconds, "o-", markersize=4)
+        axes.set(xlabel=axis, title="slope " + " and ".join(f"{value:.2f}" for value in part["slopes"].values()))
+        axes.set_xticks(part["at"], [f"{n:,}" for n in part["at"]], rotation=30)
         axes.minorticks_off()
         logarithmic(axes)
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=7, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
-    figure.tight_layout()
+    for row in panels:
+        row[0].set_ylabel("seconds of an epoch")
+    for left in panels.flat[len(measured) :]:
+        left.axis("off")
+    legend = {"title": "slopes in this order", "loc": "center", "frameon": False}
+    panels.flat[len(measured)].legend(handles.values(), handles, **legend)
     return figure
 
 

@@ -7,7 +7,8 @@
     [97.8 % ± 0.1 (5 seeds)](../results/schedules_mnist.json "test accuracy, cosine, from 0.4")
 
 A number printed again may differ from the page's by TOLERANCE units of its last digit; whole numbers have to be equal,
-unless they are percentages. A decimal number in the prose has to be one that the page's code, output or links contain.
+unless they are percentages. A decimal number in the prose, or one of 1,000 and more, has to be one that the page's
+code, output or links contain, or how many examples a data set has.
 """
 
 import contextlib
@@ -24,6 +25,9 @@ HERE = Path(__file__).parent
 PAGES = sorted(HERE.glob("[0-9]*.md"))
 TOLERANCE = 2
 """Units of the last digit that a page shows: 0.2531 and 0.2533 agree, 0.2531 and 0.2534 do not."""
+
+SIZES = (1797, 70_000, 60_000, 42_000, 1000, 32_033)
+"""Of the embedded digits, MNIST, its training images, Kaggle's table and its dev rows, and the given names."""
 
 ANY = "…"
 _FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -133,9 +137,10 @@ def _result(file: str, key: str) -> Any:
     return found["results"][key]
 
 
-def _author(file: str) -> str:
-    """What the author of a network reports, as its results file says."""
-    return (read(HERE.parent / "results" / f"{file}.json") or {}).get("author", "")
+def _words_of(file: str) -> str:
+    """What a results file says about its network, and about what the author of it reports."""
+    found = read(HERE.parent / "results" / f"{file}.json") or {}
+    return f"{found.get('network', '')} {found.get('author', '')}"
 
 
 def commands(page: str) -> list[str]:
@@ -150,14 +155,14 @@ def figures(page: str) -> list[str]:
 
 
 def unfounded(page: str) -> list[str]:
-    """Decimal numbers of the prose that stand in no block and in no linked result, its name or its author's words."""
-    linked = [(said, key, _author(file)) for said, file, key in _LINK.findall(page)]
+    """Decimals and large numbers of the prose that stand in no block, no linked result, no name or file of one."""
+    linked = [(said, key, _words_of(file)) for said, file, key in _LINK.findall(page)]
     shown = " ".join([*(block.text for block in blocks(page)), *(" ".join(words) for words in linked)])
-    known = [value(number) for number in _NUMBER.findall(shown)]
+    known = [*SIZES, *(value(number) for number in _NUMBER.findall(shown))]
     prose = _LINK.sub("", _FENCE.sub("", page))
     prose = re.sub(r"\]\([^)]*\)", "]", prose)
-    decimals = [number for number in _NUMBER.findall(prose) if "." in number]
-    return [n for n in decimals if not any(_is_rounded(value(n), unit(n), k) for k in known)]
+    numbers = [number for number in _NUMBER.findall(prose) if "." in number or abs(value(number)) >= 1000]
+    return [n for n in numbers if not any(_is_rounded(value(n), unit(n), k) for k in known)]
 
 
 def _is_rounded(number: float, unit: float, exact: float) -> bool:

@@ -74,7 +74,8 @@ def _arrows(axis: Any, w: np.ndarray, layer: int, shown: list[list[int]], with_v
             at = 0.6 + 0.22 * (i % 2) if len(before) <= len(after) else 0.4 - 0.22 * (o % 2)
             place = start[0] + at, start[1] + at * (end[1] - start[1])
             box = {"facecolor": "white", "edgecolor": "none", "pad": 0.6, "alpha": 0.85}
-            axis.text(*place, f"{value:.2f}", ha="center", va="center", fontsize=7.5, bbox=box, zorder=3)
+            along = {"rotation": np.degrees(np.arctan(end[1] - start[1])), "transform_rotates_text": True}
+            axis.text(*place, f"{value:.2f}", ha="center", va="center", fontsize=7.5, bbox=box, zorder=3, **along)
 
 
 def _neurons(axis: Any, layer: int, size: int, units: list[int]) -> None:
