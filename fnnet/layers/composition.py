@@ -18,8 +18,8 @@ from fnnet.protocols import Key, Layer, Params, Residuals, Shape, is_spec_of, wh
 
 def absorb(layer: Layer, params: Params, residuals: Residuals) -> Params:
     """Parameters with the state that no gradient moves (running statistics) updated, if the layer has any."""
-    moved: Any = layer  # a type checker cannot know of a method that is optional
-    return moved.absorb(params, residuals) if hasattr(layer, "absorb") else params
+    method = getattr(layer, "absorb", None)
+    return params if method is None else method(params, residuals)
 
 
 def _keys(key: Key | None, count: int) -> Any:

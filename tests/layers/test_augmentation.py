@@ -135,6 +135,16 @@ def test_displacements_are_those_of_a_field_smoothed_on_a_grid_of_every_pixel():
             assert np.corrcoef(f[:, 2, 1], f[:, 2, 1 + d])[0, 1] == pytest.approx(want, abs=0.06)
 
 
+def test_a_field_is_what_the_formula_makes_of_its_draws():
+    """Of an odd size, whose last grid point has no second pixel."""
+    found = displacements(9, 2, (5, 7), 3)
+    u = np.asarray(jax.random.uniform(jax.random.split(KEY)[0], (2, 3, 3, 4), "float64", -1, 1))
+    g = [np.exp(-((np.arange(n)[:, None] - (2 * np.arange(-(-n // 2)) + 0.5)) ** 2) / 8) for n in (5, 7)]
+    rows, columns = (each / np.linalg.norm(each, axis=1, keepdims=True) for each in g)
+    want = 9 / (2 * np.sqrt(np.pi) * 2) * np.einsum("im,abmn,jn->abij", rows, u, columns)
+    np.testing.assert_allclose(found, want, rtol=1e-10, atol=1e-12)
+
+
 def test_an_affine_map_inside_elastic_adds_to_the_field():
     affine, elastic = Affine(rotation=40, shift=3), Elastic(20, 2)
     both = places(Elastic(20, 2, affine=affine), 20)
@@ -156,7 +166,9 @@ def test_mirror_exchanges_left_and_right_of_some_images():
 
 def test_cutout_covers_a_square_at_an_even_place():
     x = np.ones((MANY, 9, 6, 2))
-    covered = distorted(Cutout(3), x) == 0
+    y = distorted(Cutout(3), x)
+    assert set(np.unique(y)) == {0, 1}
+    covered = y == 0
     np.testing.assert_array_equal(covered[..., 0], covered[..., 1])
     covered = covered[..., 0]
     height, width = covered.any(axis=2).sum(axis=1), covered.any(axis=1).sum(axis=1)
