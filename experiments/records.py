@@ -21,7 +21,7 @@ from experiments.classification import Task, Trained, accuracies, split_off
 from experiments.command_line import KeptSettings, check_counts
 from experiments.results_file import Result
 from experiments.run_folder import RunFolder
-from fnnet import Affine, Elastic, Mirror, plots
+from fnnet import Affine, Cutout, Elastic, Mirror, plots
 from fnnet.plots.theme import empty_figure
 from fnnet.protocols import Layer, Optimizer
 
@@ -32,12 +32,19 @@ HELD_OUT = 1 / 6
 
 
 class Candidate(NamedTuple):
-    """A network of dense layers and how Adam trains it, its rate rising over a tenth of the steps, then falling to 0.
+    """A network and how Adam trains it, its rate rising over a tenth of the steps, then falling to 0.
 
-    hidden       sizes of the hidden layers
-    distortions  layers between Rescale and Flatten
-    dropout      fraction of the hidden activations dropped while training; None: not in the program
+    hidden       sizes of the dense layers before the last, with ReLU
+    distortions  layers on the images, right after Rescale
+    channels     filters of each block of convolutions before them: 5 x 5, ReLU, max-pooling
+    normalized   batch norm before every ReLU
+    noise        standard deviation of the noise on the pixels and on the inputs of every ReLU
+    dropout      fractions of the pixels and of the hidden activations that are dropped
     smoothing    of the labels
+    max_norm     the largest norm of a neuron's weights
+    products     of the dense layers: "bfloat16" rounds what they multiply
+
+    None: not in the program.
     """
 
     hidden: tuple[int, ...]
@@ -45,33 +52,60 @@ class Candidate(NamedTuple):
     epochs: int = 100
     rate: float = 1e-3
     batch_size: int = 128
-    dropout: float | None = None
+    channels: tuple[int, ...] = ()
+    kernel: tuple[int, int] = (5, 5)
+    normalized: bool = False
+    noise: float | None = None
+    dropout: tuple[float | None, float | None] = (None, None)
     smoothing: float | None = None
+    max_norm: float | None = None
+    products: str | None = None
 
     def model(self) -> fnnet.Model:
-        return fnnet.mlp(
-            (784, *self.hidden, 10),
-            loss=fnnet.SoftmaxCrossEntropy(self.smoothing),
-            dropout=self.dropout,
-            input_shape=(28, 28),
-            preprocessing=(fnnet.Rescale(1 / 255), *self.distortions),
-        )
+        pixels, hidden = self.dropout
+        layers: list[Layer] = [fnnet.Rescale(1 / 255), *self.distortions]
+        layers += [] if self.noise is None else [fnnet.Noise(self.noise)]
+        layers += [] if pixels is None else [fnnet.Dropout(pixels)]
+        layers += [fnnet.Reshape((28, 28, 1))] if self.channels else []
+        for filters in self.channels:
+            layers += [fnnet.Conv(filters, self.kernel), *self.activation(), fnnet.MaxPool((2, 2))]
+        layers += [fnnet.Flatten()]
+        for size in self.hidden:
+            layers += [fnnet.Dense(size, products=self.products), *self.activation()]
+            layers += [] if hidden is None else [fnnet.Dropout(hidden)]
+        layers += [fnnet.Dense(10, products=self.products)]
+        return fnnet.Model(fnnet.Serial(layers), fnnet.SoftmaxCrossEntropy(self.smoothing), (28, 28))
+
+    def activation(self) -> list[Layer]:
+        noise = [] if self.noise is None else [fnnet.Noise(self.noise)]
+        return [*([fnnet.BatchNorm()] if self.normalized else []), *noise, fnnet.Relu()]
 
     def optimizer(self, rows: int) -> Optimizer:
-        return fnnet.Adam(fnnet.OneCycle(self.rate, self.epochs * -(-rows // self.batch_size), rise=0.1))
+        adam = fnnet.Adam(fnnet.OneCycle(self.rate, self.epochs * -(-rows // self.batch_size), rise=0.1))
+        return adam if self.max_norm is None else fnnet.Chain((adam, fnnet.MaxNorm(self.max_norm)))
 
     def __str__(self) -> str:
         """`784-800-10, Elastic(alpha=36.0, sigma=5.0), Adam at 0.001, batches of 128, 100 epochs`."""
-        parts = ["-".join(map(str, (784, *self.hidden, 10))), *map(repr, self.distortions)]
-        parts += [f"dropout {self.dropout:g}"] if self.dropout else []
-        parts += [f"labels smoothed by {self.smoothing:g}"] if self.smoothing else []
+        convolutions = [f"{n} of {'x'.join(map(str, self.kernel))}" for n in self.channels]
+        options = {
+            "batch norm": self.normalized,
+            f"noise of {self.noise}": self.noise,
+            "dropout {} and {}".format(*(rate or 0 for rate in self.dropout)): any(self.dropout),
+            f"labels smoothed by {self.smoothing}": self.smoothing,
+            f"max-norm {self.max_norm}": self.max_norm,
+            f"products in {self.products}": self.products,
+        }
+        parts = ["-".join(map(str, ("28x28" if self.channels else 784, *convolutions, *self.hidden, 10)))]
+        parts += [*map(repr, self.distortions), *(said for said, is_on in options.items() if is_on)]
         return ", ".join([*parts, f"Adam at {self.rate:g}", f"batches of {self.batch_size}", f"{self.epochs} epochs"])
 
 
 class Recipe(NamedTuple):
-    """What is to be reached, what was published, and what the search compares; `best` won it.
+    """What is to be reached, what was published, and what the search compares.
 
-    most  the largest error on the test images, in percent, that counts as reached
+    published  test errors in percent, and whose
+    most       the largest error on the test images, in percent, that counts as reached
+    best       the candidate that won the search; None: it has not been run
     """
 
     title: str
@@ -80,34 +114,129 @@ class Recipe(NamedTuple):
     most: float
     seeds: int
     candidates: tuple[Candidate, ...]
-    best: Candidate
+    best: Candidate | None = None
 
 
-BENT = Elastic(36, 5, affine=Affine(rotation=10, scale=0.12, shear=0.1))
-SIMARD = (
-    Candidate((800,), (BENT,)),
-    Candidate((800,), (BENT,), rate=2e-3),
-    Candidate((800,), (BENT,), batch_size=256, rate=2e-3),
-    Candidate((800,), (Elastic(36, 5, affine=Affine(rotation=15, scale=0.15, shear=0.15, shift=1)),)),
-    Candidate((800,), (Elastic(30, 4, affine=Affine(rotation=10, scale=0.12, shear=0.1)),)),
-)
-SHIFTED = Affine(shift=1.0)
-CLOTHES = (
-    Candidate((1024, 512), (Mirror(), SHIFTED), 60, dropout=0.2),
-    Candidate((1024, 512), (Mirror(), SHIFTED), 60, dropout=0.3, batch_size=256, rate=2e-3),
-    Candidate((1024, 512), (Mirror(), Elastic(9, 3, affine=Affine(shift=1, scale=0.05))), 60, dropout=0.2),
-    Candidate((2048, 1024), (Mirror(), SHIFTED), 60, dropout=0.4, batch_size=256, rate=1e-3),
-)
 GENTLE = Affine(rotation=7, scale=0.08, shear=0.08, shift=1)
-QUICK = tuple(
-    Candidate(hidden, (distortion,), epochs, rate, batch_size)
-    for hidden, epochs, rate, batch_size in (((512,), 8, 3e-3, 128), ((800,), 8, 2e-3, 128), ((1024,), 10, 4e-3, 256))
-    for distortion in (GENTLE, Elastic(24, 5, affine=GENTLE))
-)
+USUAL = Affine(rotation=10, scale=0.12, shear=0.1)
+STRONG = Affine(rotation=15, scale=0.15, shear=0.15, shift=1)
+BENT = Elastic(36, 5, affine=USUAL)
+WIDE, DEEP = (2048, 1024), (1500, 1000, 500)
 RECIPES = {
-    "elastic": Recipe("784-800-10, elastic distortions", "mnist", "0.7 (Simard 2003)", 0.60, 5, SIMARD, SIMARD[0]),
-    "quick": Recipe("time to 99 %, dense network", "mnist", "nobody", 1.0, 10, QUICK, QUICK[0]),
-    "clothes": Recipe("Fashion-MNIST, dense network", "fashion_mnist", "about 10.5", 8.5, 3, CLOTHES, CLOTHES[0]),
+    "elastic": Recipe(
+        title="784-800-10, elastic distortions",
+        data="mnist",
+        published="0.7 (Simard 2003)",
+        most=0.60,
+        seeds=5,
+        candidates=(
+            Candidate((800,), (BENT,)),
+            Candidate((800,), (BENT,), rate=2e-3),
+            Candidate((800,), (BENT,), batch_size=256, rate=2e-3),
+            Candidate((800,), (Elastic(36, 5, affine=STRONG),)),
+            Candidate((800,), (Elastic(30, 4, affine=USUAL),)),
+        ),
+    ),
+    "permutation": Recipe(
+        title="no knowledge of images",
+        data="mnist",
+        published="1.06 (dropout and max-norm), 0.64 (virtual adversarial training), 0.57 (ladder network)",
+        most=1.06,
+        seeds=3,
+        candidates=(
+            Candidate((1024,) * 3, (), 100, 1e-3, dropout=(0.2, 0.5), max_norm=2.0),
+            Candidate((1024,) * 3, (), 100, 1e-3, dropout=(0.2, 0.5), smoothing=0.1),
+            Candidate((1024,) * 2, (), 100, 2e-3, normalized=True, noise=0.3, smoothing=0.1),
+            Candidate((1024,) * 2, (), 100, 2e-3, normalized=True, noise=0.3, dropout=(0.2, 0.3), smoothing=0.1),
+        ),
+    ),
+    "dense": Recipe(
+        title="one dense network with distortions, 20 minutes",
+        data="mnist",
+        published="0.35 (Ciresan 2010, 12 million weights, 800 epochs)",
+        most=0.45,
+        seeds=3,
+        candidates=(
+            Candidate(WIDE, (BENT,), 250, 1e-3, 256, products="bfloat16"),
+            Candidate(DEEP, (BENT,), 250, 1e-3, 256, products="bfloat16"),
+            Candidate(WIDE, (Elastic(36, 5, affine=STRONG),), 250, 1e-3, 256, normalized=True, products="bfloat16"),
+        ),
+    ),
+    "convolutional": Recipe(
+        title="one small convolutional network, 20 minutes",
+        data="mnist",
+        published="0.26 (Efficient-CapsNet, 161,000 parameters)",
+        most=0.40,
+        seeds=3,
+        candidates=(
+            Candidate((128,), (STRONG,), 60, 2e-3, channels=(32, 64), normalized=True),
+            Candidate((128,), (BENT,), 60, 2e-3, channels=(32, 64), normalized=True),
+        ),
+    ),
+    "tiny": Recipe(
+        title="fewer than 10,000 parameters",
+        data="mnist",
+        published="0.6 (7,070 parameters, best test epoch)",
+        most=0.60,
+        seeds=3,
+        candidates=(
+            Candidate((), (USUAL,), 40, 4e-3, channels=(8, 16, 32), kernel=(3, 3), normalized=True),
+            Candidate((), (GENTLE,), 40, 4e-3, channels=(8, 16, 32), kernel=(3, 3), normalized=True),
+        ),
+    ),
+    "quick": Recipe(
+        title="time to 99 %, dense network",
+        data="mnist",
+        published="nobody",
+        most=1.0,
+        seeds=10,
+        candidates=tuple(
+            Candidate(hidden, (distortion,), epochs, rate, batch_size, products="bfloat16")
+            for hidden, epochs, rate, batch_size in (
+                ((512,), 8, 3e-3, 128),
+                ((800,), 8, 2e-3, 128),
+                ((1024,), 10, 4e-3, 256),
+            )
+            for distortion in (GENTLE, Elastic(24, 5, affine=GENTLE))
+        ),
+    ),
+    "quick_convolutional": Recipe(
+        title="time to 99 %, convolutional network",
+        data="mnist",
+        published="nobody",
+        most=1.0,
+        seeds=10,
+        candidates=(
+            Candidate((), (), 1, 1e-2, channels=(8, 16), normalized=True),
+            Candidate((32,), (), 1, 1e-2, channels=(8, 16), normalized=True),
+            Candidate((), (), 2, 1e-2, channels=(8, 16), normalized=True),
+        ),
+    ),
+    "clothes": Recipe(
+        title="Fashion-MNIST, dense network",
+        data="fashion_mnist",
+        published="about 10.5",
+        most=8.5,
+        seeds=3,
+        candidates=(
+            Candidate((1024, 512), (Mirror(), Affine(shift=1)), 60, dropout=(None, 0.2)),
+            Candidate((1024, 512), (Mirror(), Elastic(9, 3, affine=Affine(shift=1, scale=0.05))), 60),
+            Candidate(WIDE, (Mirror(), Affine(shift=1)), 60, 1e-3, 256, dropout=(None, 0.4), products="bfloat16"),
+        ),
+    ),
+    "clothes_convolutional": Recipe(
+        title="Fashion-MNIST, convolutional network, 15 minutes",
+        data="fashion_mnist",
+        published="5.3 (a network with shortcuts), 3.3 (WRN40-4)",
+        most=6.0,
+        seeds=3,
+        candidates=(
+            Candidate((128,), (Mirror(), Affine(shift=1)), 40, 2e-3, channels=(32, 64), normalized=True),
+            Candidate(
+                (128,), (Mirror(), Affine(shift=1), Cutout(8)), 40, 2e-3, channels=(32, 64, 128), normalized=True
+            ),
+        ),
+    ),
 }
 
 
@@ -115,7 +244,10 @@ RECIPES = {
 class Config(KeptSettings):
     """Which record, and whether to look for its settings."""
 
-    recipe: Literal["elastic", "quick", "clothes"]
+    recipe: Literal[
+        "elastic", "permutation", "dense", "convolutional", "tiny", "quick", "quick_convolutional", "clothes",
+        "clothes_convolutional",
+    ]  # fmt: skip
     """What is trained."""
     search: bool = False
     """Compare the recipe's candidates on images held out of the training images; the test images stay closed."""
@@ -142,7 +274,13 @@ class Run(NamedTuple):
 def main(config: Config) -> None:
     """Load the images, then search or train."""
     check_counts(config, *(name for name in ("seeds", "epochs", "rows") if getattr(config, name) is not None))
-    recipe, folder = RECIPES[config.recipe], RunFolder("records", config)
+    recipe = RECIPES[config.recipe]
+    if recipe.best is None and not config.search:
+        raise SystemExit(
+            f"--recipe {config.recipe}: no candidate has won its search yet; run it with --search --copy-to "
+            f"experiments/results, and name the winner as best in experiments/records.py"
+        )
+    folder = RunFolder("records", config)
     train, test = getattr(fnnet.datasets, recipe.data)()
     if config.rows is not None:
         train = fnnet.Batch(train.x[: config.rows], train.y[: config.rows])
@@ -178,6 +316,7 @@ def search(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
 
 def measure(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
     """The candidate that won, on all training images; the test images are opened when all seeds are trained."""
+    assert recipe.best is not None
     seeds, candidate = config.seeds or recipe.seeds, shortened(recipe.best, config)
     print(candidate)
     runs, model = trained(candidate, task, seeds, config, run), candidate.model()

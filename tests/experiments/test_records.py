@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -18,7 +19,7 @@ TINY = Candidate((8,), (fnnet.Affine(shift=0.5),), epochs=2, rate=0.02, batch_si
 def tiny(monkeypatch):
     """60 images held out of 360 in place of MNIST, 60 to test, and two candidates."""
     monkeypatch.setattr(fnnet.datasets, "mnist", lambda: (stripes(360, 0), stripes(60, 1)))
-    wider = TINY._replace(hidden=(16,), dropout=0.1, smoothing=0.1)
+    wider = TINY._replace(hidden=(16,), dropout=(None, 0.1), smoothing=0.1)
     monkeypatch.setitem(
         RECIPES, "quick", RECIPES["quick"]._replace(candidates=(TINY, wider), best=wider, seeds=2, most=99.0)
     )
@@ -37,7 +38,7 @@ def test_a_search_compares_candidates_and_leaves_the_test_images_closed(tmp_path
     names = list(found["results"])
     assert [name.split(":")[0] for name in names] == ["0", "1"]
     assert names[1].endswith(
-        "784-16-10, Affine(shift=0.5), dropout 0.1, labels smoothed by 0.1, Adam at 0.02, batches of 40, 2 epochs"
+        "784-16-10, Affine(shift=0.5), dropout 0 and 0.1, labels smoothed by 0.1, Adam at 0.02, batches of 40, 2 epochs"
     )
     assert (tmp_path / "kept" / "records_quick_search.png").stat().st_size > 5000
     assert "of 60 images held out wrong" in capsys.readouterr().out
@@ -55,12 +56,29 @@ def test_a_recipe_trains_every_seed_and_says_whether_its_goal_is_reached(tmp_pat
     assert [json.loads(line)["seed"] for line in lines] == [0, 1]
 
 
-def test_recipes_train_a_candidate_of_their_search():
-    for recipe in RECIPES.values():
-        assert recipe.best in recipe.candidates
-        for candidate in recipe.candidates:
-            layers = candidate.model().network.layers
-            assert layers[: 1 + len(candidate.distortions)] == (fnnet.Rescale(1 / 255), *candidate.distortions)
+CANDIDATES = {f"{name} {i}": c for name, recipe in RECIPES.items() for i, c in enumerate(recipe.candidates)}
+
+
+@pytest.mark.parametrize("name", CANDIDATES)
+def test_every_candidate_is_a_network_for_the_images(name):
+    candidate = CANDIDATES[name]
+    model = candidate.model()
+    assert model.network.layers[: 1 + len(candidate.distortions)] == (fnnet.Rescale(1 / 255), *candidate.distortions)
+    params = jax.eval_shape(lambda key: fnnet.init(model, key), jax.random.key(0))
+    images = jax.ShapeDtypeStruct((2, 28, 28), np.uint8)
+    assert jax.eval_shape(lambda p, x: fnnet.forward(model, p, x), params, images).shape == (2, 10)
+    count = sum(p.size for p in jax.tree.leaves(params))
+    assert count < 10_000 or "tiny" not in name
+    jax.eval_shape(candidate.optimizer(60_000).init, params)
+    assert all(f"{part}" in str(candidate) for part in (*candidate.hidden, *candidate.channels, candidate.epochs))
+
+
+def test_a_recipe_without_a_search_says_so(tmp_path):
+    assert all(recipe.best in (None, *recipe.candidates) for recipe in RECIPES.values())
+    name = next(name for name, recipe in RECIPES.items() if recipe.best is None)
+    with pytest.raises(SystemExit, match=f"--recipe {name}: no candidate has won its search yet; run it with --search"):
+        records.main(Config(recipe=name, runs=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_rate_ends_with_the_last_step():
@@ -73,7 +91,7 @@ def test_the_rate_ends_with_the_last_step():
 
 @pytest.mark.parametrize("name", ["seeds", "epochs", "rows"])
 def test_counts_are_checked_before_anything_is_loaded(name, tmp_path):
-    config = dataclasses.replace(Config(recipe="elastic", runs=tmp_path / "runs"), **{name: 0})
+    config = dataclasses.replace(Config(recipe="elastic", runs=tmp_path / "runs", search=True), **{name: 0})
     with pytest.raises(SystemExit, match=f"--{name}: expected a number of 1 or more, got 0"):
         records.main(config)
     assert not (tmp_path / "runs").exists()
