@@ -111,6 +111,13 @@ def test_the_penalty_is_part_of_the_loss_and_of_its_gradient(penalty, value, dw,
     np.testing.assert_array_equal(grads.b, [db])
 
 
+@pytest.mark.parametrize("kind", [fnnet.L1, fnnet.L2])
+def test_a_penalty_acts_on_what_it_has_a_strength_for(kind):
+    assert kind(0.1).acts_on() == ("w",)
+    assert kind(0.1, biases=0.2).acts_on() == ("w", "b")
+    assert kind(None, biases=0.2).acts_on() == ("b",)
+
+
 def test_the_penalty_does_not_depend_on_the_weights_of_the_rows():
     model, weights = model_with(fnnet.L2(0.5)), jnp.asarray([3.0, 1])
     assert float(fnnet.loss(model, PARAMS, X, Y, weights=weights)) == (3 * 4 + 16) / 4 + 2.5

@@ -93,6 +93,23 @@ def test_without_the_opt_in_rows_count_and_minus_1_is_refused():
         fnnet.evaluate(MODEL, params, Batch(X, np.where(Y == 0, -2, Y)))
 
 
+def test_what_counts_as_a_target_and_as_right():
+    """Classes of few bits; a class that stands for no target; probabilities, each of which is a target."""
+    loss = fnnet.SoftmaxCrossEntropy(no_target=2)
+    logits = jnp.asarray(np.float32([[[0, 1, 5], [3, 1, 0], [0, 1, 5]], [[9, 1, 0], [0, 0, 1], [0, 7, 1]]]))
+    for dtype in ("uint8", "int8", "int32"):
+        classes = jnp.array([[2, 0, 1], [1, 2, 1]], dtype)
+        assert loss.count(classes).tolist() == [2, 2]
+        assert loss.correct(logits, classes).tolist() == [1, 1]
+    assert fnnet.SoftmaxCrossEntropy(no_target=-1).count(jnp.array([[2, 0], [200, 1]], "uint8")).tolist() == [2, 2]
+    probabilities = jax.nn.one_hot(jnp.array([[2, 0, 1], [1, 2, 1]]), 3)
+    assert loss.count(probabilities).tolist() == [3, 3]
+    assert loss.correct(logits, probabilities).tolist() == [2, 2]
+    _, (p, t) = loss.forward(logits, jnp.array([[2, 0, 1], [1, 2, 1]]))
+    np.testing.assert_array_equal((np.asarray(p) == 0).all(-1), [[True, False, False], [False, True, False]])
+    assert not np.asarray(t)[0, 0].any()
+
+
 def test_a_batch_without_any_target_changes_nothing_and_weighs_nothing():
     model, optimizer = MODEL, fnnet.Sgd(0.1)
     state = fnnet.init_state(model, optimizer, jax.random.key(0))

@@ -135,6 +135,24 @@ def test_displacements_are_those_of_a_field_smoothed_on_a_grid_of_every_pixel():
             assert np.corrcoef(f[:, 2, 1], f[:, 2, 1 + d])[0, 1] == pytest.approx(want, abs=0.06)
 
 
+def test_scales_and_noise_are_what_the_formulas_make_of_their_draws():
+    draws = np.asarray(jax.random.uniform(KEY, (6, 50, 1, 1), "float64", -1, 1))[:, :, 0, 0]
+    matrix, offset = maps(Affine(scale=0.4, shear=0.3, shift=2), 50)
+    np.testing.assert_allclose(matrix[:, 0, 0], 1 + 0.4 * draws[1], rtol=1e-12)
+    np.testing.assert_allclose(matrix[:, 1, 1], 1 + 0.4 * draws[2], rtol=1e-12)
+    np.testing.assert_allclose(matrix[:, 1, 0], 0.3 * draws[3], rtol=1e-10)
+    np.testing.assert_allclose(offset, 2 * draws[4:].T, rtol=1e-10)
+    np.testing.assert_allclose(np.degrees(np.arcsin(maps(Affine(rotation=30), 50)[0][:, 1, 0])), 30 * draws[0])
+    n = forward(Noise(0.3), jnp.ones((5, 4)))[1]
+    np.testing.assert_allclose(n, 0.3 * jax.random.normal(KEY, (5, 4), "float64"), rtol=1e-12)
+
+
+def test_rates_keep_their_digits_for_images_of_bfloat16():
+    """0.998 is 1 in bfloat16."""
+    mirrored = forward(Mirror(0.998), jnp.zeros((MANY, 1, 2), jnp.bfloat16))[1]
+    assert 0 < (~mirrored).sum() < 30
+
+
 def test_a_field_is_what_the_formula_makes_of_its_draws():
     """Of an odd size, whose last grid point has no second pixel."""
     found = displacements(9, 2, (5, 7), 3)

@@ -35,6 +35,12 @@ ROWS = {
     ),
     "Embedding": (fnnet.Embedding(7, 3, W), (4,), [3007.0]),
     "Positions": (fnnet.Positions(W), (5, 3), [3005.0]),
+    "Rnn": (fnnet.Recurrent(fnnet.Rnn(3), W, Fans(2.0), B), (4, 5), [3005.0, 1003005.0, 2003003.0]),
+    "Gru": (fnnet.Recurrent(fnnet.Gru(3), W, Fans(2.0), B), (4, 5), [3005.0, 1003005.0, 2003003.0, 1003003.0]),
+    "LayerNorm": (fnnet.LayerNorm(), (4, 5), [1.0, 0.0]),
+    "GroupNorm": (fnnet.GroupNorm(2), (4, 6), [1.0, 0.0]),
+    "RmsNorm": (fnnet.RmsNorm(), (4, 5), [1.0]),
+    "BatchNorm": (fnnet.BatchNorm(), (4, 5), [1.0, 0.0, 0.0, 1.0]),
     "Attention": (fnnet.Attention(2, weights=W, biases=B), (5, 4), [*DENSE, *DENSE, *DENSE, *DENSE]),
     "Attention, output by itself": (
         fnnet.Attention(2, weights=W, out_weights=Fans(2.0), biases=B),
@@ -51,6 +57,59 @@ def test_initializers_are_told_the_fans_and_give_the_parameters(layer, in_shape,
         params = jax.tree.leaves(layer.init(KEY, in_shape)[0])
     assert [np.unique(p).tolist() for p in params] == [[number] for number in want]
     assert {str(p.dtype) for p in params} == {dtype}
+
+
+def test_every_tensor_of_a_recurrence_has_a_draw_of_its_own():
+    """Draws from one key agree where their places do, so a bias would be the first row of a weight."""
+    normal = fnnet.Normal(1.0)
+    params, _ = fnnet.Recurrent(fnnet.Gru(4), normal, normal, normal).init(KEY, (3, 4))
+    first = [np.asarray(p).reshape(-1, 12)[0] for p in jax.tree.leaves(params)]
+    assert len(first) == 4
+    assert len({number for row in first for number in row.tolist()}) == 48
+
+
+def test_pooling_says_the_shape_of_its_outputs():
+    for layer, in_shape, out_shape in (
+        (fnnet.GlobalMeanPool(), (4, 5, 3), (3,)),
+        (fnnet.GlobalMaxPool(), (7, 3), (3,)),
+        (fnnet.MaxPool((2, 2)), (4, 6, 3), (2, 3, 3)),
+        (fnnet.MeanPool((2,)), (6, 3), (3, 3)),
+    ):
+        assert layer.init(KEY, in_shape) == ((), out_shape)
+        assert layer.forward((), jnp.ones((2, *in_shape)))[0].shape == (2, *out_shape)
+
+
+NORMS = (fnnet.LayerNorm(), fnnet.RmsNorm(), fnnet.GroupNorm(2), fnnet.BatchNorm())
+EVERY_NORM = pytest.mark.parametrize("layer", NORMS, ids=repr)
+
+
+@EVERY_NORM
+def test_a_norm_in_bfloat16_computes_in_float32_and_rounds_its_results(layer):
+    """Sums of a thousand entries, which bfloat16 could not hold."""
+    shape = (1000, 2) if isinstance(layer, fnnet.BatchNorm) else (2, 1000)
+    x = (3 + jax.random.normal(KEY, shape)).astype(jnp.bfloat16)
+    dy = jax.random.normal(jax.random.key(1), shape).astype(jnp.bfloat16)
+
+    def both(dtype):
+        params = layer.init(KEY, shape[1:])[0]
+        params = params._replace(**{n: getattr(params, n).astype(dtype) for n in params._fields if n != "statistics"})
+        y, residuals = layer.forward(params, x.astype(dtype), key=KEY)
+        grads, dx = layer.backward(params, residuals, dy.astype(dtype))
+        return [y, dx, grads.scale, *([grads.shift] if hasattr(grads, "shift") else [])]
+
+    for rounded, exact in zip(both("bfloat16"), both("float32"), strict=True):
+        assert rounded.dtype == "bfloat16"
+        np.testing.assert_allclose(rounded.astype("float32"), exact, rtol=2**-8, atol=1e-4)
+
+
+@EVERY_NORM
+def test_a_norm_refuses_other_channels_by_name(untyped, layer):
+    params, _ = layer.init(KEY, (4,))
+    name = type(layer).__name__
+    with pytest.raises(ValueError, match=rf"^{name}\.forward: expected rows of 4 channels, got x of shape \(2, 6\)"):
+        layer.forward(params, jnp.ones((2, 6)), key=KEY)
+    with pytest.raises(TypeError, match=rf"^{name}\.forward: expected floating numbers, got int32"):
+        layer.forward(params, jnp.ones((2, 4), int), key=KEY)
 
 
 @pytest.mark.usefixtures("float64")

@@ -92,6 +92,34 @@ _BY_FUNCTION = {
     },
     "layers.embedding:Embedding.init": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
     "layers.embedding:Positions.init": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
+    "layers.augmentation:_corners": {("constant", "0 -> 1 #3"): "a pixel that does not exist has weight 0"},
+    "layers.augmentation:_floor": {
+        ("name", "size -> places"): "outside of the image weights are 0, clipped or not",
+        ("name", "near -> places"): "outside of the image weights are 0, clipped or not",
+    },
+    "layers.augmentation:interpolated": {
+        ("name", "at -> y #2"): _ROWS,
+        ("name", "x -> entries"): _DTYPE,
+    },
+    "layers.dense:Dense._product": {
+        ("name", "a -> b #2"): _DTYPE,
+        ("name", "a -> b #4"): _DTYPE,
+        ("factor", "b.astype(self.products) -> 1.001 * b.astype(self.products)"): "in bfloat16, 1.001 is 1",
+        ("factor", "a.astype(self.products) -> 1.001 * a.astype(self.products)"): "in bfloat16, 1.001 is 1",
+    },
+    "layers.embedding:Embedding._existing": {
+        ("name", "tokens -> x"): "a token is below 0 in every dtype or in none",
+    },
+    "layers.normalization:GroupNorm.backward": {("name", "axes -> _"): "the same axes"},
+    "layers.normalization:RmsNorm.forward": {("name", "h -> inverse"): "only dtype and number of axes are read"},
+    "layers.normalization:_normalized": {("name", "x -> variance"): _DTYPE},
+    "layers.recurrent:Recurrent._bias_starts": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
+    "layers.recurrent:Recurrent._biases": {
+        ("factor", "has_any -> 1.001 * has_any"): _TRUTH,
+        ("sign", "has_any -> -has_any"): _TRUTH,
+    },
+    "losses:SoftmaxCrossEntropy.count": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
+    "schedules:Warmup.value_at": {("name", "step -> steps #2"): _DTYPE},
     "layers.embedding:Embedding.forward": {
         ("constant", "0 -> 1"): "what is read for a token that does not exist is replaced by NaN",
         ("name", "x -> tokens"): "backward converts the tokens again",
@@ -167,6 +195,7 @@ _BY_FUNCTION = {
     "losses:_sum_outputs": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
     "losses:SoftmaxCrossEntropy.backward": {("name", "p -> t #2"): _NDIM},
     "losses:SoftmaxCrossEntropy.correct": {
+        ("sign", "-1 -> 1 #6"): _LAST_AXIS,
         ("function", "logits.max(-1) -> logits.min(-1)"): "a NaN is the smallest of its row as well as the largest",
         ("name", "logits -> is_number"): _ROWS,
         ("name", "logits -> targets #4"): _ROWS,

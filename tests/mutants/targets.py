@@ -154,6 +154,10 @@ TESTS = {
         f"{CELL} Attention",
     ),
     "fnnet.generation:*": ("test_generation",),
+    "fnnet.losses:*.check_targets|_check_sums|_check_within": (
+        "training/test_values ends|meaning|labels|look",
+        "test_tokens opt_in|classes",
+    ),
     "fnnet.losses:SoftmaxCrossEntropy.count|SoftmaxCrossEntropy._is_target": ("test_tokens",),
     "fnnet.losses:SoftmaxCrossEntropy.*|one_hot": (
         "test_tokens",
@@ -219,6 +223,7 @@ TESTS = {
         "layers/test_convolution",
         f"{CELL} Conv|ConvTranspose",
     ),
+    "fnnet.layers.pooling:_Pool.init|_GlobalPool.init": ("layers/test_parameters pooling",),
     "fnnet.layers.pooling:*": (
         "layers/test_references MaxPool|MeanPool|GlobalMaxPool|GlobalMeanPool",
         f"{CELL} MaxPool|MeanPool|GlobalMaxPool|GlobalMeanPool",
@@ -226,20 +231,23 @@ TESTS = {
     ),
     "fnnet.layers.normalization:BatchNorm.*": (
         "layers/test_references BatchNorm",
-        "layers/test_parameters statistics",
+        "layers/test_parameters statistics|initializers|norm",
         "layers/test_normalization",
     ),
     "fnnet.layers.normalization:LayerNorm.*|GroupNorm.*|RmsNorm.*": (
+        "layers/test_parameters norm|initializers {cls}",
         f"{CELL} {{cls}}",
         "layers/test_references {cls}",
         "layers/test_normalization",
     ),
     "fnnet.layers.normalization:*": (
+        "layers/test_parameters norm",
         f"{CELL} LayerNorm",
         "layers/test_references LayerNorm|BatchNorm",
         "layers/test_normalization",
     ),
     "fnnet.layers.recurrent:Recurrent.init|Recurrent._*|Lstm.bias_starts": (
+        "layers/test_parameters initializers|recurrence",
         "layers/test_recurrent drawn|forget",
         "layers/test_recurrent name_what",
         "layers/test_recurrent steps",

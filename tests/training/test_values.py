@@ -144,6 +144,28 @@ def test_targets_without_a_meaning_are_refused(name, caller):
         call()
 
 
+def test_the_ends_of_what_targets_may_be_are_allowed():
+    """Classes 0 and the last, 0 and 1, a count of 0; sums of probabilities within a thousandth; NaN passes."""
+    fnnet.Poisson().check_targets(np.array([[0.0, 3.0]]), (2,))
+    fnnet.SigmoidBinaryCrossEntropy().check_targets(np.array([[0.0, 1.0]]), (2,))
+    softmax, padded = fnnet.SoftmaxCrossEntropy(), fnnet.SoftmaxCrossEntropy(no_target=-1)
+    softmax.check_targets(np.array([0, 2]), (3,))
+    padded.check_targets(np.array([[0, -1, 2]]), (3, 3))
+    padded.check_targets(np.array([[-1, -1]]), (2, 3))
+    softmax.check_targets(np.array([[0.0, 1.0], [0.4, 0.6009], [np.nan, 1.0]]), (2,))
+    refused = (
+        (softmax, np.array([0, 3]), (3,), "classes 0 to 2 for the network's 3 outputs, got 0 to 3"),
+        (softmax, np.array([-1, 2]), (3,), "classes 0 to 2 for the network's 3 outputs, got -1 to 2"),
+        (padded, np.array([-2, 2]), (3,), "classes 0 to 2"),
+        (softmax, np.array([[-0.1, 1.1]]), (2,), "probabilities from 0 to 1, got -0.1 to 1.1"),
+        (softmax, np.array([[0.4, 0.6], [0.4, 0.602]]), (2,), "sum to 1 in every row, got sums from 1 to 1.002"),
+        (softmax, np.array([[0.3, 0.3]]), (2,), "sum to 1 in every row"),
+    )
+    for loss, targets, shape, message in refused:
+        with pytest.raises(ValueError, match=message):
+            loss.check_targets(targets, shape)
+
+
 def test_targets_of_rows_that_do_not_count_are_not_looked_at():
     weights = (np.arange(24) > 0).astype(np.float32)
     targets = BINARY.copy()
