@@ -216,3 +216,13 @@ def test_parameters_of_a_serial_may_be_a_list():
     params, _ = layer.init(KEY, (3,))
     x = jnp.ones((1, 3))
     np.testing.assert_array_equal(layer.forward(list(params), x)[0], layer.forward(params, x)[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_model_starts_with_the_statistics_of_its_layers(dtype):
+    model = fnnet.Model(fnnet.Serial((fnnet.BatchNorm(),)), fnnet.SquaredError(), (2,))
+    (params,) = fnnet.init(model, KEY, dtype)
+    assert params.scale.dtype == dtype
+    for a, number in zip(params.statistics, (0, 1), strict=True):
+        assert a.dtype == "float32"
+        np.testing.assert_array_equal(a, number)

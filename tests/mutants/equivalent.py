@@ -118,6 +118,11 @@ _BY_FUNCTION = {
         ("factor", "has_any -> 1.001 * has_any"): _TRUTH,
         ("sign", "has_any -> -has_any"): _TRUTH,
     },
+    "model:_floating": {
+        ("statement", "a = jnp.asarray(a) -> pass"): "NumPy's arrays have a dtype and astype, too",
+        ("unwrap", "jnp.asarray(a) -> a"): "NumPy's arrays have a dtype and astype, too",
+    },
+    "model:predict": {("unwrap", "np.asarray(rows) -> rows"): "tokens are compared alike as arrays of either"},
     "losses:SoftmaxCrossEntropy.count": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
     "schedules:Warmup.value_at": {("name", "step -> steps #2"): _DTYPE},
     "layers.embedding:Embedding.forward": {

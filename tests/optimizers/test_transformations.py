@@ -284,3 +284,12 @@ def test_the_whole_chain_trains():
     mean = averaged(state.opt_state, state.params)
     assert float(fnnet.loss(model, mean, *data[:2])) < 0.3 * float(history.training.loss[0])
     assert len(state) == 4
+
+
+def test_every_transformation_of_a_chain_draws_from_a_key_of_its_own():
+    noise, params, key = GradientNoise(0.5), {"w": jnp.zeros(3)}, jax.random.key(5)
+    chain = Chain((noise, Sgd(-1.0), noise))
+    updates, _ = chain.update(params, chain.init(params), params, key=key)
+    first, second = (noise.update(params, None, params, key=jax.random.fold_in(key, i))[0]["w"] for i in (0, 2))
+    np.testing.assert_allclose(updates["w"], first + second, rtol=1e-6)
+    assert (np.asarray(first) != np.asarray(second)).all()
