@@ -93,7 +93,7 @@ class Worker:
         self.process = context.Process(target=work, args=(theirs, self.files), daemon=True)
         self.process.start()
         theirs.close()
-        self.since = time.monotonic()
+        self.since, self.has_answered = time.monotonic(), False
 
     def give(self, mutants: list[Mutant]) -> bool:
         self.todo, self.since = [*mutants], time.monotonic()
@@ -103,13 +103,15 @@ class Worker:
     def take(self) -> Verdict | str | None:
         """The verdict on the mutant at hand; None for a heartbeat; the id of a test that fails without any mutant.
 
-        Raises RuntimeError if the process has died.
+        A process that ends has hung, as far as its mutant goes. Raises RuntimeError if it ends before any answer.
         """
         try:
             answer = self.pipe.recv()
         except EOFError:
+            if self.has_answered:
+                return self.restart()
             raise RuntimeError(f"a worker ended at {self.todo[0].key}; see what pytest says of its tests") from None
-        self.since = time.monotonic()
+        self.since, self.has_answered = time.monotonic(), True
         if answer is None or isinstance(answer, str):
             return answer
         killer, crashed, seconds = answer
@@ -120,7 +122,7 @@ class Worker:
         return time.monotonic() - self.since > LIMIT
 
     def restart(self) -> Verdict:
-        """End the process, which hangs, and start one that continues with the next mutant."""
+        """End the process, which hangs or has ended, and start one that continues with the next mutant."""
         self.stop()
         verdict = Verdict(self.todo.pop(0), "timeout", False, LIMIT)
         self.start()
