@@ -60,6 +60,12 @@ def test_the_same_key_gives_the_same_tokens_under_jit_too(params):
     assert (first != other).any()
 
 
+def test_the_prompt_may_be_traced(params):
+    prompt, key = jnp.array([1, 2, 0]), jax.random.key(0)
+    compiled = jax.jit(lambda tokens: fnnet.generate(MODEL, params, tokens, key, 5))(prompt)
+    np.testing.assert_array_equal(compiled, fnnet.generate(MODEL, params, prompt, key, 5))
+
+
 def test_what_was_learned_is_written():
     """A sequence that repeats 0 1 2 3 4 goes on as it began."""
     rows = (np.arange(5)[np.arange(40) % 5][:, None] + np.arange(5)) % 5

@@ -93,6 +93,12 @@ _BY_FUNCTION = {
     "layers.embedding:Embedding.init": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
     "layers.embedding:Positions.init": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
     "layers.augmentation:_corners": {("constant", "0 -> 1 #3"): "a pixel that does not exist has weight 0"},
+    "layers.augmentation:_smoothing": {
+        (
+            "sign",
+            "g / jnp.sqrt((g * g).sum(1, keepdims=True)) -> -(g / jnp.sqrt((g * g).sum(1, keepdims=True)))",
+        ): "rows and columns change their sign together",
+    },
     "layers.augmentation:_floor": {
         ("name", "size -> places"): "outside of the image weights are 0, clipped or not",
         ("name", "near -> places"): "outside of the image weights are 0, clipped or not",
@@ -104,6 +110,7 @@ _BY_FUNCTION = {
     "layers.dense:Dense._product": {
         ("name", "a -> b #2"): _DTYPE,
         ("name", "a -> b #4"): _DTYPE,
+        ("unwrap", "at_least_float32(a.dtype) -> a.dtype"): "products of bfloat16 are summed in float32 in any case",
         ("factor", "b.astype(self.products) -> 1.001 * b.astype(self.products)"): "in bfloat16, 1.001 is 1",
         ("factor", "a.astype(self.products) -> 1.001 * a.astype(self.products)"): "in bfloat16, 1.001 is 1",
     },
@@ -123,6 +130,9 @@ _BY_FUNCTION = {
         ("unwrap", "jnp.asarray(a) -> a"): "NumPy's arrays have a dtype and astype, too",
     },
     "model:predict": {("unwrap", "np.asarray(rows) -> rows"): "tokens are compared alike as arrays of either"},
+    "generation:generate": {
+        ("unwrap", "np.asarray(tokens) -> tokens"): "tokens are compared alike as arrays of either",
+    },
     "losses:SoftmaxCrossEntropy.count": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
     "schedules:Warmup.value_at": {("name", "step -> steps #2"): _DTYPE},
     "layers.embedding:Embedding.forward": {

@@ -153,7 +153,7 @@ TESTS = {
         "layers/test_parameters attention",
         f"{CELL} Attention",
     ),
-    "fnnet.generation:*": ("test_generation",),
+    "fnnet.generation:*": ("test_generation", "training/test_values parameters"),
     "fnnet.losses:*.check_targets|_check_sums|_check_within": (
         "training/test_values ends|meaning|labels|look",
         "test_tokens opt_in|classes",
