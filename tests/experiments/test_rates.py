@@ -228,12 +228,11 @@ def test_the_digits_that_choose_are_in_no_test():
 def test_the_search_of_the_names_never_opens_the_test_names(tmp_path, monkeypatch):
     monkeypatch.setattr(fnnet.datasets, "text", lambda _: NAMES)
     monkeypatch.setattr(fnnet, "evaluate", None)
-    kinds: tuple[names.Kind, ...] = ("bigram", "dense", "transformer")
+    kinds: tuple[names.Kind, ...] = ("dense", "transformer")
     small = {"width": 8, "layers": 1, "heads": 2, "window": 3, "held_out": 6, "batch_size": 8}
     found = found_by(names, tmp_path, kinds=kinds, seeds=2, epochs=3, rates=(1e-6, 0.02), **small)
-    assert len(found) == 4
+    assert len(found) == 3
     assert all(re.fullmatch(r"validation loss, .+ at 0.02 \(of 1e-06, 0.02\)", name) for name in found)
-    assert all(max(result.values) < np.log(27) for result in found.values())
 
 
 @pytest.mark.slow
