@@ -44,7 +44,7 @@ class Config(TrainingSettings, KeptSettings):
     """How often every training image is seen."""
     hidden: tuple[int, ...] = (128, 64)
     """Neurons in the hidden layers."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     """Learning rate of Adam at the first step; it falls to 0 along half a cosine."""
     dropout: float | None = None
     """Fraction of hidden activations dropped while training; None leaves dropout out of the program."""
