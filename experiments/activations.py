@@ -82,8 +82,8 @@ def build(neuron: Neuron, config: Config, rows: int) -> tuple[fnnet.Model, fnnet
 def main(config: Config) -> None:
     check_settings(config)
     folder = RunFolder("activations", config)
-    fraction = 1 / 6 if config.search_rates else config.validation_fraction
-    task = mnist.load(mnist.Config(validation_fraction=fraction))
+    held_out = {"search_rates": config.search_rates, "validation_fraction": config.validation_fraction}
+    task = mnist.load(mnist.Config(**held_out))
     with folder as run:
         print(f"the guided tour: {task}")
         (search if config.search_rates else compare_activations)(config, task, run)
@@ -96,11 +96,12 @@ def search(config: Config, task: Task, run: RunFolder) -> None:
         name: {rate: build(neuron._replace(rate=rate), config, len(task.train.y)) for rate in config.rates}
         for name, neuron in neurons(config).items()
     }
+    defaults = {name: neuron.rate for name, neuron in neurons(config).items()}
     rows = 0 if task.validation is None else len(task.validation.y)
     run.record(
         "activations_search",
         network=f"the same network at {len(config.rates)} first learning rates, judged by {rows:,} validation images",
-        results=search_rates(networks, task, config, run),
+        results=search_rates(networks, defaults, task, config, run),
     )
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import jax
 import numpy as np
@@ -128,15 +128,18 @@ def compare(
 
 def search_rates(
     networks: Mapping[str, Mapping[float, tuple[fnnet.Model, Optimizer]]],
+    defaults: Mapping[str, float],
     task: Task,
     settings: TrainingSettings,
     run: RunFolder,
+    rank_by: Literal["accuracy", "loss"] = "accuracy",
 ) -> dict[str, Result]:
-    """Train every network at every rate in one sweep; which rate is the best for each, on validation rows alone.
+    """Train every network at every rate in one sweep, and choose one rate for each, on validation rows alone.
 
     networks   name -> learning rate -> the network and its optimizer
+    defaults   name -> the rate that is kept where it ties with the best
 
-    Returns `validation accuracy, ReLU at 0.2 (of 0.1, 0.2, 0.4)` -> Result; every accuracy is in results.csv.
+    Returns `validation accuracy, ReLU at 0.2 (of 0.1, 0.2, 0.4; a tie with 0.4)` -> Result; metrics.jsonl has all runs.
     """
     points = tuple(
         Point({"network": name, "rate": rate}, Configuration(model, optimizer, settings.batch_size))
@@ -145,22 +148,39 @@ def search_rates(
     )
     results = sweep(
         points, task.train, epochs=settings.epochs, seeds=settings.seeds, shuffle=jax.random.key(1),
-        validation=task.validation, rank_by="accuracy", progress=settings.progress,
+        validation=task.validation, rank_by=rank_by, progress=settings.progress,
     )  # fmt: skip
-    results.to_csv(run.path / "results.csv")
+    for record in results.records():
+        run.log(**record)
     print(results)
-    best: dict[str, int] = {}
-    for number in map(int, results.ranking()):
-        best.setdefault(str(points[number].settings["network"]), number)
-    found = {}
+    scale, unit, decimals = (100, "%", 2) if rank_by == "accuracy" else (1, "", 3)
+    scores, ranking, found = scale * results.metric(results.score), results.ranking().tolist(), {}
+    number = {(point.settings["network"], point.settings["rate"]): i for i, point in enumerate(points)}
     for name, rates in networks.items():
-        rate, rows = points[best[name]].settings["rate"], np.flatnonzero(results.point == best[name])
-        accuracy = 100 * results.curves["validation_accuracy"][rows, -1]
-        tried = ", ".join(f"{rate:g}" for rate in rates)
-        what = f"validation accuracy, {name} at {rate:g} (of {tried})"
-        found[what] = Result(accuracy.tolist(), "%", results.seed[rows].tolist())
+        values = {rate: scores[results.point == number[name, rate]] for rate in rates}
+        best = min(rates, key=lambda rate: ranking.index(number[name, rate]))
+        tied = [rate for rate in rates if is_tie(values[best], values[rate])]
+        rate = defaults[name] if defaults[name] in tied else best
+        ties = ", ".join(f"{other:g}" for other in tied if other != rate)
+        tried = ", ".join(f"{rate:g}" for rate in rates) + (f"; a tie with {ties}" if ties else "")
+        what = f"validation {rank_by}, {name} at {rate:g} (of {tried})"
+        found[what] = Result(values[rate].tolist(), unit, range(settings.seeds), decimals)
         print(f"{what}: {found[what]}")
     return found
+
+
+def same_network(settings: TrainingSettings, task: Task) -> str:
+    """What the row of a search for rates says of the network, which the row after it names."""
+    rows = 0 if task.validation is None else len(task.validation.y)
+    return f"the same network after {settings.epochs} epochs, judged by {rows:,} validation images"
+
+
+def is_tie(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether the means over seeds differ by no more than the larger of the standard deviations; (seeds,) each.
+
+    One seed says nothing about the spread, and NaN is not a tie with anything.
+    """
+    return len(one) > 1 and bool(abs(one.mean() - other.mean()) <= max(one.std(ddof=1), other.std(ddof=1)))
 
 
 def curves_over_seeds(found: Mapping[str, list[Trained]]) -> "Figure":

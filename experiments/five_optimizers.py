@@ -227,7 +227,7 @@ def search_for_rates(config: Config, subject: Subject, task: Task, run: RunFolde
     run.record(
         f"five_optimizers_{config.data}_rates",
         network="the same network at five first learning rates with each optimizer, judged by validation images",
-        results=search_rates(networks, task, config, run),
+        results=search_rates(networks, dict(zip(TRIED, subject.rates, strict=True)), task, config, run),
     )
 
 

@@ -6,6 +6,11 @@ training, 1,000 for the test, which is made once. The loss is in nats per charac
 Names that the networks invent are printed while they learn. The figures show the validation loss after every epoch, and
 how far back the gradient of a recurrent network reaches. The file is looked for in FNNET_DATA and fnnet's cache, and
 downloaded (0.2 MB) if it is in neither.
+
+Sizes, batches, weight decay and the averages of AdamW are makemore's; the learning rate, and how the transformer
+starts, are ours. On the validation names alone, this compares them with others:
+
+    python -m experiments.names --seeds 2 --epochs 2 --search-rates
 """
 
 import dataclasses
@@ -21,6 +26,7 @@ import numpy as np
 import fnnet
 from experiments import command_line, shakespeare
 from experiments.benchmarks import timing
+from experiments.classification import Task, TrainingSettings, search_rates
 from experiments.command_line import KeptSettings, check_counts
 from experiments.results_file import Result
 from experiments.run_folder import CHECKPOINT, RunFolder
@@ -39,7 +45,7 @@ _NEWLINE, _NO_TARGET = "\n", -1
 class Config(KeptSettings):
     """Settings of the run. Sizes, batches, weight decay and the averages of AdamW are makemore's defaults.
 
-    How the transformer starts and the learning rate were chosen on the validation names.
+    The learning rate and how the transformer starts are ours; `--search-rates` compares them with others.
     """
 
     kinds: tuple[Kind, ...] = ("bigram", "dense", "rnn", "gru", "lstm", "transformer")
@@ -74,6 +80,10 @@ class Config(KeptSettings):
     """Below 1: likelier names; above 1: stranger ones."""
     pytorch: bool = False
     """Train the transformers in PyTorch too, epoch by epoch in turn (extra `benchmarks`)."""
+    search_rates: bool = False
+    """Instead of opening the test names, find the best learning rate of every kind on the validation names."""
+    rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
+    """The learning rates that the search tries."""
     progress: bool = True
     """Show a bar for each network."""
 
@@ -112,13 +122,16 @@ def windows(rows: fnnet.Batch, window: int, newline: int) -> fnnet.Batch:
     return fnnet.Batch(seen[has_target], rows.y[has_target])
 
 
-def prepared(kind: Kind, names: Names, window: int) -> Names:
-    """The names as this kind of network takes them."""
+def prepared(kind: Kind, names: Names, config: Config) -> tuple[Names, int]:
+    """The names as this kind of network takes them, and its batch size: all kinds make about as many steps."""
     if kind != "dense":
-        return names
+        return names, config.batch_size
     newline = int(names.vocabulary.encode(_NEWLINE)[0])
-    train, validation, test = (windows(part, window, newline) for part in (names.train, names.validation, names.test))
-    return Names(train, validation, test, names.vocabulary)
+    train, validation, test = (
+        windows(part, config.window, newline) for part in (names.train, names.validation, names.test)
+    )
+    rows = Names(train, validation, test, names.vocabulary)
+    return rows, round(config.batch_size * len(rows.train.x) / len(names.train.x))
 
 
 def transformer(config: Config, tokens: int) -> fnnet.Serial:
@@ -229,9 +242,8 @@ def train_one(
 
 
 def train_kind(kind: Kind, names: Names, config: Config, run: RunFolder) -> list[Trained]:
-    """One network per seed; the first is kept, with the vocabulary. All kinds make about as many steps."""
-    rows = prepared(kind, names, config.window)
-    batch_size = round(config.batch_size * len(rows.train.x) / len(names.train.x))
+    """One network per seed; the first is kept, with the vocabulary."""
+    rows, batch_size = prepared(kind, names, config)
     model = build(kind, config, names.train.x.shape[1], len(names.vocabulary))
     adamw = optimizer(config, len(rows.train.x), batch_size)
     trained = [train_one(kind, model, adamw, rows, batch_size, config, seed, run) for seed in range(config.seeds)]
@@ -310,24 +322,56 @@ def main(config: Config) -> None:
     )
     check_counts(config, *counts)
     folder, names = RunFolder("names", config), load(config.held_out)
-    name, found = "names" + "_pytorch" * config.pytorch, {}
     with folder as run:
         print(names)
-        for kind in config.kinds:
-            found[kind] = train_kind(kind, names, config, run)
-        run.figure(f"{name}_curves", curves(found))
-        captions = {f"{name}_curves": "given names: validation loss per character; bands: all seeds"}
-        if not config.pytorch:
-            run.figure("names_gradients", gradients_through_time(CELLS, config))
-            captions["names_gradients"] = "how far back the gradient reaches in recurrent networks before training"
-        run.record(
-            name,
-            network=f"given names, one character after the other: {config.width} features, {config.epochs} epochs",
-            author=f"about {_PUBLISHED} for the default transformer of makemore",
-            results=say(found, config),
-            captions=captions,
-        )
+        (search if config.search_rates else learn)(config, names, run)
         run.say_end()
+
+
+def search(config: Config, names: Names, run: RunFolder) -> None:
+    """Every kind at every rate, and the transformer from the start of `fnnet.gpt` too; the test names are not used."""
+    found = {}
+    for kind in config.kinds:
+        rows, batch_size = prepared(kind, names, config)
+        context, tokens = names.train.x.shape[1], len(names.vocabulary)
+        models = {kind: build(kind, config, context, tokens)}
+        if kind == "transformer":
+            models["transformer, weights from N(0, 0.02^2)"] = fnnet.gpt(
+                tokens, layers=config.layers, heads=config.heads, width=config.width, context=context
+            )
+        steps = {
+            rate: optimizer(dataclasses.replace(config, learning_rate=rate), len(rows.train.x), batch_size)
+            for rate in config.rates
+        }
+        networks = {name: {rate: (model, adamw) for rate, adamw in steps.items()} for name, model in models.items()}
+        task = Task(rows.train, rows.validation, rows.test, ())
+        settings = TrainingSettings(
+            seeds=config.seeds, epochs=config.epochs, batch_size=batch_size, progress=config.progress
+        )
+        found |= search_rates(networks, dict.fromkeys(networks, config.learning_rate), task, settings, run, "loss")
+    run.record(
+        "names_rates",
+        network=f"the same networks after {config.epochs} epochs, judged by {config.held_out:,} validation names",
+        results=found,
+    )
+
+
+def learn(config: Config, names: Names, run: RunFolder) -> None:
+    """Every kind from every seed, tested; losses, names and figures."""
+    name = "names" + "_pytorch" * config.pytorch
+    found = {kind: train_kind(kind, names, config, run) for kind in config.kinds}
+    run.figure(f"{name}_curves", curves(found))
+    captions = {f"{name}_curves": "given names: validation loss per character; bands: all seeds"}
+    if not config.pytorch:
+        run.figure("names_gradients", gradients_through_time(CELLS, config))
+        captions["names_gradients"] = "how far back the gradient reaches in recurrent networks before training"
+    run.record(
+        name,
+        network=f"given names, one character after the other: {config.width} features, {config.epochs} epochs",
+        author=f"about {_PUBLISHED} for the default transformer of makemore",
+        results=say(found, config),
+        captions=captions,
+    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ class Config(KeptSettings):
     """Which network reads which images."""
 
     network: mnist.Config = dataclasses.field(default_factory=lambda: mnist.Config(seeds=5))
-    """The network and its training, as experiments.mnist has them; its data stay MNIST, its runs are not used."""
+    """The network and its training, as experiments.mnist has them; its data stay MNIST, its runs and its search are not
+    used."""
     folder: Path = Path("tests/own_digits")
     """Where the images are, with labels.csv: the columns file and digits, the digits from left to right."""
 
@@ -101,7 +102,7 @@ def draw(seen: list[Scan], rows: list[list[Reading]]) -> Any:
 
 
 def main(config: Config) -> None:
-    settings = dataclasses.replace(config.network, data="mnist")
+    settings = dataclasses.replace(config.network, data="mnist", search_rates=False)
     check_settings(settings)
     folder, task, seen = RunFolder("own_digits", config), mnist.load(settings), scans(config.folder)
     model, optimizer = mnist.build(settings, len(task.train.y))

@@ -61,7 +61,7 @@ def playground() -> tuple[fnnet.Model, fnnet.Params]:
 
 
 def main(config: Config) -> None:
-    settings = dataclasses.replace(config.network, data="mnist", seeds=1)
+    settings = dataclasses.replace(config.network, data="mnist", seeds=1, search_rates=False)
     config = dataclasses.replace(config, network=settings)
     check_settings(settings)
     folder, task = RunFolder("page", config), mnist.load(settings)

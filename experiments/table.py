@@ -7,8 +7,9 @@ Nothing in the table is written by hand: a number changes when its experiment is
 """
 
 import dataclasses
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from experiments import command_line
 from experiments.results_file import read
@@ -21,44 +22,65 @@ HEAD = """
 Each row is a command, run from the project's folder. The commands write [`results`](results) with
 `--copy-to experiments/results`, and `python -m experiments.table` makes the table of them; every command explains its
 settings with `--help`. Numbers from several seeds are mean ± standard deviation; differences below that are ties.
-Learning rates and other settings were chosen on validation rows; a search that is a command of its own has a row of its
-own. "Test accuracy" means that each network was measured on the test rows once, after everything was chosen.
+"Settings" says where they come from: from a source, from a search on validation rows (in a row of its own, or within
+the command), or from us, without a search. A search keeps the default where it is a tie with the best. "Tests" counts
+how often the command opened its test rows: once for each network, after everything was chosen.
 
-| lesson | command | network | its author reports | here | time | measured on |
-|---|---|---|---|---|---|---|
+| lesson | command | network | its author reports | here | tests | settings | time | measured on |
+|---|---|---|---|---|---|---|---|---|
 """
+
+
+class Entry(NamedTuple):
+    """What an experiment's own file does not say.
+
+    lesson    the page of the course
+    settings  where they come from
+    tested    what the names of those results contain that were measured on test rows
+    """
+
+    lesson: str
+    settings: str
+    tested: str = "test"
+
+
+ABOVE, WITHIN, COMPARED, OURS = "see the row above", "chosen by the command itself", "compared here", "ours"
 ORDER = {
-    "neuron": "01",
-    "worked_example": "02",
-    "xor": "03",
-    "digits": "04",
-    "mnist": "04",
-    "activations_search": "04",
-    "activations": "04",
-    "schedules_mnist": "05",
-    "schedules_fashion_mnist": "05",
-    "five_optimizers_mnist_rates": "05",
-    "five_optimizers_mnist": "05",
-    "five_optimizers_mnist_search": "05",
-    "five_optimizers_mnist_best": "05",
-    "width_depth": "06",
-    "kaggle_digits": "07",
-    "bugs": "08",
-    "five_optimizers_fashion_mnist_rates": "09",
-    "five_optimizers_fashion_mnist": "09",
-    "five_optimizers_fashion_mnist_search": "09",
-    "five_optimizers_fashion_mnist_best": "09",
-    "overfitting": "09",
-    "toys": "10",
-    "tabular_data": "11",
-    "own_digits": "12",
-    "saliency": "12",
-    "convolutions_mnist": "14",
-    "names": "15",
-    "shakespeare": "15",
-    "shakespeare_pytorch": "15",
+    "neuron": Entry("01", OURS),
+    "worked_example": Entry("02", OURS),
+    "xor_search": Entry("03", COMPARED),
+    "xor": Entry("03", f"the guide's; of the two others: {ABOVE}"),
+    "digits_rates": Entry("04", COMPARED),
+    "digits": Entry("04", f"rate, dropout, smoothed labels: {ABOVE}; sizes, epochs: {OURS}"),
+    "mnist_rates": Entry("04", COMPARED),
+    "mnist": Entry("04", f"sizes: the article's; rate: {ABOVE}; epochs: {OURS}"),
+    "activations_search": Entry("04", COMPARED),
+    "activations": Entry("04", f"sizes: the article's; rates: {ABOVE}; epochs: {OURS}"),
+    "schedules_mnist": Entry("05", f"sizes: the video's; rates: {WITHIN}; epochs: {OURS}"),
+    "schedules_fashion_mnist": Entry("05", f"sizes: the video's; rates: {WITHIN}; epochs: {OURS}"),
+    "five_optimizers_mnist_rates": Entry("05", COMPARED),
+    "five_optimizers_mnist": Entry("05", f"sizes: the video's; rates: {ABOVE}; epochs: {OURS}"),
+    "five_optimizers_mnist_search": Entry("05", COMPARED),
+    "five_optimizers_mnist_best": Entry("05", f"{ABOVE}; epochs: {OURS}"),
+    "width_depth": Entry("06", f"rates: {WITHIN}; epochs: {OURS}"),
+    "kaggle_digits": Entry("07", f"the notebook's, dev rows too; rates: next row; iterations: {OURS}", "submission"),
+    "bugs": Entry("08", f"sizes: the notebook's; rates: {WITHIN}; iterations: {OURS}", "dev accuracy"),
+    "five_optimizers_fashion_mnist_rates": Entry("09", COMPARED),
+    "five_optimizers_fashion_mnist": Entry("09", f"sizes: the video's; rates: {ABOVE}; epochs: {OURS}"),
+    "five_optimizers_fashion_mnist_search": Entry("09", COMPARED),
+    "five_optimizers_fashion_mnist_best": Entry("09", f"{ABOVE}; epochs: {OURS}"),
+    "overfitting": Entry("09", f"remedies: {WITHIN}; rate: Adam's usual 0.001; sizes, epochs: {OURS}"),
+    "toys": Entry("10", OURS, "fresh points"),
+    "tabular_data": Entry("11", f"size, epochs: {WITHIN}, inside of each fold; rate 0.003: {OURS}", r"accuracy|R\^2"),
+    "own_digits": Entry("12", "those of `experiments.mnist`"),
+    "saliency": Entry("12", OURS),
+    "convolutions_mnist_rates": Entry("14", COMPARED),
+    "convolutions_mnist": Entry("14", f"rate: {ABOVE}; sizes, epochs: {OURS}"),
+    "names": Entry("15", f"makemore's; rate, start of the transformer, epochs: {OURS}"),
+    "shakespeare": Entry("15", "nanoGPT's"),
+    "shakespeare_pytorch": Entry("15", "nanoGPT's"),
 }
-"""Experiment -> its lesson, in the order of the course; what is not here stands below it."""
+"""Experiments in the order of the course; what is not here stands below it."""
 MOST = 12
 """Numbers that a row shows; more are folded away."""
 
@@ -99,17 +121,24 @@ def _row(record: dict[str, Any]) -> str:
     if (count := len(record["results"])) > MOST:
         results = f"<details><summary>{count} numbers</summary>{results}</details>"
     versions = ", ".join(f"{package} {number}" for package, number in record["versions"].items())
-    lesson = ORDER.get(record["experiment"], "")
+    entry = ORDER.get(record["experiment"], Entry("", "see `--help`"))
     cells = [
-        lesson,
+        entry.lesson,
         f"`{record['command']}`",
         record["network"],
         record["author"] or "not given",
         results,
+        f"{opened(record['results'], entry.tested) or 'none'}",
+        entry.settings,
         "not timed" if record["seconds"] is None else f"{record['seconds']:,.1f} s",
         f"{record['hardware']}; {versions}",
     ]
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |\n"
+
+
+def opened(results: dict[str, Any], tested: str) -> int:
+    """How many networks were measured on test rows: the values of the results with such names."""
+    return sum(len(r.values) for what, r in results.items() if re.search(tested, what) and not isinstance(r, str))
 
 
 def main(config: Config) -> None:

@@ -2,7 +2,7 @@
 
 The four problems with classes are learned by one 2-32-32-3 network each, all in one compiled program (`train` under
 `jax.vmap`); XOR and a noisy sine have networks of their own. The figure shows the data over what the network predicts
-everywhere in the plane.
+everywhere in the plane. Sizes, learning rate and epochs are ours, without a search.
 """
 
 import dataclasses

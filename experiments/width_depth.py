@@ -2,7 +2,8 @@
 
 Networks of 0 to 8 hidden layers of equal width learn MNIST by plain gradient descent, each at several learning rates
 and from several seeds; the map shows the validation accuracy at the best rate of each. Beside it, before any training:
-how much smaller the gradient of the first layer is than that of the last. No test image is used.
+how much smaller the gradient of the first layer is than that of the last. No test image is used. Widths, depths and
+the number of epochs are ours.
 """
 
 import dataclasses

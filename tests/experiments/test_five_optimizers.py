@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from pathlib import Path
 
 import numpy as np
@@ -157,55 +156,6 @@ def test_the_best_is_what_the_search_found_on_validation_images(data):
     assert list(found) == [f"validation accuracy, {recipe}" for recipe in SUBJECTS[data].candidates]
     assert all(len(result.seeds) == 3 for result in found.values())
     assert max(found, key=lambda name: np.mean(found[name].values)) == f"validation accuracy, {SUBJECTS[data].best}"
-
-
-def rates_found(file):
-    """name -> (the best rate, those that were tried), as the keys of a results file of a search say."""
-    kept = results_file.read(RESULTS / f"{file}.json")["results"]
-    words = [re.fullmatch(r"validation accuracy, (.+) at (\S+) \(of (.+)\)", key).groups() for key in kept]
-    return {name: (float(rate), tuple(map(float, tried.split(", ")))) for name, rate, tried in words}
-
-
-@DATA
-def test_the_rates_of_the_optimizers_are_what_the_search_found(data):
-    found = rates_found(f"five_optimizers_{data}_rates")
-    assert tuple(rate for rate, _ in found.values()) == SUBJECTS[data].rates
-    assert {name: tried for name, (_, tried) in found.items()} == five_optimizers.TRIED
-    for rate, tried in found.values():
-        assert min(tried) < rate < max(tried), "the best of the range is at its end"
-
-
-def test_the_rates_of_the_activations_are_what_the_search_found():
-    found, config = rates_found("activations_search"), activations.Config()
-    assert {name: rate for name, (rate, _) in found.items()} == {
-        name: neuron.rate for name, neuron in activations.neurons(config).items()
-    }
-    for rate, tried in found.values():
-        assert tried == config.rates
-        assert min(tried) < rate < max(tried), "the best of the range is at its end"
-
-
-def test_a_search_for_rates_finds_the_one_that_learns_without_test_images(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(fnnet.datasets, "mnist", lambda: (stripes(400, 0), stripes(0, 1)))
-    monkeypatch.setattr(five_optimizers, "PLAIN", (16,))
-    monkeypatch.setattr(five_optimizers, "TRIED", {"Adam": (1e-6, 0.02)})
-    monkeypatch.setattr(five_optimizers, "optimizers", lambda rates, _: {"Adam": fnnet.Adam(rates[0])})
-    _, kept = run(tmp_path, search_rates=True, seeds=2, epochs=3)
-    assert list(kept["results"]) == ["validation accuracy, Adam at 0.02 (of 1e-06, 0.02)"]
-    (result,) = kept["results"].values()
-    assert len(result.values) == 2
-    assert min(result.values) > 50
-
-
-def test_the_search_of_the_activations_never_opens_the_test_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(fnnet.datasets, "mnist", lambda: (stripes(400, 0), stripes(0, 1)))
-    one = {"ReLU": activations.neurons(activations.Config())["ReLU"]}
-    monkeypatch.setattr(activations, "neurons", lambda _: one)
-    settings = {"seeds": 2, "epochs": 3, "batch_size": 40, "hidden": (16,), "rates": (1e-6, 0.1), "progress": False}
-    where = {"runs": tmp_path / "runs", "copy_to": tmp_path / "kept"}
-    activations.main(activations.Config(search_rates=True, **settings, **where))
-    kept = results_file.read(tmp_path / "kept" / "activations_search.json")
-    assert list(kept["results"]) == ["validation accuracy, ReLU at 0.1 (of 1e-06, 0.1)"]
 
 
 @DATA

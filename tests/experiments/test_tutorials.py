@@ -53,7 +53,7 @@ def xor_in_numpy(epochs, every, rate=0.1):
 
 def test_xor_is_the_same_network_in_numpy(tmp_path, capsys):
     config = xor.Config(reference_init=True, figure=False, runs=tmp_path / "runs", copy_to=tmp_path / "results")
-    moments = xor.main(config)
+    moments = xor.show(config)
     losses, predictions = xor_in_numpy(10_000, 1000)
     assert [m.epoch for m in moments] == list(range(0, 10_001, 1000))
     np.testing.assert_allclose([m.loss for m in moments], losses, rtol=0, atol=1e-9)
@@ -318,9 +318,9 @@ ONE = {
     "network": "a | b",
     "author": "",
     "results": {
-        "accuracy": Result(np.array([97.0, 98.0, 99.0]), "%", range(3)),
+        "test accuracy": Result(np.array([97.0, 98.0, 99.0]), "%", range(3)),
         "loss": Result([0.5]),
-        "said": "words",
+        "test said": "words",
         "one": Result([1], "%", [7], 1),
     },
     "seconds": np.float32(1234.56),
@@ -334,15 +334,17 @@ def test_a_row_is_made_of_what_was_recorded(tmp_path):
     text = table.render(tmp_path / "results")
     (row,) = re.findall(r"^\|  \| `python.*$", text, re.MULTILINE)
     cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
-    assert cells[:6] == [
+    assert cells[:8] == [
         "",
         "`python -m experiments.one`",
         r"a \| b",
         "not given",
-        "accuracy: 98.00 % ± 1.00 (3 seeds)<br>loss: 0.50<br>said: words<br>one: 1.0 % (1 seed)",
+        "test accuracy: 98.00 % ± 1.00 (3 seeds)<br>loss: 0.50<br>test said: words<br>one: 1.0 % (1 seed)",
+        "3",
+        "see `--help`",
         "1,234.6 s",
     ]
-    assert f"jax {jax.__version__}, numpy {np.__version__}" in cells[6]
+    assert f"jax {jax.__version__}, numpy {np.__version__}" in cells[8]
     assert "![A figure](results/one.png)" in text
 
 
