@@ -280,7 +280,7 @@ def _tricks(measured: dict, folder: Path) -> str:
     )
 
 
-def _steps(measured: dict, folder: Path) -> str:
+def _variants(measured: dict, folder: Path) -> str:
     rows = (
         [network, variant, f"{ms:.2f}", f"{part['ratios'][variant]:.2f}"]
         for network, part in measured.items()
@@ -307,7 +307,7 @@ SECTIONS = (
     ("prediction", _prediction),
     ("serving", _serving),
     ("page", _page),
-    ("steps", _steps),
+    ("steps", _variants),
     ("convolutions", _convolutions),
     ("sequences", _sequences),
     ("tricks", _tricks),

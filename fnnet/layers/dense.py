@@ -103,8 +103,8 @@ class Dense:
         db = None if params.b is None else drows.sum(0)
         return DenseParams(self._product(rows.T, drows), db), self._product(dy, params.w.T)
 
-    def _product(self, a: Float[Array, "*rest I"], b: Float[Array, "I O"]) -> Float[Array, "*rest O"]:
-        """a b, of rounded factors where the layer says so."""
+    def _product(self, a: Any, b: Any) -> Any:
+        """a b, (..., O) of (..., I) and (I, O), of rounded factors where the layer says so."""
         if self.products is None:
             return a @ b
         wide = at_least_float32(a.dtype)

@@ -117,7 +117,7 @@ _BY_FUNCTION = {
     "layers.embedding:Embedding._existing": {
         ("name", "tokens -> x"): "a token is below 0 in every dtype or in none",
     },
-    "layers.normalization:GroupNorm.backward": {("name", "axes -> _"): "the same axes"},
+    "layers.normalization:GroupNorm.backward": {("name", "axes -> _"): "both groupings have the same axes"},
     "layers.normalization:RmsNorm.forward": {("name", "h -> inverse"): "only dtype and number of axes are read"},
     "layers.normalization:_normalized": {("name", "x -> variance"): _DTYPE},
     "layers.recurrent:Recurrent._bias_starts": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
@@ -184,10 +184,6 @@ _BY_FUNCTION = {
     },
     "layers.composition:_keys": {
         ("drop", "key is None or count == 0 -> key is None"): "no keys at all are no keys either way",
-    },
-    "layers.composition:absorb": {
-        ("name", "layer -> moved"): "two names of one layer",
-        ("name", "moved -> layer"): "two names of one layer",
     },
     "layers.composition:_both": {
         ("name", "dx -> other"): "they are gradients of one x: both are None, or neither",
