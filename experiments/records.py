@@ -293,7 +293,7 @@ def main(config: Config) -> None:
 
 
 def search(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
-    """Every candidate on the images held out, best last."""
+    """Every candidate on the images held out, in the order of their numbers."""
     assert task.validation is not None
     seeds, results, curves = config.seeds or 1, {}, {}
     for number in config.only or range(len(recipe.candidates)):

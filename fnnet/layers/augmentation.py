@@ -7,7 +7,7 @@ Images are floating, (B, H, W) or (B, H, W, C), so distortions come after Rescal
 how often are numbers: they may be swept, or be schedules.
 
 Every output pixel is a weighted sum of input pixels, and the weights do not depend on the image. So y is linear in x,
-and backward hands dy back with the same weights.
+and the backward pass uses the same weights.
 """
 
 import math
@@ -27,7 +27,7 @@ SPACING = 2  # pixels from one point of Elastic's grid to the next
 
 _MOVED = (
     "y = x at its moved place, interpolated from four pixels",
-    "dx = dy handed back to those four pixels, by the same weights",
+    "dx = dy added to those four pixels, with the same weights",
 )
 
 
@@ -46,7 +46,7 @@ class _OfImages:
 
 @spec
 class Affine(_OfImages):
-    """Images turned, scaled, sheared and shifted, each by a draw of its own; drawn evenly from the ranges given.
+    """Images turned, scaled, sheared and shifted, each by numbers of its own, uniform in the ranges given.
 
     rotation  degrees, to either side
     scale     a fraction: both axes, each by itself, shrink by factors from 1 - scale to 1 + scale
@@ -85,13 +85,13 @@ class Affine(_OfImages):
         if key is None:
             return x, None
         places = self.places(key, x.shape[:3], at_least_float32(x.dtype))
-        return interpolated(x, places), places
+        return interpolate(x, places), places
 
     def backward(
         self, params: tuple[()], places: Float[Array, "2 B H W"] | None, dy: Float[Array, "B H W *C"]
     ) -> tuple[tuple[()], Float[Array, "B H W *C"]]:
-        """dx = dy handed back to the four pixels around (r, s), by the weights of the forward pass."""
-        return (), dy if places is None else handed_back(dy, places)
+        """dx: every dy added to the four pixels around (r, s), see `interpolate_backward`."""
+        return (), dy if places is None else interpolate_backward(dy, places)
 
     def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads."""
@@ -109,7 +109,7 @@ class Affine(_OfImages):
 
 @spec
 class Elastic(_OfImages):
-    """Images bent as handwriting bends: every pixel moves by a random field that is smooth over sigma pixels.
+    """Images bent smoothly, as handwriting varies: pixels move by a random field that is smooth over sigma pixels.
 
     alpha   how far: displacements have a standard deviation of alpha / (sqrt(12 pi) sigma), 0.16 alpha / sigma, pixels
     sigma   of the Gaussian that smooths the field, in pixels, at least 1
@@ -119,7 +119,7 @@ class Elastic(_OfImages):
 
         (r, s)_ij += alpha / (2 sqrt(pi) sigma) sum_mn G_im u_mn G_jn,      G_im ~ exp(-(i - m)^2 / (2 sigma^2))
 
-    with u even in -1 .. 1 for each axis, m and n on a grid of every second pixel, and the rows of G of length 1, so
+    with u uniform in -1 .. 1 for each axis, m and n on a grid of every second pixel, and the rows of G of length 1, so
     that a pixel near the border moves as far as one in the middle. On a grid of every pixel, inside the image, that is
     the field of Simard, Steinkraus, Platt 2003 (Best practices for convolutional neural networks): there, alpha 34 to
     38 and sigma 4 to 6 for digits of 28 x 28. Half as fine, the field costs a quarter.
@@ -147,13 +147,13 @@ class Elastic(_OfImages):
         if key is None:
             return x, None
         places = self.places(key, x.shape[:3], at_least_float32(x.dtype))
-        return interpolated(x, places), places
+        return interpolate(x, places), places
 
     def backward(
         self, params: tuple[()], places: Float[Array, "2 B H W"] | None, dy: Float[Array, "B H W *C"]
     ) -> tuple[tuple[()], Float[Array, "B H W *C"]]:
-        """dx = dy handed back to the four pixels around (r, s), by the weights of the forward pass."""
-        return (), dy if places is None else handed_back(dy, places)
+        """dx: every dy added to the four pixels around (r, s), see `interpolate_backward`."""
+        return (), dy if places is None else interpolate_backward(dy, places)
 
     def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads."""
@@ -170,9 +170,9 @@ class Elastic(_OfImages):
 
 @spec
 class Mirror(_OfImages):
-    """Images with left and right exchanged, each with probability `rate`.
+    """Images flipped left to right, each with probability `rate`.
 
-    The fields of view that look the same in a mirror gain by it (clothes, animals), digits and letters do not.
+    For classes that stay the same when mirrored (clothes, animals), not for digits and letters.
     torchvision's RandomHorizontalFlip is the same.
     """
 
@@ -196,7 +196,7 @@ class Mirror(_OfImages):
     def backward(
         self, params: tuple[()], mirrored: Bool[Array, "B"] | None, dy: Float[Array, "B H W *C"]
     ) -> tuple[tuple[()], Float[Array, "B H W *C"]]:
-        """dx_b,i,W-1-j = dy_bij where image b was mirrored: the same exchange takes itself back."""
+        """dx_b,i,W-1-j = dy_bij where image b was mirrored: flipping twice changes nothing."""
         return (), dy if mirrored is None else _mirrored(dy, mirrored)
 
 
@@ -204,7 +204,7 @@ class Mirror(_OfImages):
 class Cutout(_OfImages):
     """A square of every image is set to 0: `size` pixels high and wide, at a random place, cut off at the border.
 
-    The center is drawn evenly from the whole image. Source: DeVries, Taylor 2017, arXiv 1708.04552; torchvision's
+    The center is uniform over the whole image. Source: DeVries, Taylor 2017, arXiv 1708.04552; torchvision's
     RandomErasing draws area and aspect, too.
     """
 
@@ -284,7 +284,7 @@ def _spread(a: Array, like: Array) -> Array:
     return a.reshape(*a.shape, *(1,) * (like.ndim - a.ndim))
 
 
-def interpolated(x: Float[Array, "B H W *C"], places: Float[Array, "2 B H W"]) -> Float[Array, "B H W *C"]:
+def interpolate(x: Float[Array, "B H W *C"], places: Float[Array, "2 B H W"]) -> Float[Array, "B H W *C"]:
     """x read between its pixels; outside of the image x is 0.
 
         y_bijc = sum_kl max(0, 1 - |r_bij - k|) max(0, 1 - |s_bij - l|) x_bklc       with (r, s) = places
@@ -299,10 +299,12 @@ def interpolated(x: Float[Array, "B H W *C"], places: Float[Array, "2 B H W"]) -
     return y
 
 
-def handed_back(dy: Float[Array, "B H W *C"], places: Float[Array, "2 B H W"]) -> Float[Array, "B H W *C"]:
-    """The gradient dx of `interpolated`: every output pixel adds its dy to the four that it was interpolated from.
+def interpolate_backward(dy: Float[Array, "B H W *C"], places: Float[Array, "2 B H W"]) -> Float[Array, "B H W *C"]:
+    """The gradient dx of `interpolate`: every output pixel adds its dy to the four that it was interpolated from.
 
-    dx_bklc = sum_ij max(0, 1 - |r_bij - k|) max(0, 1 - |s_bij - l|) dy_bijc
+    x_bklc reaches every y_bijc with the factor that it has in the sum above, whatever x is, so the chain rule gives
+
+        dx_bklc = sum_ij max(0, 1 - |r_bij - k|) max(0, 1 - |s_bij - l|) dy_bijc
     """
     images = jnp.arange(dy.shape[0])[:, None, None]
     dx = jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:])

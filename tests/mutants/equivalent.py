@@ -103,7 +103,7 @@ _BY_FUNCTION = {
         ("name", "size -> places"): "outside of the image weights are 0, clipped or not",
         ("name", "near -> places"): "outside of the image weights are 0, clipped or not",
     },
-    "layers.augmentation:interpolated": {
+    "layers.augmentation:interpolate": {
         ("name", "at -> y #2"): _ROWS,
         ("name", "x -> entries"): _DTYPE,
     },

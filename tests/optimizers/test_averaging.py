@@ -71,7 +71,7 @@ def test_the_average_is_that_of_all_z_weighted_with_squared_rates(float64):
 
 
 def test_two_steps_are_those_worked_out_by_hand(float64):
-    """z is -0.1, then 0.3 / sqrt(0.0999 / 0.0199) further; x is its mean, theta a quarter of the way back."""
+    """z is -0.1, then 0.3 / sqrt(0.0999 / 0.0199) further; x is its mean, theta a quarter of the way from x to z."""
     z = -0.1 - 0.3 / np.sqrt(0.0999 / 0.0199)
     thetas, means = places(ScheduleFreeAdam(0.1, 0.75, 0.99, 0), np.array([[1.0], [3.0]]), np.zeros(1))
     np.testing.assert_allclose(means[:, 0], [-0.1, (z - 0.1) / 2], rtol=1e-12)

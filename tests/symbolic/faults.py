@@ -15,7 +15,7 @@ TINY = "1.00000000000001"
 METHODS = ("backward", "gradient", "_derivative", "update", "value_at")
 HELPERS = {  # what backward passes call, and whose proofs are to refute it
     "fnnet.layers.attention:attend_backward": "Attention",
-    "fnnet.layers.augmentation:handed_back": "Affine",
+    "fnnet.layers.augmentation:interpolate_backward": "Affine",
     "fnnet.layers.normalization:_input_gradient": "LayerNorm",
     "fnnet.layers.normalization:_scale_gradients": "BatchNorm",
     "fnnet._xla.convolutions:kernel_gradient": "Conv",
@@ -45,7 +45,7 @@ EQUIVALENT = {
         "3 * features -> 3": "the features of a `Dense` are not read by its backward",
         "3 * features -> features": "the features of a `Dense` are not read by its backward",
     },
-    "fnnet.layers.augmentation:handed_back": {
+    "fnnet.layers.augmentation:interpolate_backward": {
         "jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:]) -> "
         "-jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:])": ZERO,
         "jnp.zeros_like(dy).reshape(dy.shape[0], -1, *dy.shape[3:]) -> "
