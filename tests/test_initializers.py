@@ -132,6 +132,16 @@ def test_orthogonal_matrices_are_uniform_so_that_their_diagonal_has_both_signs()
     assert set(signs) == {-1, 1}
 
 
+def test_a_batch_of_orthogonal_matrices_is_decomposed_one_by_one():
+    """QR of a batch waits for the threads that it occupies: a sweep on as many CPU devices as cores would never end."""
+    keys = jax.random.split(KEY, 3)
+    draw = jax.vmap(lambda key: fnnet.Orthogonal()(key, (6, 5), "float32", 1, 1))
+    np.testing.assert_array_equal(draw(keys), [fnnet.Orthogonal()(key, (6, 5), "float32", 1, 1) for key in keys])
+    lines = [line for line in jax.jit(draw).lower(keys).as_text().splitlines() if "geqrf" in line or "@qr(" in line]
+    assert lines
+    assert not [line for line in lines if "tensor<3x6x5xf32>" in line]
+
+
 @pytest.mark.parametrize("shape", [(), (4,)])
 def test_orthogonal_needs_two_axes(shape):
     with pytest.raises(
