@@ -7,10 +7,10 @@ Names that the networks invent are printed while they learn. The figures show th
 how far back the gradient of a recurrent network reaches. The file is looked for in FNNET_DATA and fnnet's cache, and
 downloaded (0.2 MB) if it is in neither.
 
-Sizes, batches, weight decay and the averages of AdamW are makemore's; the learning rate, and how the transformer
-starts, are ours. On the validation names alone, this compares them with others:
+Sizes, batches, weight decay and the averages of AdamW are makemore's. The transformer's start and learning rate are
+ours; the rates of the others are the best on the validation names, or a tie with the best:
 
-    python -m experiments.names --seeds 2 --epochs 2 --search-rates
+    python -m experiments.names --kinds bigram dense rnn gru lstm --seeds 2 --search-rates
 """
 
 import dataclasses
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["bigram", "dense", "rnn", "gru", "lstm", "transformer"]
 _PUBLISHED = 1.92  # makemore, its default transformer
 CELLS = {"rnn": "Rnn", "gru": "Gru", "lstm": "Lstm"}
+RATES = {"bigram": 4e-3, "dense": 1e-3, "rnn": 4e-3, "gru": 8e-3, "lstm": 8e-3, "transformer": 2e-3}
 _NEWLINE, _NO_TARGET = "\n", -1
 
 
@@ -45,7 +46,7 @@ _NEWLINE, _NO_TARGET = "\n", -1
 class Config(KeptSettings):
     """Settings of the run. Sizes, batches, weight decay and the averages of AdamW are makemore's defaults.
 
-    The learning rate and how the transformer starts are ours; `--search-rates` compares them with others.
+    How the transformer starts and its learning rate are ours, those of the others are what `--search-rates` found.
     """
 
     kinds: tuple[Kind, ...] = ("bigram", "dense", "rnn", "gru", "lstm", "transformer")
@@ -56,8 +57,8 @@ class Config(KeptSettings):
     """How often every name is seen."""
     batch_size: int = 32
     """Names in one step; for the dense network, whose rows are characters, as many characters as they have."""
-    learning_rate: float = 2e-3
-    """Of AdamW at the first step; it falls to 0 along half a cosine."""
+    learning_rate: float | None = None
+    """Of AdamW at the first step; it falls to 0 along half a cosine. None: the one of the kind in RATES."""
     weight_decay: float = 0.01
     """Fraction of a weight that a step takes off, times the learning rate."""
     beta2: float = 0.99
@@ -68,6 +69,8 @@ class Config(KeptSettings):
     """Of the transformer."""
     heads: int = 4
     """Of each attention."""
+    dropout: float = 0.0
+    """Of the transformer: the fraction that is set to 0, of the embedding and of what a block adds to it."""
     window: int = 16
     """Characters that the dense network sees."""
     held_out: int = 1000
@@ -82,8 +85,8 @@ class Config(KeptSettings):
     """Train the transformers in PyTorch too, epoch by epoch in turn (extra `benchmarks`)."""
     search_rates: bool = False
     """Instead of opening the test names, find the best learning rate of every kind on the validation names."""
-    rates: tuple[float, ...] = (1e-3, 2e-3, 4e-3)
-    """The learning rates that the search tries."""
+    rates: tuple[float, ...] = ()
+    """The learning rates that the search tries; none: that of the kind, half of it and twice as much."""
     progress: bool = True
     """Show a bar for each network."""
 
@@ -135,7 +138,7 @@ def prepared(kind: Kind, names: Names, config: Config) -> tuple[Names, int]:
 
 
 def transformer(config: Config, tokens: int) -> fnnet.Serial:
-    """The network of `fnnet.gpt`, whose weights start at N(0, 0.02^2), with a start for few features.
+    """The network of `fnnet.gpt`, whose weights start at N(0, 0.02^2), with dropout and a start for few features.
 
     0.02 keeps the size of its input in a layer of 2,500 features; 64 want about 1 / sqrt(64).
     """
@@ -143,8 +146,10 @@ def transformer(config: Config, tokens: int) -> fnnet.Serial:
     tables = fnnet.Embedding(tokens, config.width, fnnet.Normal(0.2)), fnnet.Positions(fnnet.Normal(0.2))
     attention = fnnet.Attention(config.heads, weights=start, out_weights=last)
     hidden = fnnet.Dense(4 * config.width, start), fnnet.Gelu(), fnnet.Dense(config.width, last)
-    block = tuple(fnnet.Residual(fnnet.Serial((fnnet.LayerNorm(), *layers))) for layers in ((attention,), hidden))
-    return fnnet.Serial((*tables, *block * config.layers, fnnet.LayerNorm(), fnnet.Dense(tokens, start)))
+    dropout = (fnnet.Dropout(config.dropout),) * (config.dropout > 0)
+    parts = ((fnnet.LayerNorm(), *layers, *dropout) for layers in ((attention,), hidden))
+    block = tuple(fnnet.Residual(fnnet.Serial(part)) for part in parts)
+    return fnnet.Serial((*tables, *dropout, *block * config.layers, fnnet.LayerNorm(), fnnet.Dense(tokens, start)))
 
 
 def build(kind: Kind, config: Config, context: int, tokens: int) -> fnnet.Model:
@@ -161,9 +166,9 @@ def build(kind: Kind, config: Config, context: int, tokens: int) -> fnnet.Model:
     return fnnet.Model(fnnet.Serial((embedding, fnnet.Recurrent(cell), fnnet.Dense(tokens))), loss, (context,))
 
 
-def optimizer(config: Config, rows: int, batch_size: int) -> fnnet.AdamW:
-    """AdamW, whose schedule ends with the last step."""
-    rate = fnnet.CosineDecay(config.learning_rate, config.epochs * -(-rows // batch_size))
+def optimizer(rate: float, config: Config, rows: int, batch_size: int) -> fnnet.AdamW:
+    """AdamW, whose learning rate falls from `rate` to 0 at the last step."""
+    rate = fnnet.CosineDecay(rate, config.epochs * -(-rows // batch_size))
     return fnnet.AdamW(rate, beta2=config.beta2, weight_decay=config.weight_decay)
 
 
@@ -206,7 +211,7 @@ def train_one(
     peer = None
     if config.pytorch and kind == "transformer":
         steps = config.epochs * -(-len(names.train.x) // batch_size)
-        peer = shakespeare.in_pytorch(adamw, state.params, config.heads, steps)
+        peer = shakespeare.in_pytorch(adamw, state.params, config.heads, steps, dropout=config.dropout)
 
     def after_epoch(state: fnnet.TrainState, history: fnnet.History) -> None:
         nonlocal between
@@ -245,7 +250,8 @@ def train_kind(kind: Kind, names: Names, config: Config, run: RunFolder) -> list
     """One network per seed; the first is kept, with the vocabulary."""
     rows, batch_size = prepared(kind, names, config)
     model = build(kind, config, names.train.x.shape[1], len(names.vocabulary))
-    adamw = optimizer(config, len(rows.train.x), batch_size)
+    rate = RATES[kind] if config.learning_rate is None else config.learning_rate
+    adamw = optimizer(rate, config, len(rows.train.x), batch_size)
     trained = [train_one(kind, model, adamw, rows, batch_size, config, seed, run) for seed in range(config.seeds)]
     path = run.path / f"{kind}_{CHECKPOINT}"
     fnnet.save(path, model, adamw, trained[0].state, history=trained[0].history, vocabulary=names.vocabulary)
@@ -329,31 +335,48 @@ def main(config: Config) -> None:
 
 
 def search(config: Config, names: Names, run: RunFolder) -> None:
-    """Every kind at every rate, and the transformer from the start of `fnnet.gpt` too; the test names are not used."""
-    found = {}
-    for kind in config.kinds:
-        rows, batch_size = prepared(kind, names, config)
-        context, tokens = names.train.x.shape[1], len(names.vocabulary)
-        models = {kind: build(kind, config, context, tokens)}
-        if kind == "transformer":
-            models["transformer, weights from N(0, 0.02^2)"] = fnnet.gpt(
-                tokens, layers=config.layers, heads=config.heads, width=config.width, context=context
-            )
-        steps = {
-            rate: optimizer(dataclasses.replace(config, learning_rate=rate), len(rows.train.x), batch_size)
-            for rate in config.rates
-        }
-        networks = {name: {rate: (model, adamw) for rate, adamw in steps.items()} for name, model in models.items()}
-        task = Task(rows.train, rows.validation, rows.test, ())
-        settings = TrainingSettings(
-            seeds=config.seeds, epochs=config.epochs, batch_size=batch_size, progress=config.progress
-        )
-        found |= search_rates(networks, dict.fromkeys(networks, config.learning_rate), task, settings, run, "loss")
-    run.record(
-        "names_rates",
-        network=f"the same networks after {config.epochs} epochs, judged by {config.held_out:,} validation names",
-        results=found,
+    """Every kind at several rates, and the transformer in two other ways; the test names are not used."""
+    found = {kind: search_kind(kind, config, names, run) for kind in config.kinds}
+    transformers = found.pop("transformer", {})
+    others = {what: result for results in found.values() for what, result in results.items()}
+    network = f"the same networks after {config.epochs} epochs, judged by {config.held_out:,} validation names"
+    for name, results in {"names_rates": others, "names_transformer_rates": transformers}.items():
+        if results:
+            run.record(name, network=network, results=results)
+
+
+def search_kind(kind: Kind, config: Config, names: Names, run: RunFolder) -> dict[str, Result]:
+    """The best rate of one kind, and of the other transformers at its default."""
+    rows, batch_size = prepared(kind, names, config)
+    context, tokens = names.train.x.shape[1], len(names.vocabulary)
+    rates = config.rates or (RATES[kind] / 2, RATES[kind], 2 * RATES[kind])
+    steps = {rate: optimizer(rate, config, len(rows.train.x), batch_size) for rate in rates}
+    model = build(kind, config, context, tokens)
+    networks = {kind: {rate: (model, adamw) for rate, adamw in steps.items()}}
+    if kind == "transformer":
+        rate, adamw = min(steps.items(), key=lambda item: abs(math.log(item[0] / RATES[kind])))
+        others = other_transformers(config, context, tokens)
+        networks |= {name: {rate: (other, adamw)} for name, other in others.items()}
+    task = Task(rows.train, rows.validation, rows.test, ())
+    settings = TrainingSettings(
+        seeds=config.seeds, epochs=config.epochs, batch_size=batch_size, progress=config.progress
     )
+    return search_rates(networks, dict.fromkeys(networks, RATES[kind]), task, settings, run, "loss")
+
+
+def other_transformers(config: Config, context: int, tokens: int) -> dict[str, fnnet.Model]:
+    """What the search compares with the transformer: more dropout, and the start of `fnnet.gpt`."""
+    dropout = config.dropout + 0.1
+    dropped = build("transformer", dataclasses.replace(config, dropout=dropout), context, tokens)
+    gpt = fnnet.gpt(
+        tokens,
+        layers=config.layers,
+        heads=config.heads,
+        width=config.width,
+        context=context,
+        dropout=config.dropout or None,
+    )
+    return {f"transformer, dropout {dropout:g}": dropped, "transformer, weights from N(0, 0.02^2)": gpt}
 
 
 def learn(config: Config, names: Names, run: RunFolder) -> None:

@@ -204,7 +204,12 @@ def train_one(
 
 
 def in_pytorch(
-    adamw: fnnet.AdamW, params: fnnet.Params, heads: int, steps: int, clip: float | None = None
+    adamw: fnnet.AdamW,
+    params: fnnet.Params,
+    heads: int,
+    steps: int,
+    clip: float | None = None,
+    dropout: float = 0.0,
 ) -> "gpt_torch.Trainer":
     """The same network with the same optimizer in PyTorch, started at the same parameters."""
     try:
@@ -214,7 +219,7 @@ def in_pytorch(
     rate: Any = adamw.learning_rate
     rates = np.asarray(jax.vmap(rate.value_at)(jnp.arange(float(steps))))
     betas = (float(adamw.beta1), float(adamw.beta2))
-    return gpt_torch.Trainer(params, heads, rates, betas, float(adamw.weight_decay), clip)
+    return gpt_torch.Trainer(params, heads, rates, betas, float(adamw.weight_decay), clip, dropout)
 
 
 def follow(peer: Any, part: fnnet.Batch, task: Task, config: Config, name: str, run: RunFolder) -> None:

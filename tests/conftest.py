@@ -1,5 +1,6 @@
 """Strictness for every test: no implicit rank or dtype promotion, float32 unless a test asks for more."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -22,6 +23,9 @@ import jax  # noqa: E402
 import jaxtyping  # noqa: E402
 import pytest  # noqa: E402
 
+gc.set_threshold(
+    200_000, 20, 20
+)  # tracing makes many small objects, and looking for cycles took a twentieth of the run
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")

@@ -130,6 +130,13 @@ def test_a_default_rate_is_what_the_search_found(file, name, config):
     assert min(tried) < rate < max(tried), "the best of the range is at its end"
 
 
+@pytest.mark.parametrize("kind", [kind for kind in names.Config.kinds if kind != "transformer"])
+def test_the_rates_of_the_names_are_what_the_search_found(kind):
+    rate, tried = rates_found("names_rates")[kind]
+    assert tried == (rate / 2, rate, 2 * rate)
+    assert rate == names.RATES[kind]
+
+
 def test_dropout_and_smoothed_labels_are_the_best_for_digits_or_a_tie():
     both, *others = (np.array(r.values) for r in results_file.read(RESULTS / "digits_rates.json")["results"].values())
     assert len(others) == 3
@@ -220,11 +227,14 @@ def test_the_digits_that_choose_are_in_no_test():
 def test_the_search_of_the_names_never_opens_the_test_names(tmp_path, monkeypatch):
     monkeypatch.setattr(fnnet.datasets, "text", lambda _: NAMES)
     monkeypatch.setattr(fnnet, "evaluate", None)
-    kinds: tuple[names.Kind, ...] = ("dense", "transformer")
     small = {"width": 8, "layers": 1, "heads": 2, "window": 3, "held_out": 6, "batch_size": 8}
-    found = found_by(names, tmp_path, kinds=kinds, seeds=2, epochs=3, rates=(1e-6, 0.02), **small)
-    assert len(found) == 3
-    assert all(re.fullmatch(r"validation loss, .+ at 0.02 \(of 1e-06, 0.02\)", name) for name in found)
+    config = small | {"seeds": 2, "epochs": 3, "rates": (1e-6, 0.02)}
+    (dense,) = found_by(names, tmp_path / "dense", kinds=("dense",), **config)
+    transformer, *others = found_by(names, tmp_path / "transformer", kinds=("transformer",), **config)
+    assert dense == "validation loss, dense at 0.02 (of 1e-06, 0.02)"
+    assert transformer == "validation loss, transformer at 0.02 (of 1e-06, 0.02)"
+    assert len(others) == 2
+    assert all(re.fullmatch(r"validation loss, transformer, .+ at 0.02 \(of 0.02\)", name) for name in others)
 
 
 @pytest.mark.slow

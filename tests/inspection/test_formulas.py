@@ -159,8 +159,11 @@ def test_the_formulas_of_every_layer_are_what_it_computes(layer):
     "layer",
     [
         *AS_IT_STANDS,
-        *OF_SEQUENCES,
-        *(pytest.param(a, marks=() if i == 0 else pytest.mark.slow) for i, a in enumerate(OF_IMAGES)),
+        *(
+            pytest.param(a, marks=pytest.mark.slow if i else ())
+            for of in (OF_IMAGES, OF_SEQUENCES)
+            for i, a in enumerate(of)
+        ),
     ],
     ids=repr,
 )

@@ -126,7 +126,11 @@ SECOND_ORDER = [
 ]
 
 
-@pytest.mark.parametrize(("subject", "in_shape", "more"), SECOND_ORDER, ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    ("subject", "in_shape", "more"),
+    [pytest.param(*row, marks=pytest.mark.slow if i % 2 else ()) for i, row in enumerate(SECOND_ORDER)],
+    ids=[type(subject).__name__ for subject, *_ in SECOND_ORDER],
+)
 def test_the_derivative_of_backward_is_that_of_the_gradient(subject, in_shape, more):
     """The report does it for every layer: `test_every_layer_passes_and_its_wrong_gradient_is_caught`."""
     report = check(subject, in_shape, second_order=True, **more).raise_if_failed()

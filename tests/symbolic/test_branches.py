@@ -4,6 +4,8 @@ import inspect
 from collections import defaultdict
 from pathlib import Path
 
+import pytest
+
 import fnnet
 
 from .scalars import Scalar
@@ -27,6 +29,7 @@ def function_of(frame):
     return None if frame is None else (frame.f_code.co_qualname, frame.f_lineno)
 
 
+@pytest.mark.slow
 def test_every_comparison_is_met_on_both_sides(monkeypatch):
     signs, compared = defaultdict(set), Scalar._sign_of_difference
 

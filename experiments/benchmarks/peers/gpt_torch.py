@@ -33,34 +33,36 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """x + attention(norm(x)), then x + mlp(norm(x)), with dropout before each sum."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.norms, self.attention = nn.ModuleList(nn.LayerNorm(width) for _ in range(2)), Attention(width, heads)
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Any) -> Any:
-        x = x + self.attention(self.norms[0](x))
-        return x + self.mlp(self.norms[1](x))
+        x = x + self.dropout(self.attention(self.norms[0](x)))
+        return x + self.dropout(self.mlp(self.norms[1](x)))
 
 
 class Gpt(nn.Module):
     """Started at the parameters of `fnnet.gpt`: embedding, learned positions, blocks, norm, logits."""
 
-    def __init__(self, params: Any, heads: int) -> None:
+    def __init__(self, params: Any, heads: int, dropout: float) -> None:
         super().__init__()
-        embedding, positions, *blocks, norm, dense = params
+        embedding, positions, *blocks, norm, dense = (layer for layer in params if layer)  # dropout has none
         (tokens, width), context = embedding.w.shape, positions.w.shape[0]
         self.embedding, self.positions = nn.Embedding(tokens, width), nn.Embedding(context, width)
-        self.blocks = nn.Sequential(*(Block(width, heads) for _ in blocks[::2]))
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.Sequential(*(Block(width, heads, dropout) for _ in blocks[::2]))
         self.norm, self.dense = nn.LayerNorm(width), nn.Linear(width, tokens)
         with torch.no_grad():
             _copy(self.embedding.weight, embedding.w)
             _copy(self.positions.weight, positions.w)
             _start(self.norm, norm.scale, norm.shift)
             _start(self.dense, dense.w.T, dense.b)
-            for block, (norm_1, attention), (norm_2, first, _, last) in zip(
+            for block, (norm_1, attention, *_), (norm_2, first, _, last, *_) in zip(
                 self.blocks, blocks[::2], blocks[1::2], strict=True
             ):
                 _start(block.norms[0], norm_1.scale, norm_1.shift)
@@ -72,7 +74,7 @@ class Gpt(nn.Module):
 
     def forward(self, tokens: Any) -> Any:
         x = self.embedding(tokens) + self.positions.weight[: tokens.shape[1]]
-        return self.dense(self.norm(self.blocks(x)))
+        return self.dense(self.norm(self.blocks(self.dropout(x))))
 
 
 class Trainer:
@@ -81,16 +83,17 @@ class Trainer:
     params  of `fnnet.gpt`, to start at
     rates   learning rate of every update
     clip    largest norm of all gradients together, None: any
+    dropout of the embedding, and of what every part of a block adds
 
     `seconds` is how long the updates took so far.
     """
 
     def __init__(
         self, params: Any, heads: int, rates: Sequence[float] | np.ndarray, betas: tuple[float, float],
-        weight_decay: float, clip: float | None = None,
+        weight_decay: float, clip: float | None = None, dropout: float = 0.0,
     ) -> None:  # fmt: skip
         torch.set_num_threads(THREADS)
-        self.model, self.clip, self.rates = Gpt(params, heads), clip, rates
+        self.model, self.clip, self.rates = Gpt(params, heads, dropout), clip, rates
         self.step, self.seconds = 0, 0.0
         weights = [p for p in self.model.parameters() if p.ndim == 2]
         others = [p for p in self.model.parameters() if p.ndim != 2]
@@ -99,6 +102,7 @@ class Trainer:
 
     def train(self, x: np.ndarray, y: np.ndarray, batch_size: int) -> float:
         """One update per batch; the mean of their losses."""
+        self.model.train()
         begun = time.perf_counter()
         losses, parts = [], [_tensor(a).split(batch_size) for a in (x, y)]
         for tokens, targets in zip(*parts, strict=True):
@@ -118,7 +122,8 @@ class Trainer:
 
     @torch.no_grad()
     def loss(self, x: np.ndarray, y: np.ndarray, batch_size: int = 128) -> float:
-        """The mean loss of a target."""
+        """The mean loss of a target, without dropout."""
+        self.model.eval()
         total, parts = 0.0, [_tensor(a).split(batch_size) for a in (x, y)]
         for tokens, targets in zip(*parts, strict=True):
             total += float(_loss(self.model(tokens), targets, reduction="sum"))
