@@ -17,6 +17,7 @@ import numpy as np
 
 import fnnet
 from experiments import command_line
+from experiments.benchmarks import systems, timing
 from experiments.classification import Task, Trained, accuracies, split_off
 from experiments.command_line import KeptSettings, check_counts
 from experiments.results_file import Result
@@ -27,6 +28,8 @@ from fnnet.protocols import Layer, Optimizer
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from experiments.benchmarks.peers import records_torch
 
 HELD_OUT = 1 / 6
 
@@ -259,16 +262,22 @@ class Config(KeptSettings):
     """Another length, for a quick look; None: the candidate's own."""
     rows: int | None = None
     """Only so many of the training images, for a quick look; None: all."""
+    pytorch: bool = False
+    """Train every network in PyTorch, too, each right after fnnet's (extra `benchmarks`)."""
     progress: bool = True
     """Show a bar for each network."""
 
 
 class Run(NamedTuple):
-    """A trained network, and the seconds that its training took."""
+    """A trained network, and the seconds that its training took.
+
+    peer  the same in PyTorch, or None
+    """
 
     state: fnnet.TrainState
     history: fnnet.History
     seconds: float
+    peer: "records_torch.Peer | None" = None
 
 
 def main(config: Config) -> None:
@@ -325,6 +334,13 @@ def measure(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
     ]
     errors = Result([100 - a for a in accuracies(networks, task.test).values], "%", range(seeds))
     seconds = Result([r.seconds for r in runs], "s", range(seeds), 1)
+    results: dict[str, Result | str] = {"test errors": errors, "seconds of training": seconds}
+    if config.pytorch:
+        peers = [r.peer for r in runs if r.peer is not None]
+        wrong = [100 * float(np.mean(p.probabilities.argmax(1) != task.test.y)) for p in peers]
+        results["test errors, PyTorch"] = Result(wrong, "%", range(seeds))
+        results["seconds of training, PyTorch"] = Result([p.seconds for p in peers], "s", range(seeds), 1)
+        print(f"PyTorch: test errors {results['test errors, PyTorch']} in {results['seconds of training, PyTorch']}")
     reached = "reached" if np.mean(errors.values) <= recipe.most else "missed"
     print(f"test errors {errors} in {seconds} of training each; goal {recipe.most:g} %: {reached}")
     name = f"records_{config.recipe}"
@@ -334,7 +350,7 @@ def measure(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
         name,
         network=f"{recipe.title}: {candidate}",
         author=recipe.published,
-        results={"test errors": errors, "seconds of training": seconds, "goal": f"{recipe.most:g} %: {reached}"},
+        results=results | {"goal": f"{recipe.most:g} %: {reached}"},
         captions={f"{name}_mistakes": f"{recipe.title}: the worst mistakes of the first seed's network on test images"},
     )
 
@@ -345,10 +361,10 @@ def shortened(candidate: Candidate, config: Config) -> Candidate:
 
 
 def trained(candidate: Candidate, task: Task, seeds: int, config: Config, run: RunFolder) -> list[Run]:
-    """One network for every seed, after an epoch that only compiles."""
+    """One network for every seed, after an epoch that only compiles; and the same in PyTorch, where it is asked for."""
     model, optimizer = candidate.model(), candidate.optimizer(len(task.train.y))
 
-    def fit(seed: int, epochs: int) -> Run:
+    def fit(seed: int, epochs: int, peer: bool) -> Run:
         init_key, shuffle = jax.random.split(jax.random.key(seed))
         state, start = fnnet.init_state(model, optimizer, init_key), time.perf_counter()
         state, history = run.fit(
@@ -362,14 +378,27 @@ def trained(candidate: Candidate, task: Task, seeds: int, config: Config, run: R
             validation=task.validation,
             progress=config.progress,
         )
-        return Run(state, history, time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        return Run(state, history, seconds, in_pytorch(candidate, init_key, task, seed) if peer else None)
 
-    fit(0, 1)
+    fit(0, 1, peer=False)
     runs = []
     for seed in range(seeds):
-        runs.append(fit(seed, candidate.epochs))
+        runs.append(fit(seed, candidate.epochs, config.pytorch and not config.search))
         run.log(candidate=str(candidate), seed=seed, seconds=runs[-1].seconds)
     return runs
+
+
+def in_pytorch(candidate: Candidate, init_key: jax.Array, task: Task, seed: int) -> "records_torch.Peer":
+    """The same network trained in PyTorch, from the same parameters."""
+    try:
+        from experiments.benchmarks.peers import records_torch
+    except ModuleNotFoundError as error:
+        raise SystemExit(systems.missing(error)) from None
+    time.sleep(timing.REST)
+    peer = records_torch.train(candidate, fnnet.init(candidate.model(), init_key), task.train, task.test.x, seed)
+    time.sleep(timing.REST)  # threads of PyTorch spin for a while before they sleep
+    return peer
 
 
 def errors_over_seconds(runs: dict[str, Run]) -> "Figure":

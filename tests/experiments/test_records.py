@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -54,6 +55,58 @@ def test_a_recipe_trains_every_seed_and_says_whether_its_goal_is_reached(tmp_pat
     assert "60" in capsys.readouterr().out
     lines = (only(tmp_path / "runs" / "records") / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["seed"] for line in lines] == [0, 1]
+
+
+def in_both(candidate):
+    """The network of a candidate in fnnet and in PyTorch, from the same parameters."""
+    pytest.importorskip("torch")
+    from experiments.benchmarks.peers import records_torch
+
+    model = candidate.model()
+    params = fnnet.init(model, jax.random.key(0))
+    return model, params, records_torch.network(candidate, params), records_torch
+
+
+@pytest.mark.parametrize("channels", [(), (3, 4)], ids=["dense", "convolutional"])
+def test_the_network_in_pytorch_is_the_same(channels):
+    distortion = fnnet.Elastic(20, 4, affine=fnnet.Affine(rotation=9))
+    candidate = TINY._replace(distortions=(distortion,), channels=channels, normalized=bool(channels))
+    model, params, network, records_torch = in_both(candidate)
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28), np.uint8)
+    want = fnnet.predict(model, params, images)
+    np.testing.assert_allclose(records_torch.probabilities(network, images), want, rtol=2e-4, atol=1e-6)
+
+
+def test_distortions_in_pytorch_are_the_same(monkeypatch):
+    """At the same places, the same images; the places have the same spread."""
+    spec = fnnet.Elastic(20.0, 4.0, affine=fnnet.Affine(rotation=9.0, scale=0.1, shear=0.1, shift=1.0))
+    *_, records_torch = in_both(TINY)
+    torch, images = records_torch.torch, np.random.default_rng(0).random((300, 28, 28), np.float32)
+    places = np.asarray(spec.places(jax.random.key(0), images.shape, np.float32))
+    torch.manual_seed(0)
+    others = torch.stack(records_torch._affine(spec.affine, 300, 28)) + records_torch._field(spec, 300, 28)
+    still = np.asarray(np.broadcast_arrays(np.arange(28.0)[:, None], np.arange(28.0)))[:, None]
+    moved = [np.sqrt(np.square(p - still).mean()) for p in (places, others.numpy())]
+    assert moved[0] == pytest.approx(moved[1], rel=0.05)
+    monkeypatch.setattr(records_torch, "_affine", lambda *_: torch.tensor(places))
+    monkeypatch.setattr(records_torch, "_field", lambda *_: torch.zeros(2, 1, 1, 1))
+    got = records_torch.Distort(spec)(torch.tensor(images)[:, None])[:, 0]
+    want = spec.forward((), jnp.asarray(images), key=jax.random.key(0))[0]
+    np.testing.assert_allclose(got.numpy(), want, atol=2e-5)
+
+
+@pytest.mark.slow
+def test_pytorch_learns_beside_it(tmp_path, tiny, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setitem(RECIPES, "quick", RECIPES["quick"]._replace(best=TINY))
+    found = kept(tmp_path, pytorch=True)["records_quick"]["results"]
+    assert len(found["test errors, PyTorch"].values) == len(found["seconds of training, PyTorch"].values) == 2
+    assert max(found["test errors, PyTorch"].values) < 60
+
+
+def test_what_pytorch_does_not_have_is_refused():
+    with pytest.raises(ValueError, match=r"network: noise of 784-8-10, .* are not there in PyTorch's version"):
+        in_both(TINY._replace(noise=0.3))
 
 
 CANDIDATES = {f"{name} {i}": c for name, recipe in RECIPES.items() for i, c in enumerate(recipe.candidates)}

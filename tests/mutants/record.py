@@ -1,7 +1,8 @@
 """Verdicts on disk, one line each, so that a run that was interrupted continues where it stopped.
 
 A kill counts for as long as the mutant and the test that killed it have the source that they had. A survivor counts
-while its tests are the same ones and their files have. What timed out, or is not found, runs again.
+while its tests are the same ones and their files have, or for good if `equivalent.py` names it: no test can kill it.
+What timed out, or is not found, runs again.
 """
 
 import ast
@@ -11,6 +12,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from .equivalent import EQUIVALENT
 from .mutator import Mutant
 from .runner import TESTS, Verdict
 from .targets import files_of, tests_for
@@ -24,8 +26,15 @@ def recorded(mutants: list[Mutant], path: Path) -> Iterator[Verdict]:
     for line in reversed(path.read_text().splitlines() if path.exists() else []):
         entry = json.loads(line)
         mutant = waiting.get(entry["mutant"])
-        if mutant is not None and entry["tests"] == tests_behind(mutant, entry["killer"]):
+        if mutant is not None and (
+            is_equivalent(mutant, entry) or entry["tests"] == tests_behind(mutant, entry["killer"])
+        ):
             yield Verdict(waiting.pop(entry["mutant"]), entry["killer"], entry["crashed"], entry["seconds"])
+
+
+def is_equivalent(mutant: Mutant, entry: dict) -> bool:
+    """Whether the mutant survived and is named among those that compute the same."""
+    return entry["killer"] is None and mutant.key in EQUIVALENT
 
 
 def append(verdict: Verdict, path: Path) -> None:

@@ -174,6 +174,9 @@ def test_verdicts_are_taken_over_while_what_they_rest_on_is_the_same(tmp_path, m
     monkeypatch.setattr(record, "TESTS", tmp_path / "tests")
     record.source_of_test.cache_clear()
     assert [*record.recorded([killed, survived], path)] == given[:1]
+    monkeypatch.setattr(record, "EQUIVALENT", {m.key: "computes the same" for m in (killed, survived, other)})
+    assert {*record.recorded([killed, survived, other], path)} == {*given}
+    monkeypatch.setattr(record, "EQUIVALENT", {})
     copy.write_text(copy.read_text().replace("def test_values_and_derivatives_are_those_of_the_table", "def test_less"))
     record.source_of_test.cache_clear()
     assert not [*record.recorded([killed, survived], path)]
