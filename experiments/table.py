@@ -97,8 +97,9 @@ class Config:
 
 
 def in_order(results: Path) -> list[Path]:
-    """The result files of experiments, in the order of the course."""
-    found = {path.stem: path for path in sorted(results.glob("*.json")) if read(path) is not None}
+    """The result files of experiments, in the order of the course; records have a page of their own."""
+    paths = [path for path in sorted(results.glob("*.json")) if not path.stem.startswith("records_")]
+    found = {path.stem: path for path in paths if read(path) is not None}
     return [found[name] for name in ORDER if name in found] + [found[name] for name in found if name not in ORDER]
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from fnnet._spec import at_least_float32, check_range, spec
 from fnnet._xla.one_row import drawn
@@ -164,19 +164,11 @@ class Orthogonal:
             raise ValueError(f"Orthogonal: expected two axes or more, got shape {shape}; use it for weights")
         rows, columns = math.prod(shape[:-1]), shape[-1]
         wide = at_least_float32(dtype)  # QR does not support bfloat16
-        q, r = _qr(jax.random.normal(key, (max(rows, columns), min(rows, columns)), wide))
+        # on a CPU, QR of a batch waits for threads of the pool that it occupies: on as many devices as threads, forever
+        one_by_one = jax.custom_batching.sequential_vmap(lambda a: tuple(jnp.linalg.qr(a)))
+        q, r = one_by_one(jax.random.normal(key, (max(rows, columns), min(rows, columns)), wide))
         q = (q * jnp.where(jnp.diagonal(r) < 0, -1, 1).astype(wide)[None, :]).astype(dtype)
         return jnp.asarray(self.gain, dtype) * (q if rows >= columns else q.T).reshape(shape)
-
-
-@jax.custom_batching.sequential_vmap
-def _qr(a: Float[Array, "M N"]) -> tuple[Float[Array, "M N"], Float[Array, "N N"]]:
-    """The factors of `jnp.linalg.qr`, a batch one matrix after the other.
-
-    On a CPU, QR of a batch waits for threads of the pool that it occupies: on two devices with two threads, forever.
-    """
-    q, r = jnp.linalg.qr(a)
-    return q, r
 
 
 @spec

@@ -83,6 +83,10 @@ REFUSED = {
     "floats": ({"tokens": np.array([0.5])}, "^generate: expected integer tokens"),
     "steps": ({"steps": -1}, "expected steps to be an int of 0 or more, got -1"),
     "temperature": ({"temperature": -0.1}, "expected temperature to be 0 or more, got -0.1"),
+    "a state": (
+        {"params": fnnet.TrainState((), (), np.int32(0), None)},
+        "^generate: expected the parameters of the network, got a TrainState; pass state.params",
+    ),
     "key": ({"key": 3}, "expected key to be a key such as"),
     "seeing ahead": (
         {"model": fnnet.Model(fnnet.Residual(fnnet.Attention(1, causal=False)), fnnet.SquaredError(), (4,))},
@@ -101,8 +105,8 @@ REFUSED = {
 def test_what_cannot_be_written_is_refused(params, name):
     changed, message = REFUSED[name]
     arguments = {"model": MODEL, "tokens": np.array([1]), "key": jax.random.key(0), "steps": 3, "temperature": 1.0}
-    arguments |= changed
-    if arguments["model"] is not MODEL and name == "one class":
-        params = fnnet.init(arguments["model"], jax.random.key(0))
+    arguments |= {"params": params} | changed
+    if name == "one class":
+        arguments["params"] = fnnet.init(arguments["model"], jax.random.key(0))
     with pytest.raises((TypeError, ValueError), match=message):
-        fnnet.generate(params=params, **arguments)
+        fnnet.generate(**arguments)

@@ -386,6 +386,9 @@ def test_compiled_functions_work_inside_jit_vmap_and_grad():
 
 def test_lists_are_arrays_to_predict(untyped):
     np.testing.assert_array_equal(fnnet.predict(MODEL, PARAMS, X.tolist()), fnnet.predict(MODEL, PARAMS, X))
+    for call in (fnnet.forward, fnnet.predict):
+        with pytest.raises(TypeError, match=f"^{call.__name__}: x: expected an array of numbers, got None"):
+            call(MODEL, PARAMS, None)
 
 
 @spec

@@ -55,6 +55,13 @@ def test_the_mean_is_over_tokens_however_they_are_batched(weights):
     assert metrics.perplexity(p, Y, weights, no_target=-1) == pytest.approx(np.exp(loss), rel=1e-5)
 
 
+def test_traced_tokens_are_predicted_too():
+    model = fnnet.Model(network(), LOSS, (5,))
+    params = fnnet.init(model, jax.random.key(0))
+    traced = jax.jit(lambda x: fnnet.predict(model, params, x))(X)
+    np.testing.assert_allclose(traced, fnnet.predict(model, params, X), rtol=1e-6)
+
+
 def test_perplexity_is_scikit_learns_and_that_of_ignorance_the_number_of_classes():
     p = RNG.dirichlet(np.ones(4), 9)
     y = RNG.integers(0, 4, 9)
@@ -102,6 +109,8 @@ def test_what_counts_as_a_target_and_as_right():
         assert loss.count(classes).tolist() == [2, 2]
         assert loss.correct(logits, classes).tolist() == [1, 1]
     assert fnnet.SoftmaxCrossEntropy(no_target=-1).count(jnp.array([[2, 0], [200, 1]], "uint8")).tolist() == [2, 2]
+    in_squares = logits.reshape(1, 2, 3, 3), jnp.array([[[2, 0, 1], [1, 2, 1]]])
+    assert loss.correct(*in_squares).tolist() == [2]
     probabilities = jax.nn.one_hot(jnp.array([[2, 0, 1], [1, 2, 1]]), 3)
     assert loss.count(probabilities).tolist() == [3, 3]
     assert loss.correct(logits, probabilities).tolist() == [2, 2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fnnet
-from experiments import records, results_file
+from experiments import records, records_page, results_file
 from experiments.records import RECIPES, Candidate, Config
 from tests.experiments.test_five_optimizers import only, stripes
 
@@ -124,6 +124,32 @@ def test_every_candidate_is_a_network_for_the_images(name):
     assert count < 10_000 or "tiny" not in name
     jax.eval_shape(candidate.optimizer(60_000).init, params)
     assert all(f"{part}" in str(candidate) for part in (*candidate.hidden, *candidate.channels, candidate.epochs))
+
+
+def test_the_page_has_a_row_for_every_recipe_and_the_candidates_of_its_search(tmp_path):
+    numbers = results_file.Result([0.5, 0.7], "%", range(2))
+    common = {"network": f"time: {TINY}", "seconds": 1.0, "folder": tmp_path}
+    results_file.record(
+        "records_quick", command="python -m experiments.records --recipe quick", author="nobody", **common,
+        results={"test errors": numbers, "seconds of training": numbers, "goal": "1 %: reached"},
+        figures={"records_quick_mistakes.png": "mistakes"},
+    )  # fmt: skip
+    results_file.record(
+        "records_quick_search", command="python -m experiments.records --recipe quick --search", author="", **common,
+        results={f"0: validation errors, {TINY}": "0.9 % in 2 s"},
+    )  # fmt: skip
+    text = records_page.render(tmp_path)
+    lines = text.splitlines()
+    assert len([line for line in lines if "not trained yet" in line]) == len(RECIPES) - 1
+    title = "time to 99 %, dense network"
+    (row,) = [line for line in lines if line.startswith(f"| [{title}](#time-to-99--dense-network) | 0.60 % ± 0.14")]
+    assert (
+        "| 1 %: reached | nobody | 0.60 % ± 0.14 (2 seeds) |  | `python -m experiments.records --recipe quick` |" in row
+    )
+    assert f"| 0 | {TINY} | 0.9 % in 2 s |" in lines
+    assert f"## {title}" in lines
+    assert "![mistakes](records_quick_mistakes.png)" in lines
+    assert "Measured on: cpu" in text
 
 
 def test_a_recipe_without_a_search_says_so(tmp_path):

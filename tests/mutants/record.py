@@ -26,15 +26,14 @@ def recorded(mutants: list[Mutant], path: Path) -> Iterator[Verdict]:
     for line in reversed(path.read_text().splitlines() if path.exists() else []):
         entry = json.loads(line)
         mutant = waiting.get(entry["mutant"])
-        if mutant is not None and (
-            is_equivalent(mutant, entry) or entry["tests"] == tests_behind(mutant, entry["killer"])
-        ):
+        if mutant is not None and still_counts(mutant, entry):
             yield Verdict(waiting.pop(entry["mutant"]), entry["killer"], entry["crashed"], entry["seconds"])
 
 
-def is_equivalent(mutant: Mutant, entry: dict) -> bool:
-    """Whether the mutant survived and is named among those that compute the same."""
-    return entry["killer"] is None and mutant.key in EQUIVALENT
+def still_counts(mutant: Mutant, entry: dict) -> bool:
+    """Whether what the verdict rests on is the same, or the mutant has survived and is known to compute the same."""
+    is_equivalent = entry["killer"] is None and mutant.key in EQUIVALENT
+    return is_equivalent or entry["tests"] == tests_behind(mutant, entry["killer"])
 
 
 def append(verdict: Verdict, path: Path) -> None:

@@ -189,6 +189,7 @@ TESTS = {
     ),
     "fnnet.optimizers:*": ("optimizers/test_optimizers {cls}", "optimizers/test_references {cls}"),
     "fnnet.metrics:ClassScores.*": ("test_metrics by_hand", "test_metrics learns"),
+    "fnnet.metrics:perplexity": ("test_tokens perplexity|mean",),
     "fnnet.metrics:*": ("test_metrics by_hand", "test_metrics learns|bins|nan", "test_metrics"),
     "fnnet.inspection.statistics:*": ("inspection/test_statistics",),
     "fnnet.inspection._landscape:*": ("inspection/test_landscape",),

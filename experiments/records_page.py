@@ -1,0 +1,96 @@
+"""Make experiments/results/records.md from what `python -m experiments.records` kept: searches, records, figures."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from experiments import command_line
+from experiments.records import RECIPES, Recipe
+from experiments.results_file import read
+
+FOLDER = Path(__file__).parent / "results"
+ABOUT = """# Records
+
+How far the networks that people build first can go, trained by fnnet. Every candidate of a search was trained on 50,000
+training images and compared on the other 10,000; the one that won was then trained on all 60,000 from several seeds,
+and the 10,000 test images were opened once, when all of them were trained. Errors are means over the seeds, with their
+standard deviation, of the network after its last step. Seconds are those of training alone, without loading and
+compiling, for one seed. The goal is what was to be reached; published are test errors in percent, and whose.
+
+"""
+HEAD = """| what | test errors | goal | published | seconds of training | PyTorch: errors, seconds | command |
+|---|---|---|---|---|---|---|
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Make the page from the result files."""
+
+    results: Path = FOLDER
+    """Where the recipes and their searches left their files; the page is written there, too."""
+
+
+def render(results: Path) -> str:
+    """The page as Markdown."""
+    found = {name: _read(results / f"records_{name}.json") for name in RECIPES}
+    rows = [row(name, recipe, found[name]) for name, recipe in RECIPES.items()]
+    sections = [section(name, recipe, found[name], results) for name, recipe in RECIPES.items()]
+    return ABOUT + HEAD + "".join(rows) + machine(found) + "".join(sections)
+
+
+def row(name: str, recipe: Recipe, record: dict[str, Any] | None) -> str:
+    """A line of the table; recipes that were not trained say so."""
+    if record is None:
+        cells = [recipe.title, "not trained yet", f"{recipe.most:g} %", recipe.published, "", "", ""]
+    else:
+        r = record["results"]
+        peer = [str(r[what]) for what in ("test errors, PyTorch", "seconds of training, PyTorch") if what in r]
+        cells = [
+            f"[{recipe.title}](#{anchor(recipe.title)})", f"{r['test errors']}", r["goal"], recipe.published,
+            f"{r['seconds of training']}", ", ".join(peer), f"`{record['command']}`",
+        ]  # fmt: skip
+    return f"| {' | '.join(cells)} |\n"
+
+
+def section(name: str, recipe: Recipe, record: dict[str, Any] | None, results: Path) -> str:
+    """The candidates of a recipe's search, its curves, and the worst mistakes of what won; empty without a search."""
+    search = _read(results / f"records_{name}_search.json")
+    if search is None:
+        return ""
+    lines = [f"\n## {recipe.title}\n\n"]
+    lines += [f"Trained: {record['network'].partition(': ')[2]}.\n\n"] if record else []
+    lines += [f"Its search, `{search['command']}`: errors on the images held out, and seconds.\n\n"]
+    lines += ["| | candidate | errors |\n|---|---|---|\n"]
+    for what, result in search["results"].items():
+        number, _, candidate = what.partition(": validation errors, ")
+        lines.append(f"| {number} | {candidate} | {result} |\n")
+    for kept in (search, record):
+        lines += [f"\n![{caption}]({file})\n" for file, caption in (kept["figures"] if kept else {}).items()]
+    return "".join(lines)
+
+
+def machine(found: dict[str, dict[str, Any] | None]) -> str:
+    """Hardware and versions, which all rows of a page are to share."""
+    kept = [r for r in found.values() if r is not None]
+    said = {f"{r['hardware']}; " + ", ".join(f"{p} {n}" for p, n in r["versions"].items()) for r in kept}
+    return f"\nMeasured on: {' | '.join(sorted(said))}.\n" if said else ""
+
+
+def anchor(title: str) -> str:
+    """The link to a heading, as Markdown's readers make it."""
+    return "".join(c for c in title.lower().replace(" ", "-") if c.isalnum() or c == "-")
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    return read(path) if path.exists() else None
+
+
+def main(config: Config) -> None:
+    path = config.results / "records.md"
+    path.write_text(render(config.results), encoding="utf-8")
+    print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    command_line.run(main, Config, __doc__)
