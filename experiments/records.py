@@ -39,7 +39,7 @@ class Candidate(NamedTuple):
 
     hidden       sizes of the dense layers before the last, with ReLU
     distortions  layers on the images, right after Rescale
-    channels     filters of each block of convolutions before them: 5 x 5, ReLU, max-pooling
+    channels     filters of each block of convolutions before them: 5 x 5, max-pooling, ReLU
     normalized   batch norm before every ReLU
     noise        standard deviation of the noise on the pixels and on the inputs of every ReLU
     dropout      fractions of the pixels and of the hidden activations that are dropped
@@ -71,7 +71,7 @@ class Candidate(NamedTuple):
         layers += [] if pixels is None else [fnnet.Dropout(pixels)]
         layers += [fnnet.Reshape((28, 28, 1))] if self.channels else []
         for filters in self.channels:
-            layers += [fnnet.Conv(filters, self.kernel), *self.activation(), fnnet.MaxPool((2, 2))]
+            layers += [fnnet.Conv(filters, self.kernel), fnnet.MaxPool((2, 2)), *self.activation()]
         layers += [fnnet.Flatten()]
         for size in self.hidden:
             layers += [fnnet.Dense(size, products=self.products), *self.activation()]
@@ -210,9 +210,11 @@ RECIPES = {
         most=1.0,
         seeds=10,
         candidates=(
-            Candidate((), (), 1, 1e-2, channels=(8, 16), normalized=True),
-            Candidate((32,), (), 1, 1e-2, channels=(8, 16), normalized=True),
             Candidate((), (), 2, 1e-2, channels=(8, 16), normalized=True),
+            Candidate((), (), 2, 1e-2, channels=(16, 32), normalized=True),
+            Candidate((64,), (), 2, 1e-2, channels=(16, 32), normalized=True),
+            Candidate((64,), (), 2, 5e-3, channels=(16, 32), normalized=True),
+            Candidate((), (), 3, 1e-2, channels=(12, 24), normalized=True),
         ),
     ),
     "clothes": Recipe(

@@ -536,7 +536,8 @@ def _check_weights(caller: str, rows: Array, weights: Array | None) -> None:
 def _int32(classes: Array) -> Array:
     """As int32; a class beyond its range stays out of range, where a plain cast would wrap around to another class."""
     if classes.dtype.itemsize == 8:
-        classes = classes.clip(-1 if jnp.issubdtype(classes.dtype, jnp.signedinteger) else 0, 2**31 - 1)
+        here, there = jnp.iinfo(classes.dtype), jnp.iinfo(jnp.int32)
+        classes = classes.clip(max(here.min, there.min), there.max)
     return jnp.asarray(classes).astype(jnp.int32)
 
 

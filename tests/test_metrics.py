@@ -413,10 +413,24 @@ def test_scores_of_several_labels_are_scikit_learns(weighted, float64):
     assert got[1] > got[2] + 0.2
 
 
+def test_labels_of_rows_of_weight_zero_are_not_looked_at():
+    p, y = np.float32([[0.9, 0.2], [7, -1]]), np.array([[1, 0], [5, 5]])
+    assert metrics.label_accuracy(p, y, np.float32([2, 0])) == 1
+    with pytest.raises(ValueError, match=r"^label_accuracy: expected classes of 0 and 1"):
+        metrics.label_accuracy(p, y, np.float32([2, 1]))
+
+
 def test_a_nan_is_a_label_that_is_wrong():
     p, y = jnp.asarray([[jnp.nan, 0.9], [0.2, jnp.nan]]), jnp.asarray([[1, 1], [0, 0]])
     assert metrics.label_accuracy(p, y) == 0.5
     np.testing.assert_array_equal(metrics.label_scores(p, y).recall, [0, 1])
+
+
+@pytest.mark.parametrize("dtype", ["uint64", "int64"])
+def test_classes_of_64_bits_are_those_of_32(dtype, float64):
+    y = jnp.asarray(Y, dtype)
+    assert (y == 0).any()
+    assert accuracy(jnp.asarray(P), y) == accuracy(jnp.asarray(P), jnp.asarray(Y, "int32"))
 
 
 @pytest.mark.parametrize("shift", [2**32, -(2**32)])

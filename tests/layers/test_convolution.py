@@ -263,3 +263,11 @@ def test_convolutions_are_swept_and_saved(tmp_path):
 def test_errors(untyped, build, error, words):
     with pytest.raises(error, match=words):
         build()
+
+
+@pytest.mark.parametrize("name", ["kernel", "stride", "dilation"])
+@pytest.mark.parametrize("value", [(2, "2"), (True, 2), True, (2, 0), (2, 2, 2), 2.0], ids=str)
+def test_sizes_are_ints_one_for_every_axis(name, value, untyped):
+    settings = {"kernel": (3, 3)} | {name: value}
+    with pytest.raises((TypeError, ValueError), match=rf"^Conv: expected {name} to be "):
+        fnnet.Conv(4, **settings)

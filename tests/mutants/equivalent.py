@@ -22,6 +22,7 @@ _TRUTH = "only its truth value is read, and -1 and 1.001 are truthy, like True"
 _DTYPE = "only the dtype is read, which the two have in common"
 _MORE_BITS = "more bits for the place leave smaller digits and more passes to the same order"
 _CANONICAL = "parameter_dtype gives a dtype that JAX has switched on already"
+_NOT_ZERO = "a factor leaves what is not 0 above 0"
 _INFINITE = "infinity times a factor is infinity"
 _WEAK = "a Python integer takes the dtype of what it is combined with"
 _SWAP = "two axes are exchanged, whichever is named first"
@@ -233,6 +234,18 @@ _BY_FUNCTION = {
             "data = Batch(*jax.tree.map(jnp.asarray, tuple(data))) -> pass",
         ): "every caller is compiled, so its data are arrays already",
     },
+    "training.rows:Rows._stand_in": {
+        ("factor", "np.asarray(self.data.weights) -> 1.001 * np.asarray(self.data.weights)"): _NOT_ZERO,
+        ("unwrap", "np.asarray(self.data.weights) -> self.data.weights"): "they are asked only whether they are 0",
+        (
+            "branch",
+            "weights if self.numbers is None else weights[self.numbers] -> weights[self.numbers]",
+        ): "weights[None] has one axis more, and flatnonzero flattens it",
+        (
+            "unwrap",
+            "int(self.numbers[counting[0]]) -> self.numbers[counting[0]]",
+        ): "one of NumPy's integers is a row's number, too",
+    },
     "training.rows:only": {
         ("name", "weights -> kept #3"): "a False in place of the 0 becomes a 0 of the weights' dtype",
     },
@@ -263,6 +276,12 @@ _BY_FUNCTION = {
     },
     "sweeps.space:put": {
         ("factor", "int -> 1.001 * int"): "the type of a variable is not evaluated",
+    },
+    "inspection._saliency:_one_logit": {
+        ("name", "chosen -> outputs"): "in a compiled function all arrays are traced, outside of one none is",
+    },
+    "_xla.canonical:input_gradient": {
+        ("order", "w[::-1, ::-1].swapaxes(2, 3) -> w[::-1, ::-1].swapaxes(3, 2)"): "two axes change places",
     },
     "inspection._saliency:saliency": {
         ("constant", "1 -> 2"): _ROWS,

@@ -450,6 +450,7 @@ def test_stacked_specs_have_an_axis_where_they_differ():
     spec, axes = stack([fnnet.Adam(0.1), fnnet.Adam(0.2), fnnet.Adam(0.3)])
     np.testing.assert_array_equal(spec.learning_rate, [0.1, 0.2, 0.3])
     assert (spec.beta1, axes.learning_rate, axes.beta1) == (0.9, 0, None)
+    assert type(spec.beta1) is float  # prints as it was written
     doubled = jax.vmap(lambda o, x: o.learning_rate * o.beta1 * x, in_axes=(axes, None))(spec, 2.0)
     np.testing.assert_allclose(doubled, [0.18, 0.36, 0.54], rtol=1e-6)
     picked = pick(stack([fnnet.Adam(0.1), fnnet.Adam(0.2), fnnet.Adam(0.3)]), np.array([2, 0]))

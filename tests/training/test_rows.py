@@ -176,6 +176,14 @@ def test_a_row_weighs_what_its_class_does_times_its_own_weight(weights):
     np.testing.assert_array_equal(got.numbers, CHOSEN)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_the_two_classes_of_one_output_weigh_too(dtype):
+    """(N, 1) zeros and ones, as a sigmoid has them; each row weighs its own class's weight, times its own."""
+    y = np.where(Y == 1, 1, 0).astype(dtype)
+    got = with_class_weights(Rows(Batch(X, y[:, None], WEIGHTS)), [0.5, 5])
+    np.testing.assert_array_equal(got.data.weights, np.where(Y == 1, 5, 0.5) * WEIGHTS)
+
+
 @pytest.mark.parametrize(
     ("class_weights", "y", "says"),
     [
@@ -186,6 +194,7 @@ def test_a_row_weighs_what_its_class_does_times_its_own_weight(weights):
         (1, Y, r"\(C,\)"),
         ((1, 1, 1), Y.astype(np.float32), r"got targets of float32 \(23,\)"),
         ((1, 1, 1), Y[:, None], r"got targets of int32 \(23, 1\)"),
+        ((1, 1), np.stack([Y % 2, Y % 2], 1), r"got targets of int32 \(23, 2\)"),
     ],
 )
 def test_class_weights_that_do_not_fit_are_refused(class_weights, y, says):

@@ -60,7 +60,7 @@ def network(candidate: "Candidate", params: Any) -> nn.Module:
     sizes, side, after = [1, *candidate.channels], 28, [] if hidden is None else [hidden]
     for before, filters in zip(sizes, candidate.channels, strict=False):
         layers += [nn.Conv2d(before, filters, candidate.kernel, padding="same")]
-        layers += [nn.BatchNorm2d(filters)] * candidate.normalized + [nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [nn.MaxPool2d(2)] + [nn.BatchNorm2d(filters)] * candidate.normalized + [nn.ReLU()]
         side //= 2
     layers += [ChannelsLast(), nn.Flatten()]
     features = [side * side * sizes[-1], *candidate.hidden]
