@@ -546,3 +546,15 @@ def test_one_output_has_no_softmax(targets):
 def test_numbers_that_make_no_loss_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+def test_probabilities_that_are_given_are_checked():
+    """Of rows and of sequences of other lengths than there are classes; NaN passes."""
+    check = fnnet.SoftmaxCrossEntropy().check_targets
+    check(np.full((3, 2), 0.5), (2,))
+    check(np.full((3, 4, 2), 0.5), (4, 2))
+    check(np.array([[np.nan, 0.5]]), (2,))
+    with pytest.raises(ValueError, match=r"^expected probabilities from 0 to 1, got 0.0 to 1.5$"):
+        check(np.array([[1.5, 0.0]]), (2,))
+    with pytest.raises(ValueError, match=r"^expected probabilities that sum to 1 in every row, got sums from 0.5"):
+        check(np.array([[[0.5, 0.0], [0.5, 0.5]]]), (2, 2))

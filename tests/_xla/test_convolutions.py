@@ -96,20 +96,35 @@ def test_disjoint_windows_are_interleaved_to_what_their_sum_is(size, padding):
         np.testing.assert_array_equal(interleaving.largest(padded, disjoint, outputs), seen.max(0))
 
 
-def test_overlapping_windows_are_summed():
-    window = Window((2, 3), (1, 2), (1, 1), ((1, 0), (0, 1)))
-    parts = [jnp.asarray(RNG.normal(size=(2, *window.outputs((4, 5)), 3))) for _ in window.positions()]
-    wanted = sum(window.placed(p, where, (4, 5)) for p, where in zip(parts, window.positions(), strict=True))
-    np.testing.assert_allclose(interleaving.summed(parts, window, (4, 5)), wanted, rtol=1e-14)
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window((2, 3), (1, 2), (1, 1), ((1, 0), (0, 1))),
+        Window((2, 2), (2, 2), (2, 1), ((0, 0), (0, 0))),
+        Window((2, 2), (2, 2), (1, 2), ((0, 0), (0, 0))),
+    ],
+    ids=["overlapping", "gaps in columns", "gaps in rows"],
+)
+def test_windows_that_are_not_side_by_side_are_summed(window):
+    image, outputs = (6, 7), window.outputs((6, 7))
+    parts = [jnp.asarray(RNG.normal(size=(2, *outputs, 3))) for _ in window.positions()]
+    wanted = sum(window.placed(p, where, image) for p, where in zip(parts, window.positions(), strict=True))
+    np.testing.assert_allclose(interleaving.summed(parts, window, image), wanted, rtol=1e-14)
+    padded = window.padded(jnp.asarray(RNG.normal(size=(2, *image, 3))), -jnp.inf)
+    seen = jnp.stack([window.seen(padded, where, outputs) for where in window.positions()])
+    np.testing.assert_array_equal(interleaving.largest(padded, window, outputs), seen.max(0))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_channel_sums_are_sums(dtype):
-    a = jnp.asarray(RNG.normal(size=(4, 3, 5, 2)), dtype)
-    found = channel_sums.channel_sums(a)
-    assert found.dtype == a.dtype
-    wanted = np.asarray(a, np.float64).sum((0, 1, 2))
-    np.testing.assert_allclose(np.asarray(found, np.float64), wanted, rtol=4 * float(jnp.finfo(dtype).eps), atol=1e-2)
+    """Rows by fours and one by one; so many channels that they are not taken together."""
+    for shape in ((4, 3, 5, 2), (3, 5, 2), (3, 5, 64)):
+        a = jnp.asarray(RNG.normal(size=shape), dtype)
+        found = channel_sums.channel_sums(a)
+        assert found.dtype == a.dtype
+        wanted = np.asarray(a, np.float64).sum(tuple(range(a.ndim - 1)))
+        limits = {"rtol": 4 * float(jnp.finfo(dtype).eps), "atol": 1e-2}
+        np.testing.assert_allclose(np.asarray(found, np.float64), wanted, **limits)
 
 
 def test_seen_and_placed_are_transposes_of_each_other():
@@ -124,6 +139,13 @@ def test_seen_and_placed_are_transposes_of_each_other():
             seen = window.seen(window.padded(x), where, window.outputs(image))
             y = jnp.asarray(RNG.normal(size=seen.shape))
             assert abs(float((window.placed(y, where, image) * x).sum() - (y * seen).sum())) < 1e-12
+
+
+@pytest.mark.parametrize("ends", [((1, 0), (0, 0)), ((0, 1), (0, 0)), ((0, 0), (1, 0)), ((0, 0), (0, 1))], ids=str)
+def test_an_image_is_padded_on_the_side_that_is_said(ends):
+    x = RNG.normal(size=(2, 3, 4, 1))
+    padded = Window((2, 2), (1, 1), (1, 1), ends).padded(jnp.asarray(x))
+    np.testing.assert_array_equal(padded, np.pad(x, ((0, 0), *ends, (0, 0))))
 
 
 def test_on_other_devices_the_native_forms_are_used(monkeypatch):

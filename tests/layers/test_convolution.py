@@ -271,3 +271,11 @@ def test_sizes_are_ints_one_for_every_axis(name, value, untyped):
     settings = {"kernel": (3, 3)} | {name: value}
     with pytest.raises((TypeError, ValueError), match=rf"^Conv: expected {name} to be "):
         fnnet.Conv(4, **settings)
+
+
+@pytest.mark.parametrize(
+    "pair", [(1.5, 0), (-1, 0), (True, 0), (1, 2, 3), "ab", 3, ("1", "2")], ids=lambda pair: repr(pair)
+)
+def test_paddings_are_pairs_of_ints_of_0_or_more(pair, untyped):
+    with pytest.raises(ValueError, match=r'^Conv: expected padding to be "same", "valid" or a pair'):
+        fnnet.Conv(4, (3, 3), padding=((0, 0), pair))

@@ -22,6 +22,7 @@ _TRUTH = "only its truth value is read, and -1 and 1.001 are truthy, like True"
 _DTYPE = "only the dtype is read, which the two have in common"
 _MORE_BITS = "more bits for the place leave smaller digits and more passes to the same order"
 _CANONICAL = "parameter_dtype gives a dtype that JAX has switched on already"
+_FASTER = "a choice between two forms that give the same numbers"
 _NOT_ZERO = "a factor leaves what is not 0 above 0"
 _INFINITE = "infinity times a factor is infinity"
 _WEAK = "a Python integer takes the dtype of what it is combined with"
@@ -134,12 +135,18 @@ _BY_FUNCTION = {
     "generation:generate": {
         ("unwrap", "np.asarray(tokens) -> tokens"): "tokens are compared alike as arrays of either",
     },
+    "losses:SoftmaxCrossEntropy.check_targets": {
+        (
+            "branch",
+            "targets if self.no_target is None else targets[targets != self.no_target] -> "
+            "targets[targets != self.no_target]",
+        ): "no class is None, so all are left",
+    },
     "losses:SoftmaxCrossEntropy.count": {("sign", "-1 -> 1 #2"): _LAST_AXIS},
     "schedules:Warmup.value_at": {("name", "step -> steps #2"): _DTYPE},
     "layers.embedding:Embedding.forward": {
         ("constant", "0 -> 1"): "what is read for a token that does not exist is replaced by NaN",
         ("name", "x -> tokens"): "backward converts the tokens again",
-        ("name", "tokens -> x"): "what is read for a token that does not exist is replaced by NaN",
     },
     "layers.normalization:BatchNorm.init": {
         ("name", "scale -> shift #2"): _SHAPE,
@@ -280,6 +287,37 @@ _BY_FUNCTION = {
     "inspection._saliency:_one_logit": {
         ("name", "chosen -> outputs"): "in a compiled function all arrays are traced, outside of one none is",
     },
+    "_xla.interleaving:summed": {
+        ("constant", "0 -> 1"): _DTYPE,
+        ("constant", "1 -> 2 #6"): "a window of one entry has no gaps",
+    },
+    "_xla.interleaving:_are_disjoint": {
+        ("constant", "1 -> 0"): _FASTER,
+        ("constant", "1 -> 0 #2"): _FASTER,
+    },
+    "_xla.channel_sums:channel_sums": {
+        ("name", "rows -> a #2"): _FASTER,
+        ("drop", "len(rows) % n -> len(rows)"): _FASTER,
+    },
+    "_xla.materialized:materialized": {
+        ("branch", "jax.default_backend() != 'cpu' -> not jax.default_backend() != 'cpu'"): _FASTER,
+        ("compare", "first < 0 -> first <= 0"): "no number is above 0 and not above it",
+    },
+    "_xla.banded:_patches": {("name", "n -> v"): "zeros beyond the last entry that a product reads"},
+    "_xla.convolutions:convolved": {("name", "w -> x #4"): _FASTER},
+    "_xla.convolutions:kernel_gradient": {
+        ("sign", "w -> -w"): _SHAPE,
+        ("name", "w -> dy #3"): _FASTER,
+        ("name", "w -> dy #4"): _FASTER,
+        ("branch", "banded.outputs_at_once(w, window) if _on_cpu() else None -> None"): _FASTER,
+        (
+            "branch",
+            "banded.outputs_at_once(w, window) if _on_cpu() else None -> banded.outputs_at_once(w, window)",
+        ): _FASTER,
+    },
+    "_xla.convolutions:input_gradient": {
+        ("drop", "_on_cpu() and banded.is_narrow(dy, w, image) -> _on_cpu()"): _FASTER,
+    },
     "_xla.canonical:input_gradient": {
         ("order", "w[::-1, ::-1].swapaxes(2, 3) -> w[::-1, ::-1].swapaxes(3, 2)"): "two axes change places",
     },
@@ -406,8 +444,6 @@ _BY_FUNCTION = {
     },
     "optimizers.adam:ScheduleFreeAdam.init": {
         ("sign", "start.t -> -start.t"): _ZERO,
-        ("sign", "start.v -> -start.v"): _ZERO,
-        ("factor", "start.v -> 1.001 * start.v"): _ZERO,
         ("sign", f"{_NO_AVERAGE} -> -{_NO_AVERAGE}"): _ZERO,
         ("factor", f"{_NO_AVERAGE} -> 1.001 * {_NO_AVERAGE}"): _ZERO,
         ("unwrap", "canonicalize_dtype(parameter_dtype(params)) -> parameter_dtype(params)"): _CANONICAL,
