@@ -132,6 +132,7 @@ _BY_FUNCTION = {
         ("unwrap", "jnp.asarray(a) -> a"): "NumPy's arrays have a dtype and astype, too",
     },
     "model:predict": {("unwrap", "np.asarray(rows) -> rows"): "tokens are compared alike as arrays of either"},
+    "model:predict": {("name", "rows -> x"): "what is traced stays the same array, and nothing else is traced"},
     "generation:generate": {
         ("unwrap", "np.asarray(tokens) -> tokens"): "tokens are compared alike as arrays of either",
     },

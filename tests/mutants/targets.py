@@ -277,6 +277,7 @@ TESTS = {
         *MODEL,
         "test_penalties penalty|strength",
         "layers/test_gradients row_weights",
+        "test_model lists",
         "test_tokens",
         "training/test_values parameters|kind",
         "layers/test_attention token",
