@@ -131,8 +131,10 @@ _BY_FUNCTION = {
         ("statement", "a = jnp.asarray(a) -> pass"): "NumPy's arrays have a dtype and astype, too",
         ("unwrap", "jnp.asarray(a) -> a"): "NumPy's arrays have a dtype and astype, too",
     },
-    "model:predict": {("unwrap", "np.asarray(rows) -> rows"): "tokens are compared alike as arrays of either"},
-    "model:predict": {("name", "rows -> x"): "what is traced stays the same array, and nothing else is traced"},
+    "model:predict": {
+        ("unwrap", "np.asarray(rows) -> rows"): "tokens are compared alike as arrays of either",
+        ("name", "rows -> x"): "what is traced stays the same array, and nothing else is traced",
+    },
     "generation:generate": {
         ("unwrap", "np.asarray(tokens) -> tokens"): "tokens are compared alike as arrays of either",
     },
