@@ -122,7 +122,10 @@ _BY_FUNCTION = {
     "layers.normalization:GroupNorm.backward": {("name", "axes -> _"): "both groupings have the same axes"},
     "layers.normalization:RmsNorm.forward": {("name", "h -> inverse"): "only dtype and number of axes are read"},
     "layers.normalization:_normalized": {("name", "x -> variance"): _DTYPE},
-    "layers.recurrent:Recurrent._bias_starts": {("unwrap", "jnp.result_type(float) -> float"): _FLOAT},
+    "layers.recurrent:Recurrent._bias_starts": {
+        ("unwrap", "jnp.result_type(float) -> float"): _FLOAT,
+        ("unwrap", "jnp.asarray(start, dtype) -> start"): "the sum has the dtype of the biases that were drawn",
+    },
     "layers.recurrent:Recurrent._biases": {
         ("factor", "has_any -> 1.001 * has_any"): _TRUTH,
         ("sign", "has_any -> -has_any"): _TRUTH,

@@ -94,7 +94,7 @@ MISTAKES = mistakes(
         "fractions = jnp.full_like(metrics.weight, 1 / metrics.weight.size)",
         "a ragged last batch counts as much as a full one",
         f"{TRAIN} permutation",
-        f"{WAYS} hand plain",
+        f"{WAYS} hand",
     ),
     (
         "training.steps:mean_of",
@@ -102,7 +102,7 @@ MISTAKES = mistakes(
         "return Metrics(loss, accuracy, metrics.weight.mean())",
         "the weight of an epoch is that of a batch",
         f"{TRAIN} history",
-        f"{WAYS} hand plain",
+        f"{WAYS} hand",
     ),
     (
         "training.steps:train_batches",
@@ -249,7 +249,7 @@ MISTAKES = mistakes(
         "value = value_of(model, params, per_example, mean_weights(model, batch, dtype))",
         "value = jnp.where((m := mean_weights(model, batch, dtype)) == 0, 0, m * per_example).sum()",
         "the measured loss is without the penalty",
-        f"{WAYS} hand plain",
+        f"{WAYS} hand",
     ),
     (
         "training.epochs:train",
@@ -416,7 +416,7 @@ MISTAKES = mistakes(
         "return measure(model, state.params, self.data, step=state.step)",
         "return measure(model, state.params, self.data, step=state.step - 1)",
         "validation in memory reads schedules one step early",
-        f"{WAYS} hand plain",
+        f"{WAYS} hand",
     ),
     (
         "training.sources:InMemory.numbers",
