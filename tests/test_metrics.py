@@ -585,9 +585,10 @@ def test_what_a_person_hands_over_is_converted_and_checked(case):
         np.testing.assert_allclose(a[1], b, rtol=1e-6)
 
 
-@pytest.mark.usefixtures("untyped")
 @pytest.mark.usefixtures("float64", "untyped")
-@pytest.mark.parametrize(("given", "dtype"), [("int32", "float64"), ("float32", "float32")])
+@pytest.mark.parametrize(
+    ("given", "dtype"), [("int32", "float64"), pytest.param("float32", "float32", marks=pytest.mark.slow)]
+)
 def test_measures_are_in_the_dtype_of_the_predictions(given, dtype):
     """In JAX's default where these are integers."""
     p = np.array([[1, 0], [0, 1], [1, 0]], given)

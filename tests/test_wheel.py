@@ -73,6 +73,7 @@ def test_digits_load_from_the_tree():
     assert len(fnnet.datasets.digits().y) == 1797
 
 
+@pytest.mark.slow
 def test_a_wheel_writes_the_same_page_as_the_tree(unpacked, tmp_path):
     pages = []
     for place in (unpacked, ROOT):

@@ -77,6 +77,7 @@ def test_the_network_in_pytorch_is_the_same(channels):
     np.testing.assert_allclose(records_torch.probabilities(network, images), want, rtol=2e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_distortions_in_pytorch_are_the_same(monkeypatch):
     """At the same places, the same images; the places have the same spread."""
     spec = fnnet.Elastic(20.0, 4.0, affine=fnnet.Affine(rotation=9.0, scale=0.1, shear=0.1, shift=1.0))

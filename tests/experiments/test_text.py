@@ -76,6 +76,7 @@ def test_candidates_and_the_best_are_settings():
         assert model.input_shape == (config.context,)
 
 
+@pytest.mark.slow
 def test_the_gradient_of_an_rnn_vanishes_before_that_of_an_lstm():
     rnn, lstm = (names.gradient_norms(kind, 16, 48, 0) for kind in ("rnn", "lstm"))
     assert rnn.shape == lstm.shape == (48,)

@@ -79,7 +79,13 @@ def assert_same(a, b, **tolerance):
 
 
 @pytest.mark.parametrize(
-    ("name", "noisy"), [*((name, False) for name in MODELS), ("mlp", True), ("nested", True), ("nothing", True)]
+    ("name", "noisy"),
+    [
+        *(pytest.param(name, False, marks=pytest.mark.slow if i % 2 else ()) for i, name in enumerate(MODELS)),
+        ("mlp", True),
+        ("nested", True),
+        ("nothing", True),
+    ],
 )
 def test_the_trace_is_the_pass_to_the_last_bit(name, noisy):
     model, key, weights = MODELS[name], jax.random.key(3) if noisy else None, WEIGHTS if noisy else None

@@ -268,6 +268,7 @@ def run(*arguments):
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_the_command_reports_what_it_found_and_continues_where_it_stopped(tmp_path):
     name, path = "fnnet.schedules:ConstantSchedule.value_at", tmp_path / "record.jsonl"
     mutants = mutants_of(name, targets.targets()[name])

@@ -196,7 +196,7 @@ def test_an_average_inside_is_read_through_it():
     "optimizer",
     [
         ScheduleFreeAdam(Warmup(0.05, 5)),
-        Chain((Lookahead(Adam(0.05)), Average(RunningMean(10)))),
+        pytest.param(Chain((Lookahead(Adam(0.05)), Average(RunningMean(10)))), marks=pytest.mark.slow),
         Lookahead(Chain((Adam(0.05), GradientNoise(1e-3))), 3),
     ],
     ids=str,

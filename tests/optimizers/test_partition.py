@@ -116,6 +116,7 @@ def test_integers_and_running_statistics_are_left_alone():
     assert updates["count"] is None
 
 
+@pytest.mark.slow
 def test_all_of_it_trains_and_is_saved(tmp_path):
     before = fnnet.loss(MODEL, fnnet.init_state(MODEL, WHOLE, KEY).params, *DATA[:2])
     state = trained(WHOLE, steps=20)

@@ -207,7 +207,7 @@ def test_a_sweep_of_one_trains_as_fit_does(options):
         np.testing.assert_allclose(results.curves[curve][0, :trained], metrics, rtol=1e-4)
 
 
-@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["rows", "weighted"])
+@pytest.mark.parametrize("weights", [pytest.param(None, marks=pytest.mark.slow), WEIGHTS], ids=["rows", "weighted"])
 @pytest.mark.parametrize("rows", [N, 5, 16])
 @pytest.mark.usefixtures("untyped")
 def test_rows_that_fill_up_a_mesh_of_four_count_nothing(rows, weights, monkeypatch):
