@@ -586,9 +586,7 @@ def test_what_a_person_hands_over_is_converted_and_checked(case):
 
 
 @pytest.mark.usefixtures("float64", "untyped")
-@pytest.mark.parametrize(
-    ("given", "dtype"), [("int32", "float64"), pytest.param("float32", "float32", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("given", "dtype"), [("int32", "float64"), ("float32", "float32")])
 def test_measures_are_in_the_dtype_of_the_predictions(given, dtype):
     """In JAX's default where these are integers."""
     p = np.array([[1, 0], [0, 1], [1, 0]], given)
