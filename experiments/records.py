@@ -39,7 +39,8 @@ class Candidate(NamedTuple):
 
     hidden       sizes of the dense layers before the last, with ReLU
     distortions  layers on the images, right after Rescale
-    channels     filters of each block of convolutions before them: 5 x 5, max-pooling, ReLU
+    channels     filters of each block of convolutions before them: kernel, max-pooling, ReLU
+    padding      of the convolutions: "same" keeps 28 x 28, "valid" is faster
     normalized   batch norm before every ReLU
     noise        standard deviation of the noise on the pixels and on the inputs of every ReLU
     dropout      fractions of the pixels and of the hidden activations that are dropped
@@ -57,6 +58,7 @@ class Candidate(NamedTuple):
     batch_size: int = 128
     channels: tuple[int, ...] = ()
     kernel: tuple[int, int] = (5, 5)
+    padding: Literal["same", "valid"] = "same"
     normalized: bool = False
     noise: float | None = None
     dropout: tuple[float | None, float | None] = (None, None)
@@ -71,7 +73,11 @@ class Candidate(NamedTuple):
         layers += [] if pixels is None else [fnnet.Dropout(pixels)]
         layers += [fnnet.Reshape((28, 28, 1))] if self.channels else []
         for filters in self.channels:
-            layers += [fnnet.Conv(filters, self.kernel), fnnet.MaxPool((2, 2)), *self.activation()]
+            layers += [
+                fnnet.Conv(filters, self.kernel, padding=self.padding),
+                fnnet.MaxPool((2, 2)),
+                *self.activation(),
+            ]
         layers += [fnnet.Flatten()]
         for size in self.hidden:
             layers += [fnnet.Dense(size, products=self.products), *self.activation()]
@@ -91,6 +97,7 @@ class Candidate(NamedTuple):
         """`784-800-10, Elastic(alpha=36.0, sigma=5.0), Adam at 0.001, batches of 128, 100 epochs`."""
         convolutions = [f"{n} of {'x'.join(map(str, self.kernel))}" for n in self.channels]
         options = {
+            "no padding": self.padding == "valid",
             "batch norm": self.normalized,
             f"noise of {self.noise}": self.noise,
             "dropout {} and {}".format(*(rate or 0 for rate in self.dropout)): any(self.dropout),
@@ -108,7 +115,8 @@ class Recipe(NamedTuple):
 
     published  test errors in percent, and whose
     most       the largest error on the test images, in percent, that counts as reached
-    best       the candidate that won the search; None: it has not been run
+    best       the candidate that won the search, in a race to 99 % the fastest of those that are well below 1 % there;
+               None: the search has not been run
     """
 
     title: str
@@ -125,6 +133,7 @@ USUAL = Affine(rotation=10, scale=0.12, shear=0.1)
 STRONG = Affine(rotation=15, scale=0.15, shear=0.15, shift=1)
 BENT = Elastic(36, 5, affine=USUAL)
 WIDE, DEEP = (2048, 1024), (1500, 1000, 500)
+SHORT = Candidate((128,), (), 2, 2e-2, channels=(12, 24), normalized=True, padding="valid", smoothing=0.1)
 RECIPES = {
     "elastic": Recipe(
         title="784-800-10, elastic distortions",
@@ -210,12 +219,14 @@ RECIPES = {
         most=1.0,
         seeds=10,
         candidates=(
-            Candidate((), (), 2, 1e-2, channels=(8, 16), normalized=True),
-            Candidate((), (), 2, 1e-2, channels=(16, 32), normalized=True),
-            Candidate((64,), (), 2, 1e-2, channels=(16, 32), normalized=True),
-            Candidate((64,), (), 2, 5e-3, channels=(16, 32), normalized=True),
-            Candidate((), (), 3, 1e-2, channels=(12, 24), normalized=True),
+            SHORT,
+            SHORT._replace(rate=1e-2),
+            SHORT._replace(smoothing=None),
+            SHORT._replace(channels=(12, 32), hidden=(64,), rate=1e-2),
+            SHORT._replace(channels=(16, 32), epochs=1, batch_size=64, rate=1e-2),
+            SHORT._replace(channels=(16, 32), epochs=1, batch_size=64),
         ),
+        best=SHORT._replace(channels=(16, 32), epochs=1, batch_size=64),
     ),
     "clothes": Recipe(
         title="Fashion-MNIST, dense network",

@@ -51,7 +51,7 @@ class ChannelsLast(nn.Module):
 
 def network(candidate: "Candidate", params: Any) -> nn.Module:
     """The candidate's network, started at fnnet's parameters. Raises ValueError for parts that have no counterpart."""
-    options = {"noise": candidate.noise, "max_norm": candidate.max_norm, "smoothing": candidate.smoothing}
+    options = {"noise": candidate.noise, "max_norm": candidate.max_norm}
     if missing := [name for name, value in options.items() if value is not None]:
         raise ValueError(f"network: {', '.join(missing)} of {candidate} are not there in PyTorch's version")
     pixels, hidden = candidate.dropout
@@ -59,9 +59,9 @@ def network(candidate: "Candidate", params: Any) -> nn.Module:
     layers += [] if pixels is None else [nn.Dropout(pixels)]
     sizes, side, after = [1, *candidate.channels], 28, [] if hidden is None else [hidden]
     for before, filters in zip(sizes, candidate.channels, strict=False):
-        layers += [nn.Conv2d(before, filters, candidate.kernel, padding="same")]
+        layers += [nn.Conv2d(before, filters, candidate.kernel, padding=candidate.padding)]
         layers += [nn.MaxPool2d(2)] + [nn.BatchNorm2d(filters)] * candidate.normalized + [nn.ReLU()]
-        side //= 2
+        side = (side if candidate.padding == "same" else side - candidate.kernel[0] + 1) // 2
     layers += [ChannelsLast(), nn.Flatten()]
     features = [side * side * sizes[-1], *candidate.hidden]
     for before, size in zip(features, candidate.hidden, strict=False):
@@ -80,7 +80,7 @@ def train(candidate: "Candidate", params: Any, train: fnnet.Batch, test_x: np.nd
     torch.manual_seed(seed)
     torch.set_num_threads(THREADS)
     torch.set_float32_matmul_precision("medium" if candidate.products == "bfloat16" else "highest")
-    model, loss_fn = network(candidate, params), nn.CrossEntropyLoss()
+    model, loss_fn = network(candidate, params), nn.CrossEntropyLoss(label_smoothing=candidate.smoothing or 0.0)
     optimizer = torch.optim.Adam(model.parameters(), lr=candidate.rate, fused=True)
     x, y = (torch.tensor(np.array(a)) for a in (train.x, train.y))
     images, classes = x[:, None].float() / 255, y.long()
