@@ -133,6 +133,7 @@ USUAL = Affine(rotation=10, scale=0.12, shear=0.1)
 STRONG = Affine(rotation=15, scale=0.15, shear=0.15, shift=1)
 BENT = Elastic(36, 5, affine=USUAL)
 WIDE, DEEP = (2048, 1024), (1500, 1000, 500)
+FLAT = Candidate((1024,), (GENTLE,), 14, 4e-3, 256, products="bfloat16", smoothing=0.1)
 SHORT = Candidate((128,), (), 2, 2e-2, channels=(12, 24), normalized=True, padding="valid", smoothing=0.1)
 RECIPES = {
     "elastic": Recipe(
@@ -142,11 +143,10 @@ RECIPES = {
         most=0.60,
         seeds=5,
         candidates=(
-            Candidate((800,), (BENT,)),
-            Candidate((800,), (BENT,), rate=2e-3),
-            Candidate((800,), (BENT,), batch_size=256, rate=2e-3),
-            Candidate((800,), (Elastic(36, 5, affine=STRONG),)),
-            Candidate((800,), (Elastic(30, 4, affine=USUAL),)),
+            Candidate((800,), (BENT,), 80),
+            Candidate((800,), (BENT,), 80, smoothing=0.1),
+            Candidate((800,), (BENT,), 80, 2e-3, 256, smoothing=0.1),
+            Candidate((800,), (Elastic(36, 5, affine=STRONG),), 80, smoothing=0.1),
         ),
     ),
     "permutation": Recipe(
@@ -202,15 +202,15 @@ RECIPES = {
         published="nobody",
         most=1.0,
         seeds=10,
-        candidates=tuple(
-            Candidate(hidden, (distortion,), epochs, rate, batch_size, products="bfloat16")
-            for hidden, epochs, rate, batch_size in (
-                ((512,), 8, 3e-3, 128),
-                ((800,), 8, 2e-3, 128),
-                ((1024,), 10, 4e-3, 256),
-            )
-            for distortion in (GENTLE, Elastic(24, 5, affine=GENTLE))
+        candidates=(
+            FLAT,
+            FLAT._replace(smoothing=None),
+            FLAT._replace(distortions=(Elastic(24, 5, affine=GENTLE),)),
+            FLAT._replace(distortions=(Elastic(24, 5, affine=GENTLE),), smoothing=None),
+            FLAT._replace(hidden=(1536,), epochs=11),
+            FLAT._replace(hidden=(1024, 512), epochs=10),
         ),
+        best=FLAT,
     ),
     "quick_convolutional": Recipe(
         title="time to 99 %, convolutional network",
