@@ -148,6 +148,7 @@ RECIPES = {
             Candidate((800,), (BENT,), 80, 2e-3, 256, smoothing=0.1),
             Candidate((800,), (Elastic(36, 5, affine=STRONG),), 80, smoothing=0.1),
         ),
+        best=Candidate((800,), (BENT,), 80, 2e-3, 256, smoothing=0.1),
     ),
     "permutation": Recipe(
         title="no knowledge of images",
