@@ -50,7 +50,7 @@ def test_a_search_compares_candidates_and_leaves_the_test_images_closed(tmp_path
 def test_a_recipe_trains_every_seed_and_says_whether_its_goal_is_reached(tmp_path, tiny, capsys):
     found = kept(tmp_path)["records_quick"]
     assert len(found["results"]["test errors"].values) == len(found["results"]["seconds of training"].values) == 2
-    assert found["results"]["goal"] == "99 %: reached"
+    assert found["results"]["goal"] == "99 % in 15 s: reached"
     assert (tmp_path / "kept" / "records_quick_mistakes.png").exists()
     assert "60" in capsys.readouterr().out
     lines = (only(tmp_path / "runs" / "records") / "metrics.jsonl").read_text().splitlines()
@@ -145,7 +145,8 @@ def test_the_page_has_a_row_for_every_recipe_and_the_candidates_of_its_search(tm
     title = "time to 99 %, dense network"
     (row,) = [line for line in lines if line.startswith(f"| [{title}](#time-to-99--dense-network) | 0.60 % ± 0.14")]
     assert (
-        "| 1 %: reached | nobody | 0.60 % ± 0.14 (2 seeds) |  | `python -m experiments.records --recipe quick` |" in row
+        "| 1 % in 15 s: reached | none | 0.60 % ± 0.14 (2 seeds) |  | `python -m experiments.records --recipe quick` |"
+        in row
     )
     assert f"| 0 | {TINY} | 0.9 % in 2 s |" in lines
     assert f"## {title}" in lines
