@@ -168,8 +168,8 @@ def build(kind: Kind, config: Config, context: int, tokens: int) -> fnnet.Model:
 
 def optimizer(rate: float, config: Config, rows: int, batch_size: int) -> fnnet.AdamW:
     """AdamW, whose learning rate falls from `rate` to 0 at the last step."""
-    rate = fnnet.CosineDecay(rate, config.epochs * -(-rows // batch_size))
-    return fnnet.AdamW(rate, beta2=config.beta2, weight_decay=config.weight_decay)
+    decaying = fnnet.CosineDecay(rate, config.epochs * -(-rows // batch_size))
+    return fnnet.AdamW(decaying, beta2=config.beta2, weight_decay=config.weight_decay)
 
 
 def invented(

@@ -9,6 +9,7 @@ images when all of them are trained. Seconds are those of the training, without 
 """
 
 import dataclasses
+import itertools
 import time
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -23,7 +24,7 @@ from experiments.command_line import KeptSettings, check_counts
 from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet import Affine, Cutout, Elastic, Mirror, plots
-from fnnet.plots.theme import empty_figure
+from fnnet.plots.theme import COLORS, figure
 from fnnet.protocols import Layer, Optimizer
 
 if TYPE_CHECKING:
@@ -441,14 +442,15 @@ def in_pytorch(candidate: Candidate, init_key: jax.Array, task: Task, seed: int)
 
 def errors_over_seconds(runs: dict[str, Run]) -> "Figure":
     """Errors on the images held out against seconds of training, logarithmic."""
-    figure = empty_figure(7, 4)
-    axes = figure.subplots()
-    for name, r in runs.items():
+    figure_, (axis,) = figure(7, 4)
+    for color, (name, r) in zip(itertools.cycle(COLORS), runs.items(), strict=False):
         errors = 100 * (1 - np.asarray(r.history.validation.accuracy))
-        axes.semilogy(r.seconds * np.arange(1, len(errors) + 1) / len(errors), errors, label=name)
-    axes.set(xlabel="seconds of training", ylabel="errors on images held out, %")
-    axes.legend()
-    return figure
+        axis.semilogy(r.seconds * np.arange(1, len(errors) + 1) / len(errors), errors, color=color, label=name)
+    axis.set(xlabel="seconds of training", ylabel="errors on images held out, %")
+    for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
+        ticks("{x:g}")
+    axis.legend(frameon=False)
+    return figure_
 
 
 if __name__ == "__main__":
