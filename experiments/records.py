@@ -376,8 +376,7 @@ def measure(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
     results: dict[str, Result | str] = {"test errors": errors, "seconds of training": seconds}
     if config.pytorch:
         peers = [r.peer for r in runs if r.peer is not None]
-        wrong = [100 * float(np.mean(p.probabilities.argmax(1) != task.test.y)) for p in peers]
-        results["test errors, PyTorch"] = Result(wrong, "%", range(seeds))
+        results["test errors, PyTorch"] = Result([p.errors(task.test) for p in peers], "%", range(seeds))
         results["seconds of training, PyTorch"] = Result([p.seconds for p in peers], "s", range(seeds), 1)
         print(f"PyTorch: test errors {results['test errors, PyTorch']} in {results['seconds of training, PyTorch']}")
     results["goal"] = recipe.verdict(errors, seconds)
@@ -435,7 +434,7 @@ def in_pytorch(candidate: Candidate, init_key: jax.Array, task: Task, seed: int)
     except ModuleNotFoundError as error:
         raise SystemExit(systems.missing(error)) from None
     time.sleep(timing.REST)
-    peer = records_torch.train(candidate, fnnet.init(candidate.model(), init_key), task.train, task.test.x, seed)
+    peer = records_torch.train(candidate, fnnet.init(candidate.model(), init_key), task.train, seed)
     time.sleep(timing.REST)  # threads of PyTorch spin for a while before they sleep
     return peer
 

@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
 
 class Peer(NamedTuple):
-    """What PyTorch reached: (N, 10) probabilities of the test images, and the seconds of its training."""
+    """A network that PyTorch has trained, and the seconds that it took."""
 
-    probabilities: np.ndarray
+    model: nn.Module
     seconds: float
+
+    def errors(self, test: fnnet.Batch) -> float:
+        """In percent of (N, 28, 28) uint8 images."""
+        return 100 * float(np.mean(probabilities(self.model, test.x).argmax(1) != test.y))
 
 
 class Distort(nn.Module):
@@ -72,7 +76,7 @@ def network(candidate: "Candidate", params: Any) -> nn.Module:
     return model
 
 
-def train(candidate: "Candidate", params: Any, train: fnnet.Batch, test_x: np.ndarray, seed: int) -> Peer:
+def train(candidate: "Candidate", params: Any, train: fnnet.Batch, seed: int) -> Peer:
     """Train from fnnet's first parameters for as many steps, at the same rates, on shuffled batches.
 
     train   (N, 28, 28) uint8 images and their classes
@@ -85,7 +89,8 @@ def train(candidate: "Candidate", params: Any, train: fnnet.Batch, test_x: np.nd
     x, y = (torch.tensor(np.array(a)) for a in (train.x, train.y))
     images, classes = x[:, None].float() / 255, y.long()
     rates, step = learning_rates(candidate, len(train.y)), 0
-    model(images[:2])  # what PyTorch sets up on its first call is not timed, as compiling is not
+    probabilities(model, train.x[:2])  # what PyTorch sets up on its first call is not timed, as compiling is not
+    model.train()
     begun = time.perf_counter()
     for _ in range(candidate.epochs):
         for rows in torch.randperm(len(images)).split(candidate.batch_size):
@@ -95,8 +100,7 @@ def train(candidate: "Candidate", params: Any, train: fnnet.Batch, test_x: np.nd
             loss.backward()
             optimizer.step()
             step += 1
-    seconds = time.perf_counter() - begun
-    return Peer(probabilities(model, test_x), seconds)
+    return Peer(model, time.perf_counter() - begun)
 
 
 @torch.no_grad()
