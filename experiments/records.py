@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from experiments.benchmarks.peers import records_torch
 
 HELD_OUT = 1 / 6
+MISTAKES = 40
 
 
 def plural(count: int, thing: str) -> str:
@@ -411,14 +412,18 @@ def measure(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
     results["goal"] = recipe.verdict(errors, seconds)
     print(f"test errors {errors} in {seconds} of training each; goal {results['goal']}")
     name = f"records_{config.recipe}"
-    worst = plots.worst_mistakes(task.test.x, networks[0].probabilities, task.test.y, task.class_names)
+    worst = plots.worst_mistakes(task.test.x, networks[0].probabilities, task.test.y, task.class_names, MISTAKES, 8)
     run.figure(f"{name}_mistakes", worst)
+    run.figure(f"{name}_curves", errors_over_seconds({f"seed {seed}": r for seed, r in enumerate(runs)}))
     run.record(
         name,
         network=f"{recipe.title}: {candidate}",
         author=recipe.published,
         results=results,
-        captions={f"{name}_mistakes": f"{recipe.title}: the worst mistakes of the first seed's network on test images"},
+        captions={
+            f"{name}_curves": f"{recipe.title}: errors on training images as they were distorted, while training",
+            f"{name}_mistakes": f"{recipe.title}: the worst mistakes of the first seed's network on test images",
+        },
     )
 
 
@@ -469,12 +474,20 @@ def in_pytorch(candidate: Candidate, init_key: jax.Array, task: Task, seed: int)
 
 
 def errors_over_seconds(runs: dict[str, Run]) -> "Figure":
-    """Errors on the images held out against seconds of training, logarithmic."""
+    """Errors after every epoch against seconds of training, logarithmic.
+
+    Of the images held out, where there are any, else of the training images, as they were distorted for each step.
+    """
     figure_, (axis,) = figure(7, 4)
     for color, (name, r) in zip(itertools.cycle(COLORS), runs.items(), strict=False):
-        errors = 100 * (1 - np.asarray(r.history.validation.accuracy))
-        axis.semilogy(r.seconds * np.arange(1, len(errors) + 1) / len(errors), errors, color=color, label=name)
-    axis.set(xlabel="seconds of training", ylabel="errors on images held out, %")
+        metrics = r.history.training if r.history.validation is None else r.history.validation
+        errors = 100 * (1 - np.asarray(metrics.accuracy))
+        axis.semilogy(
+            r.seconds * np.arange(1, len(errors) + 1) / len(errors), errors, ".-", ms=3, color=color, label=name
+        )
+    is_closed = all(r.history.validation is None for r in runs.values())
+    what = "training images, while training" if is_closed else "images held out"
+    axis.set(xlabel="seconds of training", ylabel=f"errors on {what}, %")
     for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
         ticks("{x:g}")
     axis.legend(frameon=False)

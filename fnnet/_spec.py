@@ -24,6 +24,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike
 
+from fnnet._values import at_least_float32
 from fnnet.protocols import (
     Cell,
     Initializer,
@@ -281,11 +282,6 @@ def as_numbers(specs: _Specs, dtype: DTypeLike, caller: str) -> _Specs:
         hint = "pass step=state.step" if caller == "evaluate" else "pass fnnet.at_step(model, state.step, dtype)"
         raise ValueError(f"{caller}: a {type(schedule).__name__} needs a step to be a number; {hint}")
     return jax.tree.map(lambda value: jnp.asarray(value, dtype), specs)
-
-
-def at_least_float32(dtype: DTypeLike) -> DTypeLike:
-    """float64 for float64, else float32: the dtype of means, counts and schedules."""
-    return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32
 
 
 def parameter_dtype(params: Params, x: Any = None) -> jnp.dtype:

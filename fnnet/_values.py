@@ -1,4 +1,4 @@
-"""User input as arrays of numbers: lists, DataFrames and Series are converted, everything else is refused.
+"""User input as arrays of numbers: lists, DataFrames and Series are converted, everything else is refused. And a dtype.
 
 `fit`, `sweep`, `evaluate` and `predict` call this before anything compiled. A Batch itself converts nothing:
 it is a pytree.
@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.dtypes import canonicalize_dtype
+from jax.typing import DTypeLike
 
 
 def as_array(caller: str, name: str, value: Any) -> Any:
@@ -108,3 +109,8 @@ def _from_column(where: str, name: Any, column: Any) -> np.ndarray:
             f"column, or encode it (fnnet.datasets.table does)"
         )
     return array
+
+
+def at_least_float32(dtype: DTypeLike) -> DTypeLike:
+    """float64 for float64, else float32: the dtype of means, counts and schedules."""
+    return jnp.float64 if jnp.dtype(dtype) == jnp.float64 else jnp.float32

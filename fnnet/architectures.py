@@ -176,6 +176,7 @@ def gpt(
     biases: Initializer | None = Zeros(),  # noqa: B008
     loss: Loss = SoftmaxCrossEntropy(no_target=-1),  # noqa: B008
     penalty: Penalty | None = None,
+    products: str | None = None,
 ) -> Model:
     """A transformer that predicts the next token, as `gpt(65, layers=4, heads=4, width=128, context=64)`.
 
@@ -188,6 +189,7 @@ def gpt(
     rotary      rotary positions within attention instead of learned ones that are added
     dropout     rate, after the embedding and at the end of every branch
     biases      of every Dense and Attention (None: none)
+    products    of every Dense and Attention: "bfloat16" rounds what is multiplied, which is faster on many machines
 
     Weights start at N(0, 0.02^2), those at the end of a branch at 1 / sqrt(2 layers) of that, so that the sum of all
     branches starts at the size of one. Source: Radford and others 2019, Language models are unsupervised multitask
@@ -199,12 +201,13 @@ def gpt(
     (f,), (norm,) = _layers("activation", activation, "gpt"), _layers("normalization", normalization, "gpt")
     start, last = Normal(0.02), Normal(0.02 / math.sqrt(2 * layers))
     dropped = () if dropout is None else (Dropout(dropout),)
-    attention = Attention(heads, rotary=rotary, weights=start, biases=biases, out_weights=last)
-    hidden = (Dense(4 * width, start, biases), f, Dense(width, last, biases))
+    attention = Attention(heads, rotary=rotary, weights=start, biases=biases, out_weights=last, products=products)
+    hidden = (Dense(4 * width, start, biases, products), f, Dense(width, last, biases, products))
     block = (Residual(Serial((norm, attention, *dropped))), Residual(Serial((norm, *hidden, *dropped))))
     positions = () if rotary else (Positions(start),)
     tokens = (Embedding(vocabulary, width, start), *positions, *dropped)
-    return Model(Serial((*tokens, *block * layers, norm, Dense(vocabulary, start, biases))), loss, (context,), penalty)
+    logits = Dense(vocabulary, start, biases, products)
+    return Model(Serial((*tokens, *block * layers, norm, logits)), loss, (context,), penalty)
 
 
 def _counts(name: str, values: Sequence[int], example: str, caller: str = "mlp") -> Shape:

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from fnnet._spec import at_least_float32, check_range, spec
+from fnnet._spec import check_range, spec
+from fnnet._values import at_least_float32
 from fnnet._xla.one_row import drawn
 from fnnet.protocols import Key, Number, Shape
 

@@ -27,8 +27,7 @@ from jax.core import Tracer
 from jax.typing import DTypeLike
 from jaxtyping import Array, ArrayLike, Bool, Float, Integer, Num
 
-from fnnet._spec import at_least_float32
-from fnnet._values import as_array
+from fnnet._values import as_array, at_least_float32
 
 Probabilities = Float[ArrayLike, "B *steps C"]
 Scores = Float[ArrayLike, "B *one"]

@@ -30,8 +30,8 @@ from fnnet._contracts import (
     penalty_value,
 )
 from fnnet._jit import jit
-from fnnet._spec import as_numbers, at_least_float32, at_step, parameter_dtype, spec, static
-from fnnet._values import as_array
+from fnnet._spec import as_numbers, at_step, parameter_dtype, spec, static
+from fnnet._values import as_array, at_least_float32
 from fnnet._xla.threefry import quick
 from fnnet.layers.composition import input_checks
 from fnnet.protocols import (

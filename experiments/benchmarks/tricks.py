@@ -7,6 +7,7 @@
     channel_sums, interleaving, materialized
                   seconds of a training step of a convolutional network: two convolutions with max-pooling, for the
                   last residual blocks with batch norm (see `experiments.benchmarks.convolutions`)
+    products      seconds of a training step of a dense network whose factors are rounded to bfloat16
 
     python -m experiments.benchmarks.tricks --tricks shuffling
 
@@ -35,7 +36,9 @@ from experiments.benchmarks.timing import alternate, medians, seconds
 from fnnet._xla.convolution_options import for_convolutions
 from fnnet._xla.shuffling import shuffled
 
-Name = Literal["threefry", "shuffling", "in_place", "compile_once", "channel_sums", "interleaving", "materialized"]
+Name = Literal[
+    "threefry", "shuffling", "in_place", "compile_once", "channel_sums", "interleaving", "materialized", "products"
+]
 NETWORKS: dict[Name, convolutions.Name] = {
     "channel_sums": "lenet",
     "interleaving": "lenet",
@@ -49,6 +52,7 @@ USERS = {
     "channel_sums": ("fnnet.layers.convolution.channel_sums", "fnnet.layers.normalization.channel_sums"),
     "interleaving": ("fnnet.layers.pooling.summed",),
     "materialized": ("fnnet._xla.canonical.materialized",),
+    "products": ("fnnet._xla.products.materialized",),
 }
 """Where a trick is used, and so where the plain version replaces it."""
 PLAIN: dict[str, Callable[..., Any]] = {
@@ -60,6 +64,7 @@ PLAIN: dict[str, Callable[..., Any]] = {
         window.placed(part, where, image) for part, where in zip(parts, window.positions(), strict=True)
     ),
     "materialized": lambda x: x,
+    "products": lambda x: x,
 }
 
 
@@ -109,7 +114,23 @@ def shuffling(config: Config) -> Measured:
 
 def in_place(config: Config) -> Measured:
     """Seconds of an epoch, and bytes of its program's temporary memory."""
-    model, optimizer, key = fnnet.mlp(config.sizes), fnnet.Adam(1e-3), jax.random.key(0)
+    programs, given = _epochs("in_place", fnnet.mlp(config.sizes), config)
+    times = alternate({name: lambda f=f: f(*given) for name, f in programs.items()}, config.rounds, rest=0)
+    memory = {name: float(f.memory_analysis().temp_size_in_bytes) for name, f in programs.items()}
+    return {"seconds": medians(times), "temporary bytes": memory}
+
+
+def products(config: Config) -> Measured:
+    """Seconds of a training step."""
+    programs, given = _epochs("products", fnnet.mlp(config.sizes, products="bfloat16"), config)
+    times = alternate({name: lambda f=f: f(*given) for name, f in programs.items()}, config.rounds, rest=0)
+    steps = -(-config.rows // config.batch_size)
+    return {"seconds of a step": {name: s / steps for name, s in medians(times).items()}}
+
+
+def _epochs(trick: Name, model: fnnet.Model, config: Config) -> tuple[dict[str, Any], tuple[Any, ...]]:
+    """An epoch of a dense network, compiled with the trick and without it, and the arguments of both."""
+    optimizer, key = fnnet.Adam(1e-3), jax.random.key(0)
     state = fnnet.init_state(model, optimizer, key)
     x = jax.random.normal(key, (config.rows, config.sizes[0]))
     data = fnnet.Batch(x, jnp.arange(config.rows, dtype=jnp.int32) % config.sizes[-1])
@@ -118,13 +139,11 @@ def in_place(config: Config) -> Measured:
         return fnnet.train(model, optimizer, state, data, epochs=1, batch_size=config.batch_size, shuffle=shuffle)
 
     programs = {}
-    for name in ("trick", "plain"):
-        with _version("in_place", name):
+    for version in ("trick", "plain"):
+        with _version(trick, version):
             jax.clear_caches()
-            programs[name] = jax.jit(epoch).lower(state, data, key).compile()
-    times = alternate({name: lambda f=f: f(state, data, key) for name, f in programs.items()}, config.rounds, rest=0)
-    memory = {name: float(f.memory_analysis().temp_size_in_bytes) for name, f in programs.items()}
-    return {"seconds": medians(times), "temporary bytes": memory}
+            programs[version] = jax.jit(epoch).lower(state, data, key).compile()
+    return programs, (state, data, key)
 
 
 def compile_once(config: Config) -> Measured:
@@ -159,6 +178,7 @@ MEASURES: dict[Name, Callable[[Config], Measured]] = {
     "shuffling": shuffling,
     "in_place": in_place,
     "compile_once": compile_once,
+    "products": products,
     **{trick: functools.partial(training_step, trick) for trick in NETWORKS},
 }
 

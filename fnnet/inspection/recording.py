@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Num, PRNGKeyArray
 
 from fnnet._contracts import backward_layer, forward_layer
-from fnnet._spec import as_numbers, at_least_float32, parameter_dtype, spec, static
+from fnnet._spec import as_numbers, parameter_dtype, spec, static
+from fnnet._values import at_least_float32
 from fnnet.layers import HardSigmoid, Relu, Residual, Serial, Sigmoid, Softmax, Tanh
 from fnnet.model import Model, Pass, check_model, masked, one_pass, prepare
 from fnnet.protocols import Batch, Key, Layer, Optimizer, Params, Shape

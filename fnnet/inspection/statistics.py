@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from fnnet._spec import at_least_float32, at_step, parameter_dtype
+from fnnet._spec import at_step, parameter_dtype
+from fnnet._values import at_least_float32
 from fnnet.inspection.recording import LayerTrace, record
 from fnnet.model import Model
 from fnnet.protocols import Batch

@@ -19,9 +19,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from fnnet._spec import at_least_float32, spec, static
+from fnnet._spec import spec, static
+from fnnet._values import at_least_float32
+from fnnet._xla.products import product
 from fnnet.initializers import GlorotUniform, Zeros
-from fnnet.layers.dense import Dense, DenseParams, check_initializers, check_sizes
+from fnnet.layers.dense import Dense, DenseParams, check_initializers, check_products, check_sizes
 from fnnet.protocols import Initializer, Key, Shape
 
 BLOCK = 256
@@ -62,6 +64,7 @@ class Attention:
              Source: Su and others 2021, arXiv 2104.09864
     weights, biases   initializers of the four projections; biases None: none
     out_weights       initializer of the last projection (None: as the others)
+    products          "bfloat16": the factors of all products are rounded to it first, as in `Dense`
 
     Parameters: `AttentionParams`, fields query, key, value, out, each (w, b).
     """
@@ -72,16 +75,18 @@ class Attention:
     weights: Initializer = GlorotUniform()
     biases: Initializer | None = Zeros()
     out_weights: Initializer | None = None
+    products: str | None = static(default=None)
 
     @property
     def formulas(self) -> tuple[str, str]:
+        rounded = "" if self.products is None else f", of factors rounded to {self.products}"
         turned = "; q, k = q and k turned by their positions" if self.rotary else ""
         shown = "u <= t" if self.causal else "all u"
         return (
             f"q, k, v = x query.w + query.b, x key.w + key.b, x value.w + value.b{turned}; "
-            f"s_tu = q_t k_u^T / sqrt(D); p_tu = softmax of s_tu over {shown}; o = p v; y = o out.w + out.b",
+            f"s_tu = q_t k_u^T / sqrt(D); p_tu = softmax of s_tu over {shown}; o = p v; y = o out.w + out.b{rounded}",
             "do = dy out.w^T; dv = p^T do; dp = do v^T; ds = p * (dp - sum_c(do * o)); "
-            "dq = ds k / sqrt(D); dk = ds^T q / sqrt(D); dx = dq query.w^T + dk key.w^T + dv value.w^T",
+            f"dq = ds k / sqrt(D); dk = ds^T q / sqrt(D); dx = dq query.w^T + dk key.w^T + dv value.w^T{rounded}",
         )
 
     def check(self) -> None:
@@ -90,6 +95,7 @@ class Attention:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"Attention: expected {name} to be True or False, got {getattr(self, name)!r}")
         check_initializers(self, ("weights", "biases", "out_weights"))
+        check_products(self)
 
     def init(self, key: Key, in_shape: Shape) -> tuple[AttentionParams, Shape]:
         """(AttentionParams, in_shape); in_shape (T, F) with F a multiple of heads, of twice as many if rotary."""
@@ -118,13 +124,13 @@ class Attention:
         if x.ndim != 3 or x.shape[-1] % self.heads:
             raise ValueError(f"Attention.forward: expected (B, T, F), F a multiple of {self.heads}, got {x.shape}")
         features = x.shape[-1]
-        projected, _ = Dense(3 * features).forward(_side_by_side(params), x)
+        projected, _ = Dense(3 * features, products=self.products).forward(_side_by_side(params), x)
         q, k, v = map(self._split, jnp.split(projected, 3, -1))
         if self.rotary:
             q, k = rotated(q), rotated(k)
         q = q * (1 / math.sqrt(q.shape[-1]))
-        o, lse = attend(q, k, v, self.causal)
-        y, _ = Dense(features).forward(params.out, _merged(o))
+        o, lse = attend(q, k, v, self.causal, self.products)
+        y, _ = Dense(features, products=self.products).forward(params.out, _merged(o))
         return y, AttentionResiduals(x, q, k, v, o, lse)
 
     def backward(
@@ -143,13 +149,13 @@ class Attention:
         """
         x, q, k, v, o, lse = residuals
         features = x.shape[-1]
-        dout, do = Dense(features).backward(params.out, _merged(o), dy)
-        dq, dk, dv = attend_backward(q, k, v, o, lse, self._split(do), self.causal)
+        dout, do = Dense(features, products=self.products).backward(params.out, _merged(o), dy)
+        dq, dk, dv = attend_backward(q, k, v, o, lse, self._split(do), self.causal, self.products)
         dq = dq * (1 / math.sqrt(q.shape[-1]))
         if self.rotary:
             dq, dk = rotated(dq, -1), rotated(dk, -1)
         dprojected = jnp.concatenate([_merged(d) for d in (dq, dk, dv)], -1)
-        grads, dx = Dense(3 * features).backward(_side_by_side(params), x, dprojected)
+        grads, dx = Dense(3 * features, products=self.products).backward(_side_by_side(params), x, dprojected)
         query, key, value = _apart(grads)
         return AttentionParams(query, key, value, dout), dx
 
@@ -175,15 +181,17 @@ def _merged(heads: Heads) -> Float[Array, "B T F"]:
     return heads.swapaxes(1, 2).reshape(batch, steps, -1)
 
 
-def attend(q: Heads, k: Heads, v: Heads, causal: bool) -> tuple[Heads, Float[Array, "B H T"]]:
-    """(o, lse) of O = softmax(Q K^T + M) V, a block of queries at a time."""
+def attend(
+    q: Heads, k: Heads, v: Heads, causal: bool, products: str | None = None
+) -> tuple[Heads, Float[Array, "B H T"]]:
+    """(o, lse) of O = softmax(Q K^T + M) V, a block of queries at a time; factors are rounded to `products`, if any."""
 
     def block(q: Heads, rows: Int[Array, "T"]) -> tuple[Heads, Float[Array, "B H T"]]:
-        s = _scores(q, k, rows, causal)
+        s = _scores(q, k, rows, causal, products)
         largest = s.max(-1, keepdims=True)
         e = jnp.exp(s - largest)
         total = e.sum(-1, keepdims=True)
-        o = (e.astype(v.dtype) @ v).astype(s.dtype) / total
+        o = product(e.astype(v.dtype), v, products).astype(s.dtype) / total
         return o.astype(v.dtype), (largest + jnp.log(total))[..., 0]
 
     steps = q.shape[2]
@@ -194,9 +202,16 @@ def attend(q: Heads, k: Heads, v: Heads, causal: bool) -> tuple[Heads, Float[Arr
 
 
 def attend_backward(
-    q: Heads, k: Heads, v: Heads, o: Heads, lse: Float[Array, "B H T"], do: Heads, causal: bool
+    q: Heads,
+    k: Heads,
+    v: Heads,
+    o: Heads,
+    lse: Float[Array, "B H T"],
+    do: Heads,
+    causal: bool,
+    products: str | None = None,
 ) -> tuple[Heads, Heads, Heads]:
-    """(dq, dk, dv), a block of queries at a time.
+    """(dq, dk, dv), a block of queries at a time; factors are rounded to `products`, if any.
 
     o_td = sum_u P_tu v_ud is linear in P and in v:
 
@@ -217,11 +232,12 @@ def attend_backward(
     """
 
     def block(q: Heads, o: Heads, lse: Array, do: Heads, rows: Int[Array, "T"]) -> tuple[Heads, AllHeads, AllHeads]:
-        p = jnp.exp(_scores(q, k, rows, causal) - lse[..., None])
-        dp = (do @ v.swapaxes(-1, -2)).astype(p.dtype)
+        p = jnp.exp(_scores(q, k, rows, causal, products) - lse[..., None])
+        dp = product(do, v, products, transposed="b").astype(p.dtype)
         ds = p * (dp - (do * o).sum(-1, keepdims=True).astype(p.dtype))
         p, ds = p.astype(q.dtype), ds.astype(q.dtype)
-        return ds @ k, ds.swapaxes(-1, -2) @ q, p.swapaxes(-1, -2) @ do
+        dk, dv = product(ds, q, products, transposed="a"), product(p, do, products, transposed="a")
+        return product(ds, k, products), dk, dv
 
     steps = q.shape[2]
     if steps <= BLOCK:
@@ -236,9 +252,11 @@ def attend_backward(
     return _whole(dq, steps), dk, dv
 
 
-def _scores(q: Heads, k: AllHeads, rows: Int[Array, "T"], causal: bool) -> Float[Array, "B H T U"]:
+def _scores(
+    q: Heads, k: AllHeads, rows: Int[Array, "T"], causal: bool, products: str | None
+) -> Float[Array, "B H T U"]:
     """S = Q K^T + M in float32 or better; M is -inf where query t, at position rows[t], may not see key u."""
-    s = (q @ k.swapaxes(-1, -2)).astype(at_least_float32(q.dtype))
+    s = product(q, k, products, transposed="b").astype(at_least_float32(q.dtype))
     if not causal:
         return s
     is_seen = jnp.arange(k.shape[2], dtype=jnp.int32)[None] <= rows[:, None]

@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, Num
 
-from fnnet._spec import at_least_float32, check_floating, check_range, spec
+from fnnet._spec import check_floating, check_range, spec
+from fnnet._values import at_least_float32
 from fnnet._xla.materialized import materialized
 from fnnet.protocols import Key, Number, Shape
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Num
 
-from fnnet._spec import at_least_float32, spec, static
+from fnnet._spec import spec, static
+from fnnet._xla.products import product
 from fnnet.initializers import HeNormal, Zeros
 from fnnet.protocols import Initializer, Key, Params, Shape, is_spec_of, why_not
 
@@ -39,8 +40,7 @@ class Dense:
     def check(self) -> None:
         check_sizes(self, "features")
         check_initializers(self)
-        if self.products not in (None, "bfloat16"):
-            raise ValueError(f'Dense: expected products to be "bfloat16" or None, got {self.products!r}')
+        check_products(self)
 
     @property
     def formulas(self) -> tuple[str, str]:
@@ -82,7 +82,7 @@ class Dense:
                 f"Dense.forward: expected w of shape ({x.shape[-1]}, {self.features}), got {params.w.shape}; "
                 f"are the parameters from another network?"
             )
-        y = self._product(x, params.w)
+        y = product(x, params.w, self.products)
         return (y if params.b is None else y + params.b.reshape((1,) * (y.ndim - 1) + (-1,))), x
 
     def backward(
@@ -101,15 +101,15 @@ class Dense:
         """
         rows, drows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
         db = None if params.b is None else drows.sum(0)
-        return DenseParams(self._product(rows.T, drows), db), self._product(dy, params.w.T)
+        dw = product(rows, drows, self.products, transposed="a")
+        return DenseParams(dw, db), product(dy, params.w, self.products, transposed="b")
 
-    def _product(self, a: Any, b: Any) -> Any:
-        """a b, (..., O) of (..., I) and (I, O), of rounded factors where the layer says so."""
-        if self.products is None:
-            return a @ b
-        wide = at_least_float32(a.dtype)
-        a16, b16 = a.astype(self.products), b.astype(self.products)
-        return jnp.matmul(a16, b16, preferred_element_type=wide).astype(a.dtype)
+
+def check_products(layer: Any) -> None:
+    """Raise ValueError unless `products` of a layer is None or a dtype that factors are rounded to."""
+    if layer.products not in (None, "bfloat16"):
+        name = type(layer).__name__
+        raise ValueError(f'{name}: expected products to be "bfloat16" or None, got {layer.products!r}')
 
 
 def check_sizes(owner: Any, *names: str) -> None:

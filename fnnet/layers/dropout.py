@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fnnet._spec import at_least_float32, check_range, spec
+from fnnet._spec import check_range, spec
+from fnnet._values import at_least_float32
 from fnnet.protocols import Key, Number, Shape
 
 

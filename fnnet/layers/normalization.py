@@ -24,7 +24,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fnnet._spec import at_least_float32, check_floating, check_range, spec, static
+from fnnet._spec import check_floating, check_range, spec, static
+from fnnet._values import at_least_float32
 from fnnet._xla.channel_sums import channel_sums
 from fnnet.protocols import Key, Number, Params, Shape, Statistics
 

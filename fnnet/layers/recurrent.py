@@ -16,8 +16,9 @@ from jaxtyping import Array, Float, Num
 from fnnet._contracts import backward_cell, forward_cell
 from fnnet._spec import spec, static
 from fnnet._xla.channel_sums import channel_sums
+from fnnet._xla.products import factor, product
 from fnnet.initializers import GlorotUniform, Orthogonal, Zeros
-from fnnet.layers.dense import DenseParams, check_initializers, check_sizes
+from fnnet.layers.dense import DenseParams, check_initializers, check_products, check_sizes
 from fnnet.protocols import Cell, Initializer, Key, Number, Params, Shape, is_spec_of, why_not
 
 Entries = Float[Array, "B H"]
@@ -194,6 +195,7 @@ class Recurrent:
     weights    initializer of input.w, gate by gate
     recurrent  initializer of recurrent.w, gate by gate; an orthogonal matrix neither stretches nor shrinks the state
     biases     initializer of input.b (and of recurrent.b, where the cell has it); None: a layer without biases
+    products   "bfloat16": the factors of all products are rounded to it first, as in `Dense`; states are not
 
     The output at t does not depend on later inputs. `LastStep()` takes the last output of every sequence.
     """
@@ -202,26 +204,30 @@ class Recurrent:
     weights: Initializer = GlorotUniform()
     recurrent: Initializer = Orthogonal()
     biases: Initializer | None = Zeros()
+    products: str | None = static(default=None)
 
     def check(self) -> None:
         if not is_spec_of(self.cell, Cell):
             raise TypeError(f"Recurrent: expected a cell such as Lstm(128), {why_not(self.cell, Cell)}")
         check_initializers(self, ("weights", "recurrent", "biases"))
+        check_products(self)
 
     @property
     def formulas(self) -> tuple[str, str]:
         """The cell's, whose h_t is the output at t and dh_t the gradient of all that it leads to, in those of time."""
         has = zip(("input", "recurrent"), self._biases(), strict=True)
         b, b_h = (f" + {name}.b" if there else "" for name, there in has)
+        rounded = "" if self.products is None else f", of factors rounded to {self.products}"
         unknown = "h_t = cell(u_t, v_t, state_(t-1))", "du_t, dv_t = backward of the cell, given dh_t"
         forward, backward = getattr(self.cell, "formulas", unknown)
         return (
-            f"u = x input.w{b}; v_t = h_(t-1) recurrent.w{b_h}; {forward}; h = h_t of every step",
+            f"u = x input.w{b}; v_t = h_(t-1) recurrent.w{b_h}; {forward}; h = h_t of every step{rounded}",
             f"dh_t = dh at t + dv_(t+1) recurrent.w^T; {backward}; dx = du input.w^T; "
             + "dinput.w = x_t^T du_t summed over t; "
             + ("dinput.b = du_t summed over rows and t; " if b else "")
             + "drecurrent.w = h_(t-1)^T dv_t summed over t"
-            + ("; drecurrent.b = dv_t summed over rows and t" if b_h else ""),
+            + ("; drecurrent.b = dv_t summed over rows and t" if b_h else "")
+            + rounded,
         )
 
     def _biases(self) -> tuple[bool, bool]:
@@ -267,10 +273,11 @@ class Recurrent:
         """
         _check_inputs(self.cell, params, x)
         xs = x.swapaxes(0, 1)
-        u = xs @ params.input.w
+        u = product(xs, params.input.w, self.products)
+        w_h = factor(params.recurrent.w, self.products, is_transposed=False)
 
         def step(state: Any, u: Array) -> Any:
-            v = _biased(state[0] @ params.recurrent.w, params.recurrent.b)
+            v = _biased(product(state[0], w_h, self.products), params.recurrent.b)
             state, kept = forward_cell(self.cell, _biased(u, params.input.b), v, state)
             return state, (state[0], kept)
 
@@ -302,11 +309,12 @@ class Recurrent:
             dx_t,bi = sum_j du_t,bj w_x,ij           dx = du w_x^T
         """
         (w, b), (w_h, b_h) = params
+        w_back = factor(w_h, self.products, is_transposed=True)
 
         def step(dstate: Any, now: Any) -> Any:
             dy, kept = now
             du, dv, (beside, *others) = backward_cell(self.cell, kept, (dstate[0] + dy, *dstate[1:]))
-            through = dv @ w_h.T
+            through = product(dv, w_back, self.products)
             dh = through if beside is None else through + beside
             return (dh, *others), (dv, None if du is dv else du)  # one array where they are the same
 
@@ -315,10 +323,14 @@ class Recurrent:
         du = dv if du is None else du
         before = jnp.concatenate([start[0][None], residuals.h[:-1]])
         grads = RecurrentParams(
-            DenseParams(_rows(residuals.x).T @ _rows(du), None if b is None else channel_sums(du)),
-            DenseParams(_rows(before).T @ _rows(dv), None if b_h is None else channel_sums(dv)),
+            DenseParams(self._summed(residuals.x, du), None if b is None else channel_sums(du)),
+            DenseParams(self._summed(before, dv), None if b_h is None else channel_sums(dv)),
         )
-        return grads, (du @ w.T).swapaxes(0, 1)
+        return grads, product(du, w, self.products, transposed="b").swapaxes(0, 1)
+
+    def _summed(self, a: Array, d: Array) -> Array:
+        """(I, O): a^T d of all steps and rows."""
+        return product(_rows(a), _rows(d), self.products, transposed="a")
 
 
 def _biased(a: Array, b: Array | None) -> Array:

@@ -8,7 +8,8 @@ from jax.dtypes import canonicalize_dtype
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
-from fnnet._spec import at_least_float32, check_range, parameter_dtype, spec
+from fnnet._spec import check_range, parameter_dtype, spec
+from fnnet._values import at_least_float32
 from fnnet.optimizers.average import AverageState
 from fnnet.optimizers.transformations import on_weights
 from fnnet.protocols import Key, Number, OptState, Params

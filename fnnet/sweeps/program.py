@@ -19,7 +19,8 @@ from jax.sharding import Mesh, PartitionSpec
 from jaxtyping import Array, Bool, Int, PRNGKeyArray, UInt32
 
 from fnnet._jit import jit
-from fnnet._spec import at_least_float32, parameter_dtype
+from fnnet._spec import parameter_dtype
+from fnnet._values import at_least_float32
 from fnnet.protocols import Batch, Params
 from fnnet.sweeps.space import Configuration
 from fnnet.training.epochs import measured, train_epoch

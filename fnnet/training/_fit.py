@@ -15,8 +15,8 @@ from jax.core import Tracer
 from jax.sharding import AxisType, Mesh
 from jaxtyping import Num, PRNGKeyArray
 
-from fnnet._spec import Number, at_least_float32, parameter_dtype
-from fnnet._values import check_key
+from fnnet._spec import Number, parameter_dtype
+from fnnet._values import at_least_float32, check_key
 from fnnet.model import Model
 from fnnet.protocols import Batch, Optimizer
 from fnnet.training.checks import checked_batch

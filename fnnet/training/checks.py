@@ -9,8 +9,8 @@ import numpy as np
 from jax.core import Tracer
 from jax.dtypes import canonicalize_dtype
 
-from fnnet._spec import at_least_float32, at_step, parameter_dtype
-from fnnet._values import as_array
+from fnnet._spec import at_step, parameter_dtype
+from fnnet._values import as_array, at_least_float32
 from fnnet.model import Model, check_inputs, check_model, forward
 from fnnet.protocols import Batch, Params, check_batch
 

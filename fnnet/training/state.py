@@ -9,8 +9,7 @@ from jax.core import Tracer
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from fnnet._jit import jit
-from fnnet._spec import at_least_float32
-from fnnet._values import check_key
+from fnnet._values import at_least_float32, check_key
 from fnnet._xla.threefry import quick
 from fnnet.model import Model, init
 from fnnet.protocols import Batch, Optimizer, check_batch, check_names, is_spec_of, is_statistics

@@ -9,7 +9,8 @@ from jaxtyping import Array
 
 from fnnet._contracts import correct_rows, update_with
 from fnnet._jit import jit
-from fnnet._spec import at_least_float32, at_step, parameter_dtype
+from fnnet._spec import at_step, parameter_dtype
+from fnnet._values import at_least_float32
 from fnnet._xla.in_place import overwriting
 from fnnet._xla.threefry import quick
 from fnnet.layers.composition import absorb

@@ -1,6 +1,9 @@
 """Products of factors rounded to bfloat16: what is rounded, what is not, and how far the results are from float32's."""
 
+import dataclasses
+
 import jax
+import jax.extend
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -48,26 +51,73 @@ def test_sums_are_float32(dtype):
     assert layer.forward(params, jnp.ones((1, 8192), dtype))[0] == 8192
 
 
+ROUNDABLE = {
+    "Dense": fnnet.Dense(6),
+    "Attention": fnnet.Attention(2),
+    "long Attention": fnnet.Attention(2, causal=False, rotary=False),
+    "Rnn": fnnet.Recurrent(fnnet.Rnn(5)),
+    "Gru": fnnet.Recurrent(fnnet.Gru(5)),
+    "Lstm": fnnet.Recurrent(fnnet.Lstm(5)),
+}
+"""Layers with the option; a new one needs a line here only."""
+STEPS = {"long Attention": 300}
+
+
+def both_passes(name, dtype="float32", **fields):
+    """(a call of forward and backward, its arguments)."""
+    layer = dataclasses.replace(ROUNDABLE[name], **fields)
+    shape = (STEPS.get(name, 7), 4)
+    params = jax.tree.map(lambda p: p.astype(dtype), layer.init(KEY, shape)[0])
+
+    def run(params, x):
+        y, residuals = layer.forward(params, x)
+        return y, layer.backward(params, residuals, jnp.cos(y))
+
+    return run, (params, jax.random.normal(KEY, (3, *shape), dtype))
+
+
+@pytest.mark.parametrize("name", ROUNDABLE)
+def test_all_factors_of_products_are_rounded_and_sums_are_float32_or_none_is(name):
+    """The program has no other product, in its loops neither; and without the option no bfloat16."""
+    for products, factors in ({"products": "bfloat16"}, "bfloat16"), ({}, "float32"):
+        run, given = both_passes(name, **products)
+        program = jax.make_jaxpr(run)(*given)
+        dots = [e for e in equations(program.jaxpr) if e.primitive.name == "dot_general"]
+        found = [e for e in dots if e.invars[0].aval.ndim > 1]  # sums of rows are products of ones with a matrix
+        assert len(found) >= 3
+        assert {str(v.aval.dtype) for e in found for v in e.invars} == {factors}
+        assert {str(v.aval.dtype) for e in found for v in e.outvars} == {"float32"}
+        assert ("bf16" in str(program)) == bool(products)
+
+
+def equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            yield from equations(inner)
+
+
+@pytest.mark.parametrize("name", ROUNDABLE)
+def test_results_are_close_to_those_of_float32(name):
+    """Output, gradients and dx within 2 % of float32's, as a whole; rounded they are not the same."""
+    versions = (both_passes(name, products=products) for products in ("bfloat16", None))
+    ours, plain = (jax.tree.leaves(run(*given)) for run, given in versions)
+    for a, b in zip(ours, plain, strict=True):
+        if np.linalg.norm(b) > 1e-4:  # the gradient of an attention's key.b is 0
+            assert 1e-5 < np.linalg.norm(a - b) / np.linalg.norm(b) < 0.02
+
+
+@pytest.mark.parametrize("name", ROUNDABLE)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64"])
-def test_results_keep_the_dtype_of_the_parameters(dtype):
+def test_results_keep_the_dtype_of_the_parameters(name, dtype):
     with jax.enable_x64(True):
-        params = jax.tree.map(lambda p: p.astype(dtype), ROUNDED.init(KEY, (4,))[0])
-        y, residuals = ROUNDED.forward(params, jnp.ones((2, 4), dtype))
-        assert {str(a.dtype) for a in jax.tree.leaves((y, ROUNDED.backward(params, residuals, y)))} == {dtype}
+        run, given = both_passes(name, dtype, products="bfloat16")
+        assert {str(a.dtype) for a in jax.tree.leaves(jax.eval_shape(run, *given))} == {dtype}
 
 
-def test_without_the_option_no_bfloat16_is_in_the_program():
-    x, params = jnp.ones((2, 4)), PLAIN.init(KEY, (4,))[0]
-
-    def both(layer):
-        def run(params, x):
-            y, residuals = layer.forward(params, x)
-            return y, layer.backward(params, residuals, y)
-
-        return str(jax.make_jaxpr(run)(params, x))
-
-    assert "bf16" not in both(PLAIN)
-    assert both(ROUNDED).count("bf16") >= 6
+def test_a_gpt_rounds_the_factors_of_all_its_products():
+    model = fnnet.gpt(5, layers=1, heads=2, width=4, context=3, products="bfloat16")
+    assert str(model).count("products='bfloat16'") == 4
 
 
 def test_a_network_learns_the_same_with_rounded_products():
@@ -98,3 +148,7 @@ def test_a_trace_says_that_factors_are_rounded():
 def test_only_bfloat16_is_offered(wrong):
     with pytest.raises((ValueError, TypeError), match="products"):
         fnnet.Dense(3, products=wrong)
+    with pytest.raises((ValueError, TypeError), match="products"):
+        fnnet.Attention(3, products=wrong)
+    with pytest.raises((ValueError, TypeError), match="products"):
+        fnnet.Recurrent(fnnet.Rnn(3), products=wrong)

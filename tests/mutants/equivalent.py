@@ -78,7 +78,6 @@ _BY_FUNCTION = {
     },
     "layers.attention:_merged": {("order", "heads.swapaxes(1, 2) -> heads.swapaxes(2, 1)"): _SWAP},
     "layers.attention:Attention.backward": {("constant", "3 -> 2"): "the backward of a Dense does not read its width"},
-    "layers.attention:_scores": {("sign", "-2 -> 2"): "of four axes, -2 and 2 are the same"},
     "layers.attention:_whole": {("name", "a -> blocks #3"): "moving axis 0 to 2 leaves the axes from 4 on"},
     "layers.attention:attend_backward": {("compare", "steps <= BLOCK -> steps >= BLOCK"): _BLOCKS},
     "layers.convolution:Conv.backward": {("constant", "1 -> 0 #3"): _LINES},
@@ -108,13 +107,6 @@ _BY_FUNCTION = {
     "layers.augmentation:interpolate": {
         ("name", "at -> y #2"): _ROWS,
         ("name", "x -> entries"): _DTYPE,
-    },
-    "layers.dense:Dense._product": {
-        ("name", "a -> b #2"): _DTYPE,
-        ("name", "a -> b #4"): _DTYPE,
-        ("unwrap", "at_least_float32(a.dtype) -> a.dtype"): "products of bfloat16 are summed in float32 in any case",
-        ("factor", "b.astype(self.products) -> 1.001 * b.astype(self.products)"): "in bfloat16, 1.001 is 1",
-        ("factor", "a.astype(self.products) -> 1.001 * a.astype(self.products)"): "in bfloat16, 1.001 is 1",
     },
     "layers.embedding:Embedding._existing": {
         ("name", "tokens -> x"): "a token is below 0 in every dtype or in none",

@@ -47,6 +47,7 @@ MODULES = (
     "_xla.channel_sums",
     "_xla.interleaving",
     "_xla.materialized",
+    "_xla.products",
 )
 LEFT_OUT = {
     "*.check": "argument checks: the tests of errors cover them one by one",
@@ -106,7 +107,6 @@ TESTS = {
     "fnnet.layers.activations:Softmax.*": ("layers/test_activations softmax|Softmax", f"{CELL} Softmax"),
     "fnnet.layers.activations:*": (TABLE, f"{CELL} {{cls}}"),
     "fnnet.layers.dense:Dense.init": ("test_initializers dense", "test_model dense|by_hand|dtype", f"{CELL} Dense"),
-    "fnnet.layers.dense:Dense._product": ("layers/test_products", f"{CELL} Dense"),
     "fnnet.layers.dense:*": ("test_model dense|textbook|wrong", f"{CELL} Dense"),
     "fnnet.layers.dropout:*": ("test_model dropout|training_is|swept", f"{CELL} Dropout", "layers/test_gradients mask"),
     "fnnet.layers.augmentation:*": (
@@ -215,6 +215,7 @@ TESTS = {
     "fnnet._xla.banded:*": ("_xla/test_convolutions sums_give",),
     "fnnet._xla.convolutions:*": ("_xla/test_convolutions sums_give",),
     "fnnet._xla.channel_sums:*": ("_xla/test_convolutions channel_sums",),
+    "fnnet._xla.products:*": ("layers/test_products",),
     "fnnet._xla.materialized:*": ("_xla/test_convolutions materialized|sums_give",),
     "fnnet._xla.interleaving:*": ("_xla/test_convolutions disjoint|side",),
     "fnnet.layers.convolution:Conv.init|ConvTranspose.init|_drawn": (

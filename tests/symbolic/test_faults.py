@@ -37,7 +37,8 @@ def test_every_backward_is_among_the_targets():
 def test_floating_point_does_not_see_a_factor_of_this_size(float64):
     """The checker compares to 1e-12: the fault is in place, the proof refutes it, and the checker passes."""
     target = "fnnet.layers.dense:Dense.backward"
-    fault = next(f for f in faults_of(target) if f.after == "1.001 * self._product(dy, params.w.T)")
+    dx = "product(dy, params.w, self.products, transposed='b')"
+    fault = next(f for f in faults_of(target) if f.after == f"1.001 * {dx}")
     assert verdict(fault, TARGETS[target]) == "refuted"
     with swapped(target, fault.source.replace("1.001", TINY)):
         fnnet.check_gradients(fnnet.Dense(3), in_shape=(4,), key=jax.random.key(0)).raise_if_failed()
