@@ -153,16 +153,16 @@ GENTLE = Affine(rotation=7, scale=0.08, shear=0.08, shift=1)
 USUAL = Affine(rotation=10, scale=0.12, shear=0.1)
 BENT, BENT_LESS = Elastic(36, 5, affine=USUAL), Elastic(24, 5, affine=GENTLE)
 MIRRORED = (Mirror(), Affine(shift=1))
-SIMARD = Candidate((800,), (BENT,), 150, 2e-3, 256, smoothing=0.1)
+SIMARD = Candidate((800,), (BENT,), 100, 2e-3, 256, smoothing=0.1)
 BLIND = Candidate((1024,) * 2, (), 80, 2e-3, 256, normalized=True, noise=0.3, smoothing=0.1, products="bfloat16")
 DROPPED = BLIND._replace(hidden=(1024,) * 3, normalized=False, noise=None, dropout=(0.2, 0.5))
-WIDE = Candidate((2048, 1024), (BENT,), 60, 2e-3, 256, smoothing=0.1, products="bfloat16")
-LENET = Candidate((128,), (GENTLE,), 20, 1e-2, channels=(32, 64), padding="valid", normalized=True, smoothing=0.1)
+WIDE = Candidate((2048, 1024), (BENT,), 80, 2e-3, 256, smoothing=0.1, products="bfloat16")
+LENET = Candidate((128,), (GENTLE,), 16, 1e-2, channels=(32, 64), padding="valid", normalized=True, smoothing=0.1)
 MINUTE = LENET._replace(channels=(16, 32), epochs=8)
-SMALL = Candidate((), (GENTLE,), 40, 1e-2, channels=(8, 16, 32), kernel=(3, 3), normalized=True)
+SMALL = Candidate((), (GENTLE,), 30, 1e-2, channels=(8, 16, 32), kernel=(3, 3), normalized=True)
 FLAT = Candidate((1024,), (GENTLE,), 14, 4e-3, 256, products="bfloat16", smoothing=0.1)
 SHORT = Candidate((128,), (), 2, 2e-2, channels=(12, 24), normalized=True, padding="valid", smoothing=0.1)
-CLOTHED = WIDE._replace(hidden=(1024, 512), distortions=MIRRORED, dropout=(None, 0.2))
+CLOTHED = WIDE._replace(hidden=(1024, 512), distortions=MIRRORED, dropout=(None, 0.2), epochs=60)
 DEEP = LENET._replace(distortions=MIRRORED, channels=(32, 64, 128), kernel=(3, 3), padding="same", epochs=30)
 RECIPES = {
     "elastic": Recipe(
@@ -177,6 +177,7 @@ RECIPES = {
             SIMARD._replace(distortions=(BENT_LESS,)),
             SIMARD._replace(distortions=(BENT_LESS,), smoothing=None),
         ),
+        best=SIMARD._replace(distortions=(BENT_LESS,), smoothing=None),
     ),
     "permutation": Recipe(
         title="no knowledge of images",
@@ -187,8 +188,10 @@ RECIPES = {
         seeds=3,
         candidates=(
             BLIND,
-            BLIND._replace(noise=0.5),
-            BLIND._replace(dropout=(0.2, 0.3)),
+            BLIND._replace(noise=0.2),
+            BLIND._replace(noise=0.1),
+            BLIND._replace(noise=0.2, hidden=(1024,) * 3),
+            BLIND._replace(noise=None, dropout=(0.1, 0.3)),
             DROPPED,
             DROPPED._replace(smoothing=None, max_norm=2.0),
         ),
@@ -206,6 +209,7 @@ RECIPES = {
             WIDE._replace(distortions=(BENT_LESS,), normalized=True),
             WIDE._replace(distortions=(BENT_LESS,), rate=4e-3),
         ),
+        best=WIDE._replace(distortions=(BENT_LESS,), normalized=True),
     ),
     "convolutional": Recipe(
         title="one small convolutional network",
@@ -220,6 +224,7 @@ RECIPES = {
             LENET._replace(distortions=(BENT_LESS,)),
             LENET._replace(dropout=(None, 0.3)),
         ),
+        best=LENET,
     ),
     "minute": Recipe(
         title="the best in a minute",
@@ -234,6 +239,7 @@ RECIPES = {
             MINUTE._replace(batch_size=64),
             MINUTE._replace(channels=(12, 24), epochs=11),
         ),
+        best=MINUTE,
     ),
     "tiny": Recipe(
         title="fewer than 10,000 parameters",
@@ -247,6 +253,7 @@ RECIPES = {
             SMALL._replace(channels=(8, 24), kernel=(5, 5), padding="valid"),
             SMALL._replace(channels=(8, 24), kernel=(5, 5), padding="valid", smoothing=0.1),
         ),
+        best=SMALL,
     ),
     "quick": Recipe(
         title="time to 99 %, dense network",

@@ -11,7 +11,7 @@ training text. The file is looked for in FNNET_DATA and fnnet's cache, and downl
 
 import dataclasses
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -64,6 +64,8 @@ class Config(KeptSettings):
     """Of each attention."""
     width: int = 128
     """Features of a character."""
+    products: Literal["bfloat16"] | None = None
+    """Round what is multiplied to bfloat16; in PyTorch, autocast. Faster on many machines."""
     rotary: bool = False
     """Rotary positions within attention instead of learned ones that are added."""
     learning_rate: float = 1e-3
@@ -160,6 +162,7 @@ def build(config: Config, tokens: int) -> tuple[fnnet.Model, Optimizer]:
         width=config.width,
         context=config.context,
         rotary=config.rotary,
+        products=config.products,
     )
     return model, fnnet.Chain((fnnet.ClipByGlobalNorm(config.clip), adamw))
 
@@ -182,7 +185,10 @@ def train_one(
     peer = None
     if config.pytorch:
         adamw = cast(fnnet.Chain, optimizer).transformations[1]
-        peer = in_pytorch(cast(fnnet.AdamW, adamw), state.params, config.heads, config.steps, config.clip)
+        rounded = config.products is not None
+        peer = in_pytorch(
+            cast(fnnet.AdamW, adamw), state.params, config.heads, config.steps, config.clip, rounded=rounded
+        )
     for step in range(config.report_every, config.steps + 1, config.report_every):
         part = fnnet.Batch(*(a[(step // config.report_every - 1) * size :][:size] for a in rows[:2]))
         begun = time.perf_counter()
@@ -210,6 +216,7 @@ def in_pytorch(
     steps: int,
     clip: float | None = None,
     dropout: float = 0.0,
+    rounded: bool = False,
 ) -> "gpt_torch.Trainer":
     """The same network with the same optimizer in PyTorch, started at the same parameters."""
     try:
@@ -219,7 +226,7 @@ def in_pytorch(
     rate: Any = adamw.learning_rate
     rates = np.asarray(jax.vmap(rate.value_at)(jnp.arange(float(steps))))
     betas = (float(adamw.beta1), float(adamw.beta2))
-    return gpt_torch.Trainer(params, heads, rates, betas, float(adamw.weight_decay), clip, dropout)
+    return gpt_torch.Trainer(params, heads, rates, betas, float(adamw.weight_decay), clip, dropout, rounded)
 
 
 def follow(peer: Any, part: fnnet.Batch, task: Task, config: Config, name: str, run: RunFolder) -> None:

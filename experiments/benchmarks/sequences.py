@@ -5,11 +5,13 @@
 
 All start from the same weights and train by Adam on the same batches, which lie in memory. fnnet is the epoch that
 `fit` runs. The products are the floor: what the network multiplies, in the order that it has to, without anything else.
+Rounded: the factors of products are rounded to bfloat16 (`products="bfloat16"`; in PyTorch, `torch.autocast`).
 
     python -m experiments.benchmarks.sequences --networks gpt
 """
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -28,6 +30,7 @@ from experiments.benchmarks.closest import apart, medians
 Name = Literal["lstm", "gpt"]
 VOCABULARY = 65
 PRODUCTS = "matrix products"
+ROUNDED = ", rounded"
 TORCH = {"PyTorch": False, systems.COMPILED: True}
 
 
@@ -72,14 +75,20 @@ class Network(NamedTuple):
     steps: int
 
 
-def network(name: Name) -> Network:
+def network(name: Name, products: str | None = None) -> Network:
     steps, loss = 64, fnnet.SoftmaxCrossEntropy(no_target=-1)
     if name == "gpt":
         blocks, heads, width = 4, 4, 128
-        model = fnnet.gpt(VOCABULARY, layers=blocks, heads=heads, width=width, context=steps, loss=loss)
+        model = fnnet.gpt(
+            VOCABULARY, layers=blocks, heads=heads, width=width, context=steps, loss=loss, products=products
+        )
         return Network(model, 12, "gpt", "Gpt", partial(gpt_products, steps, blocks, heads, width), 10)
     width, embedded = 256, 64
-    layers = (fnnet.Embedding(VOCABULARY, embedded), fnnet.Recurrent(fnnet.Lstm(width)), fnnet.Dense(VOCABULARY))
+    layers = (
+        fnnet.Embedding(VOCABULARY, embedded),
+        fnnet.Recurrent(fnnet.Lstm(width), products=products),
+        fnnet.Dense(VOCABULARY, products=products),
+    )
     model = fnnet.Model(fnnet.Serial(layers), loss, (steps,))
     floor = partial(lstm_products, steps, embedded, width)
     return Network(model, 32, "lstm", "Lstm", floor, 6)
@@ -90,7 +99,8 @@ def measure_steps(name: Name, rounds: int) -> dict[str, dict[str, float]]:
     net = network(name)
     batches = batches_of(net, net.steps)
     params = fnnet.init(net.model, jax.random.key(0))
-    times = timing.medians(timing.alternate(systems_of(net, params, batches), rounds))
+    variants = systems_of(net, network(name, "bfloat16"), params, batches)
+    times = timing.medians(timing.alternate(variants, rounds))
     milliseconds = {system: 1e3 * seconds / net.steps for system, seconds in times.items()}
     return {"milliseconds": milliseconds, **_compiling(net, params, jax.device_put(batches))}
 
@@ -102,8 +112,8 @@ def batches_of(net: Network, steps: int) -> tuple[np.ndarray, np.ndarray]:
     return tokens[..., :-1], tokens[..., 1:]
 
 
-def systems_of(net: Network, params: Any, batches: Any) -> dict[str, Callable[[], Any]]:
-    """System -> a call of all batches."""
+def systems_of(net: Network, rounded: Network, params: Any, batches: Any) -> dict[str, Callable[[], Any]]:
+    """System -> a call of all batches; rounded is the same network with rounded products."""
     try:
         from experiments.benchmarks.peers import sequential_jax, sequential_torch
     except ModuleNotFoundError as error:
@@ -111,12 +121,13 @@ def systems_of(net: Network, params: Any, batches: Any) -> dict[str, Callable[[]
     on_device, forward = jax.device_put(batches), getattr(sequential_jax, net.jax)
     variants = {
         systems.OURS: _ours(net, params, on_device),
+        systems.OURS + ROUNDED: _ours(rounded, params, on_device),
         systems.GRAD_SCAN: sequential_jax.scan(forward, params, on_device),
         systems.GRAD_LOOP: sequential_jax.loop(forward, params, on_device),
     }
-    for system, compiled in TORCH.items():
+    for (system, compiled), is_rounded in itertools.product(TORCH.items(), (False, True)):
         module = getattr(sequential_torch, net.torch)(params)
-        variants[system] = sequential_torch.train(module, batches, compiled)
+        variants[system + ROUNDED * is_rounded] = sequential_torch.train(module, batches, compiled, is_rounded)
     return variants | {PRODUCTS: net.products(net.rows, net.steps)}
 
 

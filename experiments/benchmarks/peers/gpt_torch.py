@@ -84,16 +84,17 @@ class Trainer:
     rates   learning rate of every update
     clip    largest norm of all gradients together, None: any
     dropout of the embedding, and of what every part of a block adds
+    rounded whether PyTorch chooses bfloat16 where it can (autocast)
 
     `seconds` is how long the updates took so far.
     """
 
     def __init__(
         self, params: Any, heads: int, rates: Sequence[float] | np.ndarray, betas: tuple[float, float],
-        weight_decay: float, clip: float | None = None, dropout: float = 0.0,
+        weight_decay: float, clip: float | None = None, dropout: float = 0.0, rounded: bool = False,
     ) -> None:  # fmt: skip
         torch.set_num_threads(THREADS)
-        self.model, self.clip, self.rates = Gpt(params, heads, dropout), clip, rates
+        self.model, self.clip, self.rates, self.rounded = Gpt(params, heads, dropout), clip, rates, rounded
         self.step, self.seconds = 0, 0.0
         weights = [p for p in self.model.parameters() if p.ndim == 2]
         others = [p for p in self.model.parameters() if p.ndim != 2]
@@ -108,7 +109,8 @@ class Trainer:
         for tokens, targets in zip(*parts, strict=True):
             for group in self.optimizer.param_groups:
                 group["lr"] = float(self.rates[self.step])
-            loss = _loss(self.model(tokens), targets)
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.rounded):
+                loss = _loss(self.model(tokens), targets)
             self.optimizer.zero_grad()
             loss.backward()
             if self.clip is not None:

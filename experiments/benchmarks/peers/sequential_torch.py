@@ -84,8 +84,10 @@ def _norm(p: Any) -> nn.LayerNorm:
     return nn.LayerNorm(len(p.scale))
 
 
-def train(model: nn.Module, batches: tuple[np.ndarray, np.ndarray], compiled: bool) -> Callable[[], None]:
-    """A call is one step per batch; the batches lie in memory."""
+def train(
+    model: nn.Module, batches: tuple[np.ndarray, np.ndarray], compiled: bool, rounded: bool = False
+) -> Callable[[], None]:
+    """A call is one step per batch; the batches lie in memory. Rounded: PyTorch's automatic choice of bfloat16."""
     torch.set_num_threads(THREADS)
     forward, loss_fn = torch.compile(model) if compiled else model, nn.CrossEntropyLoss()
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
@@ -93,7 +95,8 @@ def train(model: nn.Module, batches: tuple[np.ndarray, np.ndarray], compiled: bo
 
     def run() -> None:
         for x, y in parts:
-            loss = loss_fn(forward(x).flatten(0, 1), y.flatten())
+            with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+                loss = loss_fn(forward(x).flatten(0, 1), y.flatten())
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
