@@ -203,6 +203,22 @@ def test_networks_over_tokens_are_the_same_in_every_library(name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "gpt"])
+def test_rounded_networks_over_tokens_give_nearly_the_same_logits_in_fnnet_and_pytorch(name):
+    torch = pytest.importorskip("torch")
+    from experiments.benchmarks.peers import sequential_torch
+
+    plain, rounded = sequences.network(name), sequences.network(name, "bfloat16")
+    params = fnnet.init(plain.model, jax.random.key(0))
+    tokens = sequences.batches_of(plain, 1)[0][0, :3]
+    want, ours = (np.asarray(fnnet.forward(net.model, params, tokens)) for net in (plain, rounded))
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        theirs = getattr(sequential_torch, plain.torch)(params)(torch.tensor(tokens).long()).float().numpy()
+    for found in (ours, theirs):
+        assert 0 < np.linalg.norm(found - want) < 0.03 * np.linalg.norm(want)
+
+
+@pytest.mark.slow
 def test_the_products_of_networks_over_tokens_are_finite():
     assert np.isfinite(sequences.lstm_products(3, 4, 5, 2, 2)())
     assert np.isfinite(sequences.gpt_products(3, 1, 2, 4, 2, 2)())
