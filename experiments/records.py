@@ -163,7 +163,7 @@ SMALL = Candidate((), (GENTLE,), 30, 1e-2, channels=(8, 16, 32), kernel=(3, 3), 
 FLAT = Candidate((1024,), (GENTLE,), 14, 4e-3, 256, products="bfloat16", smoothing=0.1)
 SHORT = Candidate((128,), (), 2, 2e-2, channels=(12, 24), normalized=True, padding="valid", smoothing=0.1)
 CLOTHED = WIDE._replace(hidden=(1024, 512), distortions=MIRRORED, dropout=(None, 0.2), epochs=60)
-DEEP = LENET._replace(distortions=MIRRORED, channels=(32, 64, 128), kernel=(3, 3), padding="same", epochs=30)
+DEEP = LENET._replace(distortions=MIRRORED, channels=(32, 64, 128), kernel=(3, 3), padding="same", epochs=20)
 RECIPES = {
     "elastic": Recipe(
         title="784-800-10, elastic distortions",
@@ -301,6 +301,7 @@ RECIPES = {
             CLOTHED._replace(normalized=True, hidden=(2048, 1024)),
             CLOTHED._replace(normalized=True, distortions=(Mirror(), Elastic(9, 3, affine=Affine(shift=1)))),
         ),
+        best=CLOTHED._replace(normalized=True, hidden=(2048, 1024)),
     ),
     "clothes_convolutional": Recipe(
         title="Fashion-MNIST, convolutional network",
@@ -315,6 +316,7 @@ RECIPES = {
             DEEP._replace(distortions=(*MIRRORED, Cutout(8))),
             DEEP._replace(channels=(32, 64), kernel=(5, 5), padding="valid", dropout=(None, 0.3)),
         ),
+        best=DEEP._replace(dropout=(None, 0.3)),
     ),
 }
 
