@@ -1,15 +1,18 @@
 """Matrix products, of factors that are rounded to a shorter dtype where a layer says so.
 
-Works around: XLA folds a transpose into the product, and on a CPU a product of bfloat16 with a transposed factor does
-              not use the machine's instructions for it, so that nothing is gained by rounding. Here a factor is
-              rounded, then transposed, and then multiplied.
+Works around: on a CPU only a product of bfloat16 whose factors lie in memory row by row uses the machine's instructions
+              for it. XLA folds transposes into products, so that nothing is gained by rounding, or, where an
+              elementwise function stands between the two, refuses the program ("Unsupported element type for
+              DotThunk"). So factors are rounded, then transposed, and laid out in rows before they are multiplied.
 Gains:        `python -m experiments.benchmarks.tricks --tricks products`.
 Can go:       when products with transposed factors are as fast. The plain version is a^T b of the rounded factors.
 """
 
 from typing import Any, Literal
 
+import jax
 import jax.numpy as jnp
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from fnnet._values import at_least_float32
 from fnnet._xla.materialized import materialized
@@ -31,7 +34,13 @@ def product(a: Factor, b: Factor, rounded: str | None, transposed: Literal["a", 
 
 def factor(a: Factor, rounded: str | None, *, is_transposed: bool) -> Factor:
     """What `product` multiplies, for many products with the same factor (as in a scan): it is left as it is then."""
-    a = a if rounded is None else a.astype(rounded)
-    if not is_transposed:
+    if rounded is None:
+        return a.swapaxes(-1, -2) if is_transposed else a
+    a = a.astype(rounded)
+    return _in_rows(materialized(a.swapaxes(-1, -2)) if is_transposed else a)
+
+
+def _in_rows(a: Factor) -> Factor:
+    if jax.default_backend() != "cpu":
         return a
-    return a.swapaxes(-1, -2) if rounded is None else materialized(a.swapaxes(-1, -2))
+    return with_layout_constraint(a, Layout(tuple(range(a.ndim))))

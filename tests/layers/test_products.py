@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import fnnet
+from fnnet._xla.products import product
 
 KEY = jax.random.key(0)
 ROUNDED, PLAIN = fnnet.Dense(30, products="bfloat16"), fnnet.Dense(30)
@@ -113,6 +114,13 @@ def test_results_keep_the_dtype_of_the_parameters(name, dtype):
     with jax.enable_x64(True):
         run, given = both_passes(name, dtype, products="bfloat16")
         assert {str(a.dtype) for a in jax.tree.leaves(jax.eval_shape(run, *given))} == {dtype}
+
+
+def test_factors_that_come_transposed_from_the_layer_before_are_multiplied_too():
+    """XLA refused this program while factors were not laid out in rows."""
+    x, w = jax.random.normal(KEY, (64, 96)), jax.random.normal(KEY, (64, 32))
+    found = jax.jit(lambda x, w: product(jnp.maximum(x.T, 0), w, "bfloat16"))(x, w)
+    np.testing.assert_allclose(found, rounded(np.maximum(x.T, 0)) @ rounded(w), rtol=1e-4, atol=1e-4)
 
 
 def test_a_gpt_rounds_the_factors_of_all_its_products():
