@@ -487,6 +487,8 @@ def errors_over_seconds(runs: dict[str, Run]) -> "Figure":
 
     Of the images held out, where there are any, else of the training images, as they were distorted for each step.
     """
+    from matplotlib.ticker import LogLocator, NullLocator
+
     figure_, (axis,) = figure(7, 4)
     for color, (name, r) in zip(itertools.cycle(COLORS), runs.items(), strict=False):
         metrics = r.history.training if r.history.validation is None else r.history.validation
@@ -497,8 +499,9 @@ def errors_over_seconds(runs: dict[str, Run]) -> "Figure":
     is_closed = all(r.history.validation is None for r in runs.values())
     what = "training images, while training" if is_closed else "images held out"
     axis.set(xlabel="seconds of training", ylabel=f"errors on {what}, %")
-    for ticks in (axis.yaxis.set_major_formatter, axis.yaxis.set_minor_formatter):
-        ticks("{x:g}")
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 4, 5, 7)))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_formatter("{x:g}")
     axis.legend(frameon=False)
     return figure_
 
