@@ -126,6 +126,7 @@ class Recipe(NamedTuple):
     published  test errors in percent, and whose
     most       the largest error on the test images, in percent, that counts as reached
     within     the most seconds of training that do; None: any
+    remark     a sentence for the page
     best       the candidate that won the search, in a race to 99 % the fastest of those that are well below 1 % there;
                None: the search has not been run
     """
@@ -138,6 +139,7 @@ class Recipe(NamedTuple):
     candidates: tuple[Candidate, ...]
     best: Candidate | None = None
     within: float | None = None
+    remark: str = ""
 
     def goal(self) -> str:
         """`1 % in 15 s`."""
@@ -178,6 +180,8 @@ RECIPES = {
             SIMARD._replace(distortions=(BENT_LESS,), smoothing=None),
         ),
         best=SIMARD._replace(distortions=(BENT_LESS,), smoothing=None),
+        remark="An earlier winner, of candidates that were all distorted as number 0 or more, for 80 epochs, had "
+        "0.69 % ± 0.05 of the test images wrong, so they were opened twice for this recipe.",
     ),
     "permutation": Recipe(
         title="no knowledge of images",

@@ -67,6 +67,7 @@ def section(name: str, recipe: Recipe, record: dict[str, Any] | None, results: P
         return ""
     lines = [f"\n## {recipe.title}\n\n"]
     lines += [f"Trained: {record['network'].partition(': ')[2]}.\n\n"] if record else []
+    lines += [f"{recipe.remark}\n\n"] if recipe.remark else []
     lines += [f"Its search, `{search['command']}`: errors on the images held out, and seconds.\n\n"]
     lines += ["| | candidate | errors |\n|---|---|---|\n"]
     for what, result in search["results"].items():
