@@ -156,7 +156,7 @@ USUAL = Affine(rotation=10, scale=0.12, shear=0.1)
 BENT, BENT_LESS = Elastic(36, 5, affine=USUAL), Elastic(24, 5, affine=GENTLE)
 MIRRORED = (Mirror(), Affine(shift=1))
 SIMARD = Candidate((800,), (BENT,), 100, 2e-3, 256, smoothing=0.1)
-BLIND = Candidate((1024,) * 2, (), 80, 2e-3, 256, normalized=True, noise=0.3, smoothing=0.1, products="bfloat16")
+BLIND = Candidate((1024,) * 2, (), 60, 2e-3, 256, normalized=True, noise=0.3, smoothing=0.1, products="bfloat16")
 DROPPED = BLIND._replace(hidden=(1024,) * 3, normalized=False, noise=None, dropout=(0.2, 0.5))
 WIDE = Candidate((2048, 1024), (BENT,), 80, 2e-3, 256, smoothing=0.1, products="bfloat16")
 LENET = Candidate((128,), (GENTLE,), 16, 1e-2, channels=(32, 64), padding="valid", normalized=True, smoothing=0.1)
@@ -199,6 +199,7 @@ RECIPES = {
             DROPPED,
             DROPPED._replace(smoothing=None, max_norm=2.0),
         ),
+        best=BLIND._replace(noise=0.2, hidden=(1024,) * 3),
     ),
     "dense": Recipe(
         title="one dense network with distortions",
