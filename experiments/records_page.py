@@ -12,20 +12,21 @@ FOLDER = Path(__file__).parent / "results"
 ABOUT = """# Records
 
 How far the networks that people build first can go, trained by fnnet. Every candidate of a search was trained on 50,000
-training images and compared on the other 10,000. The best of them (in a race to 99 %, the fastest of those well below
-1 % there) was then trained on all 60,000 from several seeds, and the 10,000 test images were opened once, when all of
+training images and compared on the other 10,000. The best of them (in a race to 99 %, the fastest of those well below 1
+% there) was then trained on all 60,000 from several seeds, and the 10,000 test images were opened once, when all of
 them were trained. Errors are means over the seeds, with their standard deviation, of the network after its last step.
-Seconds are those of training alone, without loading and compiling, for one seed. Adam's learning rate rises over a
-tenth of the steps to the one that is named, then falls to 0. The goal is what was to be reached; published are test
-errors in percent, and whose. A search may be shorter than the training: its command says so.
+Seconds are those of training alone, without loading and compiling, for one seed; those of the whole command, from the
+shell and for all seeds, stand in the last column. Adam's learning rate rises over a tenth of the steps to the one that
+is named, then falls to 0. The goal is what was to be reached; published are test errors in percent, and whose. A search
+may be shorter than the training: its command says so.
 
 Nobody reaches 0: people do not agree on every image. By their judgment 15 of the 10,000 labels of MNIST's test images
 are wrong, 0.15 % (Northcutt, Athalye, Mueller 2021, arXiv 2103.14749), and of Fashion-MNIST's images people without
 training in fashion name 83.5 % as the labels do (its authors' own table). The figures of mistakes show what is left.
 
 """
-HEAD = """| what | test errors | goal | published | seconds of training | PyTorch: errors, seconds | command |
-|---|---|---|---|---|---|---|
+HEAD = """| what | test errors | goal | published | seconds of training | PyTorch: errors, seconds | command | all of it |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -48,14 +49,14 @@ def render(results: Path) -> str:
 def row(name: str, recipe: Recipe, record: dict[str, Any] | None) -> str:
     """A line of the table; recipes that were not trained say so."""
     if record is None:
-        cells = [recipe.title, "not trained yet", recipe.goal(), recipe.published, "", "", ""]
+        cells = [recipe.title, "not trained yet", recipe.goal(), recipe.published, "", "", "", ""]
     else:
         r = record["results"]
         verdict = recipe.verdict(r["test errors"], r["seconds of training"])
         peer = [str(r[what]) for what in ("test errors, PyTorch", "seconds of training, PyTorch") if what in r]
         cells = [
             f"[{recipe.title}](#{anchor(recipe.title)})", f"{r['test errors']}", verdict, recipe.published,
-            f"{r['seconds of training']}", ", ".join(peer), f"`{record['command']}`",
+            f"{r['seconds of training']}", ", ".join(peer), f"`{record['command']}`", f"{record['seconds']:,.0f} s",
         ]  # fmt: skip
     return f"| {' | '.join(cells)} |\n"
 
