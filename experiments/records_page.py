@@ -25,7 +25,7 @@ are wrong, 0.15 % (Northcutt, Athalye, Mueller 2021, arXiv 2103.14749), and of F
 training in fashion name 83.5 % as the labels do (its authors' own table). The figures of mistakes show what is left.
 
 """
-HEAD = """| what | test errors | goal | published | seconds of training | PyTorch: errors, seconds | command | all of it |
+HEAD = """| what | test errors | goal | published | seconds of training | PyTorch: errors, seconds | command | whole |
 |---|---|---|---|---|---|---|---|
 """
 
