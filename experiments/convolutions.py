@@ -55,7 +55,7 @@ class Config(TrainingSettings, KeptSettings):
     """Zeros around the image: "same" keeps its size; "valid" has none and takes half the time."""
     hidden: tuple[int, ...] = (128,)
     """Neurons in the dense layers before the last."""
-    learning_rate: float = 3e-3
+    learning_rate: float = 6e-3
     """Of Adam at the first step; it falls to 0 along half a cosine."""
     dropout: float | None = None
     """Fraction of hidden activations dropped while training; None leaves dropout out of the program."""
