@@ -227,7 +227,8 @@ def _sequences(measured: dict, folder: Path) -> str:
         measured,
         "## Networks over tokens",
         "`python -m experiments.benchmarks.sequences`, which says what the networks are. Milliseconds of a training "
-        "step by Adam, batches in memory; medians of several processes.",
+        "step by Adam, batches in memory; medians of several processes. Rounded: what products multiply is rounded to "
+        "bfloat16, in PyTorch by autocast.",
     )
 
 
