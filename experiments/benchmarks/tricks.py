@@ -52,7 +52,7 @@ USERS = {
     "channel_sums": ("fnnet.layers.convolution.channel_sums", "fnnet.layers.normalization.channel_sums"),
     "interleaving": ("fnnet.layers.pooling.summed",),
     "materialized": ("fnnet._xla.canonical.materialized",),
-    "products": ("fnnet._xla.products.materialized",),
+    "products": ("fnnet._xla.products.materialized", "fnnet._xla.products._in_rows"),
 }
 """Where a trick is used, and so where the plain version replaces it."""
 PLAIN: dict[str, Callable[..., Any]] = {

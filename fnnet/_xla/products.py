@@ -33,7 +33,7 @@ def product(a: Factor, b: Factor, rounded: str | None, transposed: Literal["a", 
 
 
 def factor(a: Factor, rounded: str | None, *, is_transposed: bool) -> Factor:
-    """What `product` multiplies, for many products with the same factor (as in a scan): it is left as it is then."""
+    """a or a^T, rounded and laid out for `product`; made once where a scan multiplies by it at every step."""
     if rounded is None:
         return a.swapaxes(-1, -2) if is_transposed else a
     a = a.astype(rounded)
