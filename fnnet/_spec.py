@@ -64,6 +64,10 @@ def spec(cls: _Class) -> _Class:
         raise TypeError(f"{cls.__name__}: a spec has no __post_init__; write check(self)")
 
     def post_init(self: Any) -> None:
+        if type(self) is not cls:
+            raise TypeError(
+                f"{type(self).__name__}: write @fnnet.spec above the class, as above {cls.__name__}, its parent"
+            )
         for field in fields:
             value = getattr(self, field.name)
             if field.name in leaf_names:

@@ -81,6 +81,9 @@ class Layer(Protocol):
     A layer that can be given wrong values (tokens that do not exist) may have `check_inputs(x)`, which raises for them.
     `fit`, `sweep`, `evaluate` and `predict` call that of the first layer with x as a NumPy array.
 
+    A layer may have `zero_gradients`, {parameter: why} of those whose gradient is 0 whatever the inputs: the checker
+    expects that.
+
     A layer may say what it computes in two formulas, forward and backward, which `print(fnnet.trace(...))` fills with
     numbers; a class attribute, or a property where they depend on the spec:
 

@@ -416,7 +416,7 @@ def test_a_layer_that_fails_is_named_with_its_number(method):
     model = fnnet.Model(network, fnnet.SquaredError(), (3,))
     with pytest.raises(KeyError, match="no such key") as error:
         fnnet.backward(model, fnnet.init(model, jax.random.key(0)), X, X)
-    shape = (3,) if method == "init" else (6, 3)
+    shape = "(3,), the out_shape of Relu.init" if method == "init" else (6, 3)
     assert error.value.__notes__[:2] == [
         f"raised in layer 2 of the Serial, Failing.{method}, given shape {shape}",
         f"raised in layer 1 of the Serial, Serial.{method}, given shape {shape}",
@@ -427,6 +427,10 @@ class NoSpec:
     """A layer but for the decorator."""
 
     init, forward, backward = Counted.init, Counted.forward, Counted.backward
+
+
+class Plainer(fnnet.Dense):
+    """Inherits from a spec, without the decorator."""
 
 
 class Transformation(NamedTuple):
@@ -465,6 +469,7 @@ ERRORS = {
     "class for weights": (lambda: fnnet.Dense(3, fnnet.HeNormal), TypeError, r"got the class HeNormal; build it"),
     "a NamedTuple": (lambda: model_of(Transformation()), TypeError, "is a tuple and not a spec"),
     "no decorator": (lambda: fnnet.Serial((NoSpec(),)), TypeError, "write @fnnet.spec above class NoSpec"),
+    "no decorator on a subclass": (lambda: Plainer(3), TypeError, "Plainer: write @fnnet.spec above .*as above Dense"),
     "a name in a Chain": (lambda: fnnet.Chain(("adam",)), TypeError, "transformation 0 to be an optimizer .*'adam'"),
     "parameters for a model": (lambda: fnnet.predict(PARAMS, MODEL, X), TypeError, "predict: expected a Model first"),
     "two sigmoids": (

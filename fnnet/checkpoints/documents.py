@@ -37,6 +37,9 @@ def known_classes(types: tuple[type, ...] = ()) -> dict[str, type]:
     """
     public = [getattr(room, name) for room in _ROOMS for name in room.__all__]
     known = {c.__name__: c for c in (*public, *_PRIVATE) if isinstance(c, type) and field_names(c) is not None}
+    if not isinstance(types, tuple | list):
+        name = getattr(types, "__name__", "MyLayer")
+        raise TypeError(f"types: expected a tuple of classes, got {types!r}; write types=({name},)")
     for cls in types:
         if not isinstance(cls, type) or field_names(cls) is None:
             raise TypeError(f"types: expected specs or NamedTuples (the classes, not instances), got {cls!r}")

@@ -40,6 +40,7 @@ from fnnet.inspection import finite_differences, vacuity
 from fnnet.inspection.branches import Branch, both_sides
 from fnnet.inspection.report import Check, Report
 from fnnet.inspection.subjects import Case, Drawn, case_of, cast, draw, is_float, kind_of_subject, modes_of
+from fnnet.layers.composition import zero_gradients
 from fnnet.model import Model
 from fnnet.protocols import Layer, Loss, Params, Penalty, is_statistics
 
@@ -88,12 +89,15 @@ def check_gradients(
         kind = kind_of_subject(subject)
         drawn = draw(kind, subject, in_shape, key, batch, params, x, targets)
         drawn, modes = modes_of(kind, subject, drawn)
-        expected = {*(expected_zero or ()), *(expected_one_sided or ())}
+        known = zero_gradients(subject.network if kind == "model" else subject)
+        expected = {*known, *(expected_zero or ()), *(expected_one_sided or ())}
         parts = {mode: _check_mode(kind, subject, mode, drawn, expected, second_order) for mode in modes}
     checks = tuple(check for part in parts.values() for check in part.checks)
     texts = [text for part in parts.values() for text in part.left_out]
     found = {mode: part.vacuous for mode, part in parts.items()}
-    vacuous = vacuity.explained(found, {c.tensor for c in checks}, expected_zero or {}, expected_one_sided or {})
+    seen = {what for notes in found.values() for what in notes}
+    zero = {what: why for what, why in known.items() if what in seen} | dict(expected_zero or {})
+    vacuous = vacuity.explained(found, {c.tensor for c in checks}, zero, expected_one_sided or {})
     if kind in ("loss", "model") and targets is None:
         texts.append("targets other than numbers between 0.05 and 0.95: pass targets= (integer classes, say)")
     return Report(repr(subject), checks, tuple(texts), vacuous)
@@ -344,8 +348,10 @@ def _structure(mode: str, hand: Any, params: Any, x: Any) -> list[Check]:
     for name, g, value in _named((dparams, dx), (params, x)):
         if g is not None and (g.shape, g.dtype) != (value.shape, value.dtype):
             note = f"expected {value.dtype} of shape {value.shape}, got {g.dtype} of shape {g.shape}"
-            if g.shape[1:] == value.shape and name != "x":
-                note += "; sum over the batch: .sum(0)"
+            extra = g.ndim - value.ndim
+            if name != "x" and extra > 0 and g.shape[extra:] == value.shape:
+                axes = "0" if extra == 1 else f"({', '.join(map(str, range(extra)))})"
+                note += f"; sum over the rows, and over the steps of a sequence: .sum({axes})"
             found.append(failure(name, value.shape, note))
     return found
 

@@ -40,6 +40,7 @@ class LayerTrace(NamedTuple):
     grad_norms      like params, each (): Euclidean norm of the gradient
     update_ratios   like params, each (): norm of the update / norm of the parameter (about 1e-3 is usual;
                     inf for a parameter of zeros); None without an optimizer
+    update_ratio    (), the same for all the layer's parameters together; None without them or an optimizer
     dead       () fraction of units that are 0 in every row, for `Relu`; else None
     saturated  () fraction of entries whose slope is below SATURATED times the steepest there is, for
                `Sigmoid`, `HardSigmoid`, `Tanh`, and `Softmax` (its slope: dy_c/dx_c); else None
@@ -59,6 +60,7 @@ class LayerTrace(NamedTuple):
     updates: Params | None
     grad_norms: Params
     update_ratios: Params | None
+    update_ratio: Array | None
     dead: Array | None
     saturated: Array | None
 
@@ -187,6 +189,7 @@ def _layer_trace(note: dict, params: Params, result: Pass, updates: Params | Non
     return LayerTrace(
         layer=layer, params=p, x=note["x"], y=note["y"], dy=note["dy"], dx=note["dx"], residuals=residuals,
         grads=grads, loss_grads=note["grads"], updates=update, grad_norms=_norms(grads), update_ratios=ratios,
+        update_ratio=norm_of_all(update) / norm_of_all(p) if update is not None and floating(p) else None,
         dead=_dead(note["y"], counts) if isinstance(layer, Relu) else None,
         saturated=_saturated(layer, residuals, note["y"], counts),
     )  # fmt: skip
@@ -200,6 +203,17 @@ def _entry(tree: Any, path: tuple[int, ...]) -> Any:
 
 def _norms(tree: Params) -> Params:
     return jax.tree.map(lambda a: jnp.linalg.norm(a.astype(at_least_float32(a.dtype)).ravel()), tree)
+
+
+def norm_of_all(tree: Any) -> Array:
+    """Euclidean norm of all floating leaves together, in float32 or better."""
+    squares = [jnp.vdot(w := a.astype(at_least_float32(a.dtype)), w) for a in floating(tree)]
+    return jnp.sqrt(jnp.stack(squares).sum())
+
+
+def floating(tree: Any) -> list[Array]:
+    """The floating leaves."""
+    return [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]
 
 
 def _updates(optimizer: Optimizer, opt_state: Any, params: Params, grads: Params, key: Key | None) -> Params:

@@ -22,7 +22,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from fnnet._spec import at_step, parameter_dtype
 from fnnet._values import at_least_float32
-from fnnet.inspection.recording import LayerTrace, record
+from fnnet.inspection.recording import LayerTrace, floating, norm_of_all, record
 from fnnet.model import Model
 from fnnet.protocols import Batch
 from fnnet.training.state import TrainState
@@ -86,23 +86,13 @@ def _statistics(layer: LayerTrace, counts: Array) -> LayerStatistics:
         return (weights * entries.mean(1)).sum()
 
     center = mean(y)
-    learns = bool(_floating(layer.params))
+    learns = bool(floating(layer.params))
     return LayerStatistics(
         mean=center,
         std=jnp.sqrt(mean((y - center) ** 2)),
         zeros=mean((y == 0).astype(wide)),
         dead=layer.dead,
         saturated=layer.saturated,
-        gradient_norm=_norm(layer.grads) if learns else None,
-        update_ratio=_norm(layer.updates) / _norm(layer.params) if learns else None,
+        gradient_norm=norm_of_all(layer.grads) if learns else None,
+        update_ratio=layer.update_ratio,
     )
-
-
-def _norm(tree: Any) -> Array:
-    """Euclidean norm of all floating leaves together, in float32 or better."""
-    squares = [jnp.vdot(w := a.astype(at_least_float32(a.dtype)), w) for a in _floating(tree)]
-    return jnp.sqrt(jnp.stack(squares).sum())
-
-
-def _floating(tree: Any) -> list[Array]:
-    return [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.floating)]

@@ -3,8 +3,9 @@
 Inputs, parameters and targets are drawn here, in float64.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -86,7 +87,8 @@ def draw(
         x = jax.random.normal(x_key, (batch, *in_shape), jnp.float64)
     x = None if x is None else _float64(jnp.asarray(x))
     if params is None:
-        drawn = _initial(kind, subject, init_key, *((None, None) if x is None else (x.shape[1:], x.dtype)))
+        with _noting_draw(given["x"] is None):
+            drawn = _initial(kind, subject, init_key, *((None, None) if x is None else (x.shape[1:], x.dtype)))
         leaves, tree = jax.tree.flatten(drawn)
         keys = jax.random.split(jitter_key, max(1, len(leaves)))
         params = tree.unflatten(_jitter(p, k) for p, k in zip(leaves, keys, strict=False))
@@ -95,6 +97,17 @@ def draw(
         targets = jax.random.uniform(target_key, _output_shape(kind, subject, params, x), jnp.float64, 0.05, 0.95)
     free = frozenset(name for name, value in given.items() if value is None)
     return Drawn(params, x, None if targets is None else _float64(jnp.asarray(targets)), noise_key, free)
+
+
+@contextlib.contextmanager
+def _noting_draw(is_drawn: bool) -> Iterator[None]:
+    """Adds a note to an error inside, where the inputs are the checker's own."""
+    try:
+        yield
+    except Exception as error:
+        if is_drawn:
+            error.add_note("the inputs were drawn from N(0, 1); pass x= for others: tokens, say, as integers (B, T)")
+        raise
 
 
 def _output_shape(kind: str, subject: Any, params: Any, x: Any) -> tuple[int, ...]:

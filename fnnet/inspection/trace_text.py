@@ -37,7 +37,7 @@ def table(t: Recording) -> str:
     output       shape of one row; mean and standard deviation of its entries, over rows of weight above 0
     |dy| |grad|  norms of the output's cotangent and of all the layer's gradients
     idle         dead units of a Relu, saturated entries of a Sigmoid, HardSigmoid, Tanh or Softmax
-    update       norm of the weights' update / norm of the weights
+    update       norm of the optimizer's update of all the layer's parameters / norm of these (about 1e-3 is usual)
     """
     return "\n".join([summary(t), "", *(_columns(*cells).rstrip() for cells in (COLUMNS, *table_rows(t)))])
 
@@ -75,10 +75,15 @@ def _cells(name: str, layer: LayerTrace, counts: np.ndarray) -> tuple[str, ...]:
     grad = f"{np.linalg.norm(norms):.2e}" if norms else ""
     idle = "" if layer.dead is None else f"{100 * float(layer.dead):.0f}% dead"
     idle = idle if layer.saturated is None else f"{100 * float(layer.saturated):.0f}% sat."
-    ratio = getattr(layer.update_ratios, "w", None)
-    update = "" if ratio is None else f"{float(ratio):.1e}"
-    mean, std = (f"{y.mean():.2g}", f"{y.std():.3g}") if y.size else ("", "")
+    update = "" if layer.update_ratio is None else f"{float(layer.update_ratio):.1e}"
+    mean, std = (_brief(f"{y.mean():.2g}"), _brief(f"{y.std():.3g}")) if y.size else ("", "")
     return "  " * len(parents) + own, shape, mean, std, dy, grad, idle, update
+
+
+def _brief(text: str) -> str:
+    """A number in at most 7 characters, so that columns stay apart: "-0.00055" becomes "-6e-04"."""
+    value = float(text)
+    return next(t for t in (text, f"{value:.1e}", f"{value:.0e}", "") if len(t) <= 7)
 
 
 def explain(t: Recording, row: int = 0) -> str:
@@ -210,7 +215,10 @@ def _places(name: str) -> list[str]:
 
 
 def _formulas(spec: Layer | Loss) -> tuple[str, str] | None:
-    return getattr(spec, "formulas", None)
+    formulas = getattr(spec, "formulas", None)
+    if formulas is None or (isinstance(formulas, tuple) and [type(f) for f in formulas] == [str, str]):
+        return formulas
+    raise TypeError(f"{kind_of(spec)}.formulas: expected two strings, (forward, backward), got {formulas!r:.100}")
 
 
 def _output(layer: Layer) -> str:

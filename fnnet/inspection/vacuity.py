@@ -88,5 +88,6 @@ def explained(
     for what in reasons.keys() - {what for notes in found.values() for what in notes}:
         names = ", ".join(sorted(tensors)) if what in zero else "branches as they are named where one side is taken"
         parameter, is_not = ("expected_zero", "0") if what in zero else ("expected_one_sided", "one-sided")
-        vacuous.append(Vacuity(what, "every mode", f"{parameter} names it, yet it is not {is_not} (known: {names})"))
+        problem = "there is no such tensor" if what in zero and what not in tensors else f"it is not {is_not}"
+        vacuous.append(Vacuity(what, "every mode", f"{parameter} names it, yet {problem} (known: {names})"))
     return tuple(vacuous)

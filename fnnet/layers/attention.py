@@ -89,6 +89,11 @@ class Attention:
             f"dq = ds k / sqrt(D); dk = ds^T q / sqrt(D); dx = dq query.w^T + dk key.w^T + dv value.w^T{rounded}",
         )
 
+    @property
+    def zero_gradients(self) -> dict[str, str]:
+        """What the checker expects: a vector added to all keys moves all scores of a query alike, unless it turns."""
+        return {} if self.rotary else {"key.b": "it moves all scores of a query alike, and softmax ignores that"}
+
     def check(self) -> None:
         check_sizes(self, "heads")
         for name in ("causal", "rotary"):
@@ -101,11 +106,13 @@ class Attention:
         """(AttentionParams, in_shape); in_shape (T, F) with F a multiple of heads, of twice as many if rotary."""
         if len(in_shape) != 2:
             raise ValueError(
-                f"Attention.init: expected in_shape (T, F), got {tuple(in_shape)}; put Embedding before it"
+                f"Attention.init: expected in_shape (T, F), got {tuple(in_shape)}; tokens are embedded first"
             )
         features, parts = in_shape[-1], self.heads * (2 if self.rotary else 1)
         if features % parts:
-            raise ValueError(f"Attention.init: expected a multiple of {parts} features for {self}, got {features}")
+            rotary = " and rotary" if self.rotary else ""
+            expected = f"expected a multiple of {parts} features for heads={self.heads}{rotary}"
+            raise ValueError(f"Attention.init: {expected}, got {features}")
         out = Dense(features, self.weights if self.out_weights is None else self.out_weights, self.biases)
         projections = [Dense(features, self.weights, self.biases)] * 3 + [out]
         keys = jax.random.split(key, 4)

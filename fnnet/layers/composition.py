@@ -31,12 +31,15 @@ def _keys(key: Key | None, count: int) -> Any:
 
 
 @contextlib.contextmanager
-def _noting(number: int, layer: Layer, method: str, shape: Shape) -> Iterator[None]:
-    """Adds a note to an error inside: which layer raised it, and at what shape."""
+def _noting(number: int, layer: Layer, method: str, shape: Shape, before: Layer | None = None) -> Iterator[None]:
+    """Adds a note to an error inside: which layer raised it, and at what shape; before is the layer it comes from."""
     try:
         yield
     except Exception as error:
-        error.add_note(f"raised in layer {number} of the Serial, {type(layer).__name__}.{method}, given shape {shape}")
+        source = "" if before is None else f", the out_shape of {type(before).__name__}.init"
+        error.add_note(
+            f"raised in layer {number} of the Serial, {type(layer).__name__}.{method}, given shape {shape}{source}"
+        )
         raise
 
 
@@ -57,7 +60,7 @@ class Serial:
         """(one entry of parameters per layer, out_shape of the last); layer i draws from fold_in(key, i)."""
         params, shape = [], in_shape
         for i, (layer, k) in enumerate(zip(self.layers, _keys(key, len(self.layers)), strict=True)):
-            with _noting(i, layer, "init", shape):
+            with _noting(i, layer, "init", shape, self.layers[i - 1] if i else None):
                 p, shape = init_layer(layer, k, shape)
             params.append(p)
         return tuple(params), shape
@@ -260,6 +263,20 @@ def _sum(owner: str, a: Array, b: Array) -> Array:
 def _both(dx: Any, other: Any) -> Array | None:
     """The sum of the gradients of two paths of the same x; None where it is integer."""
     return None if dx is None else dx + other
+
+
+def zero_gradients(layer: Any, path: str = "params") -> dict[str, str]:
+    """{tensor: why}, of the parameters whose gradient is 0 whatever the inputs, as the layers themselves say."""
+    match layer:
+        case Serial() | Parallel():
+            parts = [(part, f"{path}[{i}]") for i, part in enumerate(layer.layers)]
+        case Residual(shortcut=None):
+            parts = [(layer.inner, path)]
+        case Residual():
+            parts = [(layer.inner, f"{path}.inner"), (layer.shortcut, f"{path}.shortcut")]
+        case _:
+            return {f"{path}.{name}": reason for name, reason in getattr(layer, "zero_gradients", {}).items()}
+    return {name: reason for part in parts for name, reason in zero_gradients(*part).items()}
 
 
 def input_checks(layer: Any) -> tuple[Callable[[Any], None], ...]:

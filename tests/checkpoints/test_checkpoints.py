@@ -493,6 +493,8 @@ def test_types_are_classes_of_their_own_name(small, untyped):
     for types in [(Plain,), (Mine(),), ("Mine",)]:
         with pytest.raises(TypeError, match="expected specs or NamedTuples"):
             restore(path, types=types)
+    with pytest.raises(TypeError, match=r"expected a tuple of classes, .*; write types=\(Plain,\)"):
+        restore(path, types=Plain)
     for types in [(Dense,), (Pair, renamed("Pair", ("a",)))]:
         with pytest.raises(ValueError, match="two classes called"):
             restore(path, types=types)

@@ -221,7 +221,11 @@ STRUCTURES = {
         lambda p, x, dy, g, dx: (g._replace(b=g.b[None]), dx),
         r"float64 of shape \(4,\), got float64 of shape",
     ),
-    "rows not summed": (lambda p, x, dy, g, dx: (g._replace(b=dy), dx), r"sum over the batch: \.sum\(0\)"),
+    "rows not summed": (lambda p, x, dy, g, dx: (g._replace(b=dy), dx), r"sum over the rows, .*: \.sum\(0\)"),
+    "rows and steps not summed": (
+        lambda p, x, dy, g, dx: (g._replace(b=dy[:, None]), dx),
+        r"and over the steps of a sequence: \.sum\(\(0, 1\)\)",
+    ),
     "a dtype": (lambda p, x, dy, g, dx: (g, dx.astype("float32")), "got float32"),
 }
 

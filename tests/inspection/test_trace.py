@@ -171,10 +171,15 @@ def test_norms_and_ratios():
     np.testing.assert_allclose(
         dense.update_ratios.w, 0.5 * dense.grad_norms.w / math.sqrt(0.09 + 0.25 + 0.64 + 0.16), rtol=1e-6
     )
+    assert float(dense.update_ratio) == pytest.approx(0.5 * norm(dense.grads) / norm(dense.params), rel=1e-6)
     zero = trace(XOR_MODEL, jax.tree.map(jnp.zeros_like, XOR_PARAMS), XOR_X[:1], XOR_Y[:1], optimizer=fnnet.Sgd(0.5))
     assert zero.layers["2 Dense"].update_ratios.w == np.inf
     without = trace(XOR_MODEL, XOR_PARAMS, XOR_X, XOR_Y).layers["0 Dense"]
-    assert without.updates is without.update_ratios is None
+    assert without.updates is without.update_ratios is without.update_ratio is None
+
+
+def norm(tree):
+    return math.sqrt(sum(float((a * a).sum()) for a in jax.tree.leaves(tree)))
 
 
 def test_updates_are_those_of_the_training_step():
@@ -375,6 +380,17 @@ def test_a_larger_network_is_a_table():
     assert "2,410 parameters" in lines[0]
     assert [line.split()[1] for line in lines[3:]] == [layer.__class__.__name__ for layer in model.network.layers]
     assert lines[6].endswith("% dead")
+
+
+def test_columns_stay_apart_and_every_layer_has_its_update():
+    """Small negative means beside small deviations; parameters that are not called w."""
+    model = fnnet.gpt(7, layers=1, heads=2, width=4, context=5)
+    tokens, optimizer = np.arange(10).reshape(2, 5) % 7, fnnet.Sgd(0.1)
+    t = trace(model, fnnet.init(model, jax.random.key(0)), tokens, tokens, optimizer=optimizer)
+    learning = {name.split(" / ")[-1] for name, layer in t.layers.items() if jax.tree.leaves(layer.params)}
+    for line in str(t).splitlines()[3:]:
+        place, kind, *cells = line.split()
+        assert len(cells) == 4 + 2 * (f"{place} {kind}" in learning), line
 
 
 def test_a_trace_says_what_it_is_in_one_line_and_in_a_notebook():
