@@ -62,19 +62,22 @@ def row(name: str, recipe: Recipe, record: dict[str, Any] | None) -> str:
 
 
 def section(name: str, recipe: Recipe, record: dict[str, Any] | None, results: Path) -> str:
-    """The candidates of a recipe's search, its curves, and the worst mistakes of what won; empty without a search."""
-    search = _read(results / f"records_{name}_search.json")
-    if search is None:
+    """The candidates of a recipe's searches, its curves, and the worst mistakes of what won; empty without a search."""
+    paths = sorted(results.glob(f"records_{name}_search*.json"))
+    searches = [search for path in paths if (search := read(path)) is not None]
+    if not searches:
         return ""
     lines = [f"\n## {recipe.title}\n\n"]
     lines += [f"Trained: {record['network'].partition(': ')[2]}.\n\n"] if record else []
     lines += [f"{recipe.remark}\n\n"] if recipe.remark else []
-    lines += [f"Its search, `{search['command']}`: errors on the images held out, and seconds.\n\n"]
-    lines += ["| | candidate | errors |\n|---|---|---|\n"]
-    for what, result in search["results"].items():
-        number, _, candidate = what.partition(": validation errors, ")
-        lines.append(f"| {number} | {candidate} | {result} |\n")
-    for kept in (search, record):
+    for search in searches:
+        lines += ["\n"] * (search is not searches[0])
+        lines += [f"Searched with `{search['command']}`: errors on the images held out, and seconds.\n\n"]
+        lines += ["| | candidate | errors |\n|---|---|---|\n"]
+        for what, result in search["results"].items():
+            number, _, candidate = what.partition(": validation errors, ")
+            lines.append(f"| {number} | {candidate} | {result} |\n")
+    for kept in (*searches, record):
         lines += [f"\n![{caption}]({file})\n" for file, caption in (kept["figures"] if kept else {}).items()]
     return "".join(lines)
 

@@ -35,7 +35,8 @@ def kept(tmp_path, **settings):
 @pytest.mark.usefixtures("optimized")
 def test_a_search_compares_candidates_and_leaves_the_test_images_closed(tmp_path, tiny, monkeypatch, capsys):
     monkeypatch.setattr(fnnet, "predict", None)  # which is what opens them
-    (found,) = kept(tmp_path, search=True).values()
+    assert list(kept(tmp_path, search=True, only=(1,))) == ["records_quick_search_1"]
+    found = kept(tmp_path, search=True)["records_quick_search"]
     names = list(found["results"])
     assert [name.split(":")[0] for name in names] == ["0", "1"]
     assert names[1].endswith(
@@ -106,8 +107,9 @@ def test_pytorch_learns_beside_it(tmp_path, tiny, monkeypatch):
 
 
 def test_what_pytorch_does_not_have_is_refused():
-    with pytest.raises(ValueError, match=r"network: noise of 784-8-10, .* are not there in PyTorch's version"):
-        in_both(TINY._replace(noise=0.3))
+    for missing in ({"noise": 0.3}, {"residual": True}):
+        with pytest.raises(ValueError, match=rf"network: {min(missing)} of 784-8-10, .* are not there in PyTorch's"):
+            in_both(TINY._replace(**missing))
 
 
 CANDIDATES = {f"{name} {i}": c for name, recipe in RECIPES.items() for i, c in enumerate(recipe.candidates)}
@@ -139,6 +141,10 @@ def test_the_page_has_a_row_for_every_recipe_and_the_candidates_of_its_search(tm
         "records_quick_search", command="python -m experiments.records --recipe quick --search", author="", **common,
         results={f"0: validation errors, {TINY}": "0.9 % in 2 s"},
     )  # fmt: skip
+    results_file.record(
+        "records_quick_search_4", command="python -m experiments.records --recipe quick --search --only 4", author="",
+        results={f"4: validation errors, {TINY}": "0.8 % in 3 s"}, **common,
+    )  # fmt: skip
     text = records_page.render(tmp_path)
     lines = text.splitlines()
     assert len([line for line in lines if "not trained yet" in line]) == len(RECIPES) - 1
@@ -149,6 +155,10 @@ def test_the_page_has_a_row_for_every_recipe_and_the_candidates_of_its_search(tm
         in row
     )
     assert f"| 0 | {TINY} | 0.9 % in 2 s |" in lines
+    assert f"| 4 | {TINY} | 0.8 % in 3 s |" in lines
+    assert [line.split("`")[1] for line in lines if line.startswith("Searched with")] == [
+        f"python -m experiments.records --recipe quick --search{only}" for only in ("", " --only 4")
+    ]
     assert f"## {title}" in lines
     assert "![mistakes](records_quick_mistakes.png)" in lines
     assert "Measured on: cpu" in text

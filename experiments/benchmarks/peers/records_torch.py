@@ -55,8 +55,8 @@ class ChannelsLast(nn.Module):
 
 def network(candidate: "Candidate", params: Any) -> nn.Module:
     """The candidate's network, started at fnnet's parameters. Raises ValueError for parts that have no counterpart."""
-    options = {"noise": candidate.noise, "max_norm": candidate.max_norm}
-    if missing := [name for name, value in options.items() if value is not None]:
+    options = {"noise": candidate.noise, "max_norm": candidate.max_norm, "residual": candidate.residual}
+    if missing := [name for name, value in options.items() if value]:
         raise ValueError(f"network: {', '.join(missing)} of {candidate} are not there in PyTorch's version")
     pixels, hidden = candidate.dropout
     layers: list[nn.Module] = [Distort(d) for d in candidate.distortions]
