@@ -35,7 +35,7 @@ def kept(tmp_path, **settings):
 @pytest.mark.usefixtures("optimized")
 def test_a_search_compares_candidates_and_leaves_the_test_images_closed(tmp_path, tiny, monkeypatch, capsys):
     monkeypatch.setattr(fnnet, "predict", None)  # which is what opens them
-    assert list(kept(tmp_path, search=True, only=(1,))) == ["records_quick_search_1"]
+    assert list(kept(tmp_path, search=True, only=(0,))) == ["records_quick_search_0"]
     found = kept(tmp_path, search=True)["records_quick_search"]
     names = list(found["results"])
     assert [name.split(":")[0] for name in names] == ["0", "1"]
