@@ -215,7 +215,7 @@ class Penalty(Protocol):
 
 @runtime_checkable
 class Initializer(Protocol):
-    """How a parameter starts."""
+    """How a parameter starts: `HeNormal()(key, (fan_in, fan_out), jnp.float32, fan_in, fan_out)` is a matrix."""
 
     def __call__(self, key: Key, shape: Shape, dtype: DTypeLike, fan_in: int, fan_out: int, /) -> Array:
         """An array of this shape and dtype, for a neuron of fan_in inputs in a layer of fan_out."""

@@ -5,7 +5,7 @@ A formula is one equation, or several with `;` between them, in the arithmetic o
     x w             matrix product; a number before a name multiplies
     x^2, w^T        power; transpose of the last two axes
     x > 0           1 or 0
-    exp log sqrt tanh erf abs sign max min where    entry by entry
+    exp log sqrt tanh sigmoid erf abs sign max min where    entry by entry
     sum_b sum_c sum_o                               over rows (all axes but the last), classes (the last axis), and
                                                     outputs (all axes but the first)
     mean_b mean_c                                   over rows, over the last axis
@@ -238,7 +238,7 @@ _OPERATORS = {  # binding of the whole, of its left and of its right side, and w
 }
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "tanh": np.tanh, "erf": math.erf, "abs": abs, "sign": np.sign,
-    "max": np.maximum, "min": np.minimum, "where": np.where,
+    "max": np.maximum, "min": np.minimum, "where": np.where, "sigmoid": lambda x: (1 + np.tanh(x / 2)) / 2,
 }  # fmt: skip
 
 

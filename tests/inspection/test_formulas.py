@@ -127,6 +127,31 @@ class LogCosh:
         return outputs
 
 
+@fnnet.spec
+class Gate:
+    """x times its own sigmoid."""
+
+    formulas = ("y = x * sigmoid(x)", "dx = dy * sigmoid(x) * (1 + x * (1 - sigmoid(x)))")
+
+    def init(self, key, in_shape):
+        return (), in_shape
+
+    def forward(self, params, x, *, key=None):
+        s = jax.nn.sigmoid(x)
+        return x * s, (x, s)
+
+    def backward(self, params, residuals, dy):
+        x, s = residuals
+        return (), dy * s * (1 + x * (1 - s))
+
+
+def test_a_sigmoid_is_read():
+    text = page(Gate())
+    assert "sigmoid(x[0,0])" in text
+    assert OTHERS_FORMULA not in text
+    check_equations(text)
+
+
 def test_a_loss_of_ones_own_prints_both_formulas_with_its_numbers():
     text = page(fnnet.Identity(), LogCosh(), targets=TARGETS)
     assert "Loss: l = sum_o(log((exp(h0 - t) + exp(t - h0)) / 2))" in text

@@ -296,6 +296,7 @@ def check_equations(text):
         arithmetic = sides[2].replace("^", "**")
         names = {name: getattr(math, name) for name in ("exp", "log", "tanh", "erf", "sqrt")}
         names |= {"max": max, "min": min, "abs": abs, "sign": np.sign, "where": lambda c, a, b: a if c else b}
+        names["sigmoid"] = lambda x: 1 / (1 + math.exp(-x))
         result = eval(arithmetic, {"__builtins__": {}}, names)
         assert result == pytest.approx(float(sides[3]), rel=5e-3, abs=1.1e-3), line
         checked += 1
