@@ -64,6 +64,10 @@ def check_gradients(
 ) -> Report:
     """Compare every hand-derived gradient of a layer, loss, penalty or model with two independent ones.
 
+    Columns of the printed Report: `jax.vjp` (in float64 and float32) and `finite differences` are those two; `eager`,
+    the same without jit; `linearity`, that of 2 dy + 3 e against its parts; `rows`, a batch against its rows one by
+    one; `wider draws`, at larger inputs and other signs, where the first draw shows nothing; `second order`.
+
     subject   a spec: a layer (init, forward, backward), a loss (forward, backward, predict), a penalty (value,
               gradient) or a `Model`; yours or fnnet's
     in_shape  of one input, without the batch axis: what a layer is given, or the outputs a loss is given.
