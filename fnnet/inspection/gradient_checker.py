@@ -93,7 +93,7 @@ def check_gradients(
         kind = kind_of_subject(subject)
         drawn = draw(kind, subject, in_shape, key, batch, params, x, targets)
         drawn, modes = modes_of(kind, subject, drawn)
-        known = zero_gradients(subject.network if kind == "model" else subject)
+        known = zero_gradients(subject.network if isinstance(subject, Model) else subject)
         expected = {*known, *(expected_zero or ()), *(expected_one_sided or ())}
         parts = {mode: _check_mode(kind, subject, mode, drawn, expected, second_order) for mode in modes}
     checks = tuple(check for part in parts.values() for check in part.checks)

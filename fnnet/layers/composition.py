@@ -269,14 +269,14 @@ def zero_gradients(layer: Any, path: str = "params") -> dict[str, str]:
     """{tensor: why}, of the parameters whose gradient is 0 whatever the inputs, as the layers themselves say."""
     match layer:
         case Serial() | Parallel():
-            parts = [(part, f"{path}[{i}]") for i, part in enumerate(layer.layers)]
+            parts = {f"{path}[{i}]": part for i, part in enumerate(layer.layers)}
         case Residual(shortcut=None):
-            parts = [(layer.inner, path)]
+            parts = {path: layer.inner}
         case Residual():
-            parts = [(layer.inner, f"{path}.inner"), (layer.shortcut, f"{path}.shortcut")]
+            parts = {f"{path}.inner": layer.inner, f"{path}.shortcut": layer.shortcut}
         case _:
             return {f"{path}.{name}": reason for name, reason in getattr(layer, "zero_gradients", {}).items()}
-    return {name: reason for part in parts for name, reason in zero_gradients(*part).items()}
+    return {name: why for where, part in parts.items() for name, why in zero_gradients(part, where).items()}
 
 
 def input_checks(layer: Any) -> tuple[Callable[[Any], None], ...]:
