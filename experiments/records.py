@@ -465,7 +465,7 @@ def measure(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
         author=recipe.published,
         results=results,
         captions={
-            f"{name}_curves": f"{recipe.title}: errors on training images as they were distorted, while training",
+            f"{name}_curves": f"{recipe.title}: errors on training images during training, as the network saw them",
             f"{name}_mistakes": f"{recipe.title}: the worst mistakes of the first seed's network on test images",
         },
     )

@@ -11,18 +11,18 @@ from experiments.results_file import read
 FOLDER = Path(__file__).parent / "results"
 ABOUT = """# Records
 
-How far the networks that people build first can go, trained by fnnet. Every candidate of a search was trained on 50,000
+How far the networks that beginners build can go, trained by fnnet. Every candidate of a search was trained on 50,000
 training images and compared on the other 10,000. The best of them (in a race to 99 %, the fastest of those well below 1
 % there) was then trained on all 60,000 from several seeds, and the 10,000 test images were opened when all of them were
 trained, once for a recipe unless its section says otherwise. Errors are means over the seeds, with their standard
 deviation, of the network after its last step. Seconds are those of training alone, without loading and compiling, for
 one seed; those of the whole command, from the shell and for all seeds, stand in the last column. Adam's learning rate
-rises over a tenth of the steps to the one that is named, then falls to 0. The goal is what was to be reached; published
-are test errors in percent, and whose. A search may be shorter than the training: its command says so. Where there are
-two, the second begins where the first ended.
+rises over a tenth of the steps to the one that is named, then falls to 0. The goal was set beforehand; published
+are test errors in percent, with their source. A search may be shorter than the training: its command says so. Where
+there are two, the second begins where the first ended.
 
-Nobody reaches 0: people do not agree on every image. By their judgment 15 of the 10,000 labels of MNIST's test images
-are wrong, 0.15 % (Northcutt, Athalye, Mueller 2021, arXiv 2103.14749), and of Fashion-MNIST's images people without
+No one reaches 0, since people disagree about some images. Reviewers found 15 of the 10,000 labels of MNIST's test
+images wrong, 0.15 % (Northcutt, Athalye, Mueller 2021, arXiv 2103.14749), and of Fashion-MNIST's images people without
 training in fashion name 83.5 % as the labels do (its authors' own table). The figures of mistakes show what is left.
 
 """

@@ -32,9 +32,10 @@ def _head(found: list[dict]) -> str:
     return _paragraphs(
         "# Speed, measured side by side",
         "Every system trains the same network from the same start on the same rows, with as many threads as there "
-        "are cores. The systems take turns within a row of a table, and medians are shown: compare within a row. "
-        "`python -m experiments.benchmarks` measures everything; every section names the command that "
-        "measures it by itself.",
+        "are cores. The systems take turns within a row of a table, and medians are shown unless a section says "
+        "otherwise: compare within a row. "
+        "`python -m experiments.benchmarks` measures everything; every section names the command that measures it "
+        "by itself.",
         *machines,
     )
 
@@ -218,7 +219,8 @@ def _convolutions(measured: dict, folder: Path) -> str:
         "## Convolutional networks",
         "`python -m experiments.benchmarks.convolutions`, which says what the networks are. Milliseconds of a training "
         "step at batch 128, by Adam, batches in memory; medians of five processes (automatic differentiation in a "
-        "scan: one). fnnet is what `fit` compiles.",
+        "scan: one). fnnet is what `fit` compiles, with an option of XLA for large convolutions; without it, the pure "
+        "function. Matrix products: what the layers multiply, as plain products.",
     )
 
 
