@@ -131,8 +131,9 @@ def cnn(
     pool          after every block (None: none)
     normalization after every convolution, before the activation: `BatchNorm()`, say; the convolutions have no biases
                   then, since the shift does what they would
-    activation    after every convolution and every hidden dense layer; after the pool where that is a MaxPool and the
-                  activation increasing, which gives the same numbers from a quarter of the work
+    activation    after every convolution and every hidden dense layer; after a MaxPool where the activation is
+                  Identity, Relu, Selu, Sigmoid, Softplus or Tanh, which commute with a maximum: the same numbers for
+                  less work
     dropout       rate, after every hidden dense layer
     weights, biases   initializers of every Conv and Dense
     scale         puts a Rescale in front: 1 / 255 for pixels

@@ -96,4 +96,4 @@ def _check_causal(model: Model) -> None:
 
     for node in jax.tree.leaves(model.network, is_leaf=is_seeing_ahead):
         if is_seeing_ahead(node):
-            raise ValueError(f"generate: expected layers that see no later steps, got {node!r}; take causal=True")
+            raise ValueError(f"generate: expected layers that see no later steps, got {node!r}; pass causal=True")

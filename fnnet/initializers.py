@@ -4,10 +4,11 @@
 outputs of a layer, the variance that keeps signals at the same scale from layer to layer is
 
     LeCun    gain / I            gain 1   linear and SELU layers
-    Glorot   gain / ((I + O)/2)  gain 1   sigmoid and tanh: a compromise of forward and backward
+    Glorot   gain / ((I + O)/2)  gain 1   sigmoid and tanh: a compromise between forward and backward
     He       gain / I            gain 2   ReLU: half of the signal is cut off, so twice the variance
 
 A normal initializer draws from N(0, variance), a uniform one from [-a, a] with a = sqrt(3 variance).
+This gain multiplies the variance: it is the square of PyTorch's, as of Orthogonal's, which multiply the deviation.
 """
 
 import math

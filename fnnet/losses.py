@@ -26,7 +26,7 @@ from fnnet.protocols import Number
 __all__ = ["AbsoluteError", "Huber", "Poisson", "SigmoidBinaryCrossEntropy", "SoftmaxCrossEntropy", "SquaredError"]
 
 _ONE_OUTPUT = (
-    "the softmax of one output is always 1, so that nothing is learned; take SigmoidBinaryCrossEntropy for targets "
+    "the softmax of one output is always 1, so that nothing is learned; use SigmoidBinaryCrossEntropy for targets "
     "(B, 1) of 0 and 1, SquaredError for values"
 )
 Outputs = Float[Array, "B *outputs"]
@@ -45,7 +45,7 @@ class SoftmaxCrossEntropy:
 
     Axes between B and C (time, say) are summed: the loss of a row is that of all its targets. Where `no_target` is
     set, the value of a batch is the mean over targets, not over rows, and accuracy the fraction of them that is right.
-    An integer outside 0 .. C - 1 makes its row NaN.
+    An integer outside 0 .. C - 1, other than `no_target`, makes its row NaN.
     """
 
     label_smoothing: Number = None
@@ -330,7 +330,7 @@ def one_hot(classes: Array, count: int, dtype: DTypeLike) -> Array:
 def _class_hint(logits: Array, targets: Array) -> str:
     """What to do about targets that are neither classes nor probabilities, where their shape tells."""
     if targets.shape == logits.shape[:-1]:
-        return "; write np.asarray(y).astype(int) for classes, or take SquaredError for values"
+        return "; write np.asarray(y).astype(int) for classes, or use SquaredError for values"
     is_column = targets.shape == (logits.shape[0], 1)
     return "; write np.asarray(y)[:, 0].astype(int) for classes" if is_column else ""
 

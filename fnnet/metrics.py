@@ -15,8 +15,8 @@ Sequences: `accuracy`, `top_k_accuracy`, `log_loss` and `perplexity` also take p
 Everything is jittable (`k`, `count` and `bins` being static) and computed in float32 or better: in float64 where the
 probabilities are and JAX has it enabled. Lists, Series and DataFrames are accepted, too. `weights` (B,), finite
 and of 0 or more, make every mean a weighted one. Rows of weight 0 are masked: a NaN there changes nothing. A NaN in a
-row that counts is a mistake in the accuracies and makes every other measure NaN. Where all weights are 0, a mean is
-NaN. Wrong shapes and dtypes are refused anywhere, wrong values only outside of `jit`.
+row that counts is a mistake in the accuracies and in `label_scores`, and makes every other measure NaN. Where all
+weights are 0, a mean is NaN. Wrong shapes and dtypes are refused anywhere, wrong values only outside of `jit`.
 """
 
 from typing import Any, NamedTuple
@@ -192,7 +192,7 @@ def exact_match(probabilities: LabelProbabilities, targets: Labels, weights: Wei
 
 
 def roc_curve(scores: Scores, classes: Truth, weights: Weights = None) -> RocCurve:
-    """Receiver operating characteristic of two classes: the rates of right and false alarms at every threshold.
+    """Receiver operating characteristic (ROC): true and false positive rates of two classes at every threshold.
 
     scores   (B,), or (B, 1) as `fnnet.predict` gives them; only their order matters, so logits work, too
     classes  of 0 and 1, (B,) or (B, 1)

@@ -55,9 +55,10 @@ class _ByName:
 
 @spec
 class L1(_ByName):
-    """weights sum |w| + biases sum |b|: pushes small parameters to exactly 0. None leaves a part out.
+    """weights sum |w| + biases sum |b|: pulls every parameter toward 0 by the same amount, however small it is.
 
-    The derivative of s |w| is s sign(w), at the kink 0. Acts only on parameters named `w` and `b`.
+    Many end near 0, not exactly at it, since steps cross the kink. The derivative of s |w| is s sign(w), 0 at the kink.
+    None leaves a part out. Acts only on parameters named `w` and `b`.
     """
 
     weights: Number | None
@@ -72,7 +73,7 @@ class L1(_ByName):
 
 @spec
 class L2(_ByName):
-    """weights sum w^2 + biases sum b^2, without a half: pulls every parameter towards 0 in proportion to its size.
+    """weights sum w^2 + biases sum b^2, without a half: pulls every parameter toward 0 in proportion to its size.
 
     The derivative of s w^2 is 2 s w. None leaves a part out. Acts only on parameters named `w` and `b`, as the module
     says.

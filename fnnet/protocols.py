@@ -162,8 +162,8 @@ class Cell(Protocol):
     def backward(self, residuals: Residuals, dstate: State, /) -> tuple[Array, Array, State]:
         """(du, dv, dstate): from the gradients of the state after the step those of u, v and the state before.
 
-        What comes back through v = h recurrent.w is not part of the gradient of h: the layer adds it. None in place of
-        h's: h has no other way. Where du is dv, return one array twice.
+        What comes back through v = h recurrent.w is not part of the gradient of h: the layer adds it. Where h reaches
+        the new state through v alone, its gradient is None. Where du equals dv, return the same array twice.
         """
         ...
 
@@ -172,13 +172,13 @@ class Cell(Protocol):
 class Loss(Protocol):
     """How far outputs are from targets, row by row. The loss knows the output function, so outputs are logits.
 
-    A loss of classes also has `correct(outputs, targets) -> (B,) bool`, from which accuracy is measured.
+    A classification loss also has `correct(outputs, targets) -> (B,) bool`, from which accuracy is measured.
 
     Where a row has many targets (one per step of a sequence), a loss may have `count(targets) -> (B,)`, how many. Then
     the loss of a row and `correct` are sums over its targets, and the value of a batch is the mean over targets,
     sum(w * l) / sum(w * count).
 
-    A loss may have `formulas`, as a Layer may: z are the outputs, t the targets (classes as 0 and 1), C the size of
+    A loss may have `formulas`, as a Layer may: z are the outputs, t the targets (classes one-hot), C the size of
     the last axis of z, l the loss of every row, and dl what `backward` is given:
 
         formulas = ("l = sum_o((z - t)^2)", "dz = 2 * (z - t) * dl")
@@ -201,7 +201,7 @@ class Loss(Protocol):
 class Penalty(Protocol):
     """A term of the loss that depends on the parameters alone.
 
-    One that acts on parameters of some names only also has `acts_on() -> names`; see `check_names`.
+    One that acts only on parameters with certain names also has `acts_on() -> names`; see `check_names`.
     """
 
     def value(self, params: Params, /) -> Array:
@@ -235,7 +235,7 @@ class Schedule(Protocol):
 class Optimizer(Protocol):
     """A gradient transformation: from gradients to updates, which are added to the parameters.
 
-    One that acts on parameters of some names only also has `acts_on() -> names`; see `check_names`.
+    One that acts only on parameters with certain names also has `acts_on() -> names`; see `check_names`.
     """
 
     def init(self, params: Params, /) -> OptState:
@@ -310,7 +310,7 @@ def parameter_name(path: jax.tree_util.KeyPath) -> str:
 
 
 def check_names(caller: str, specs: object, params: Params) -> None:
-    """Raise ValueError where a spec that acts on parameters of some names only finds none of them.
+    """Raise ValueError where a spec that acts only on parameters with certain names finds none of them.
 
     specs is any pytree of specs: those with `acts_on()` are found however deep. A network without any parameters
     passes: there is nothing to miss.

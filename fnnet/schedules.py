@@ -157,12 +157,12 @@ def _cosine(start: Any, stop: Any, x: Any) -> Any:
 
 @spec
 class CosineRestarts:
-    """Half a cosine wave from start down towards stop in `steps` updates, and again from the top, forever.
+    """Half a cosine wave from start down toward stop in `steps` updates, and again from the top, forever.
 
     growth  factor by which each cycle is longer than the one before; None: all are `steps` long
     shrink  factor on the height above stop from each cycle to the next; None: all start at `start`
 
-    With growth a, cycle n begins at the whole step nearest to steps (1 + a + .. + a^(n-1)), the even one of two.
+    With growth a, cycle n begins at steps (1 + a + .. + a^(n-1)), rounded to a whole step (halves to the even one).
     PyTorch's CosineAnnealingWarmRestarts(T_0=steps, T_mult=a, eta_min=stop), Keras's CosineDecayRestarts(steps,
     t_mul=a, m_mul=shrink). Source: Loshchilov, Hutter 2016, arXiv 1608.03983.
     """
@@ -290,7 +290,7 @@ class RunningMean:
         Average(RunningMean(start=1000))
 
     The average is theta itself as long as decay is 0; with n / (n + 1) it moves 1 / (n + 1) of the way to each new
-    theta, so that it is the mean of all parameters after update start + 1 (counted from 1), each with the same weight.
+    theta, so that it is the mean of the parameters after update start + 1 (counted from 1) and after every later one.
     In float32, 1 - decay is rounded by up to (n + 1) 3e-8 of itself, and the weights of n parameters with it. This is
     stochastic weight averaging: let the learning rate go down to a constant, not 0, until `start`. PyTorch's
     AveragedModel is the same where it is updated in every step; optax and Keras have no counterpart.

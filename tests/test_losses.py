@@ -529,7 +529,7 @@ def test_a_network_that_keeps_an_axis_is_told_to_flatten(targets, untyped):
 
 @pytest.mark.parametrize("targets", [np.zeros(4, int), np.arange(4) % 2, np.zeros((4, 1)), np.ones((4, 1))])
 def test_one_output_has_no_softmax(targets):
-    with pytest.raises(ValueError, match=r"softmax of one output is always 1.* take SigmoidBinaryCrossEntropy"):
+    with pytest.raises(ValueError, match=r"softmax of one output is always 1.* use SigmoidBinaryCrossEntropy"):
         CROSS_ENTROPY.check_targets(targets, (1,))
 
 

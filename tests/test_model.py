@@ -517,7 +517,7 @@ ERRORS = {
     "residual": (
         lambda: fnnet.Residual(fnnet.Dense(2)).init(jax.random.key(0), (3,)),
         ValueError,
-        "to give the shape",
+        "to give shape",
     ),
     "integers": (
         lambda: fnnet.forward(MODEL, PARAMS, X.astype(np.int32)),

@@ -69,13 +69,13 @@ def unpack(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     that was made malformed on purpose, with a right digest.
     """
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise CheckpointError("expected a file, found something else (a folder? then take a file in it)")
+        raise CheckpointError("expected a file, found something else (a folder? then name a file in it)")
     with open(path, "rb") as file:
         metadata = _read_header(file, os.fstat(file.fileno()).st_size)
         file.seek(0)
         content = file.read()
     if _digest_of(content) != content[_DIGEST]:
-        raise CheckpointError("damaged: the SHA-256 is not that of the file's content; take an earlier checkpoint")
+        raise CheckpointError("damaged: the SHA-256 is not that of the file's content; use an earlier checkpoint")
     tensors = safetensors.deserialize(content)
     return _json(metadata), {name: _array(**tensor) for name, tensor in tensors}
 

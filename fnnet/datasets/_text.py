@@ -58,7 +58,7 @@ def text(source: str | os.PathLike[str] = _PYTHON) -> str:
     source  "python"       the topics of Python's language reference, from its standard library: about 465,000
                            characters, there without a network; another Python version has another text
             "shakespeare"  40,000 lines of Shakespeare, 1,115,394 characters, 65 different ones (tiny Shakespeare)
-            "names"        32,033 given names, one a line, a to z
+            "names"        32,033 given names, one per line, a to z
             a path         a file of your own in UTF-8, packed with gzip or not (its first bytes decide); a file that
                            has one of the three names is "./names"
 

@@ -1,7 +1,7 @@
-"""Text as rows of tokens, one token a character, each with the token that follows it.
+"""Text as rows of tokens, one token per character, each with the token that follows it.
 
     data, vocabulary = fnnet.datasets.characters(fnnet.datasets.text(), context=64)      # pieces of a long text
-    data, vocabulary = fnnet.datasets.lines(fnnet.datasets.text("names"))                # one line a row
+    data, vocabulary = fnnet.datasets.lines(fnnet.datasets.text("names"))                # one line per row
     vocabulary.encode("To be"), vocabulary.decode(tokens), len(vocabulary)
 
 A text that is held out becomes tokens by the same vocabulary, which has to know its characters too:
@@ -132,7 +132,7 @@ def characters(
 
 
 def lines(text: str, context: int | None = None, *, vocabulary: Vocabulary | None = None) -> tuple[Batch, Vocabulary]:
-    """One line a row, such as a name, with the character that follows each of its characters.
+    """One line per row, such as a name, with the character that follows each of its characters.
 
     text        lines, separated by newlines; empty ones are left out
     context     length of a row: at least that of the longest line + 1; None: exactly that

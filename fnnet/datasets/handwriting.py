@@ -7,7 +7,7 @@ MNIST's images were made like this: a dark digit on white paper, scanned in blac
 20 x 20 pixels with its proportions kept and its edges smoothed, and placed in 28 x 28 with its center of mass in the
 middle, light on dark. A network has seen nothing else, so an image must be prepared in the same way. The steps here:
 
-    read_grey    decoded, in grey, no longer than 512 pixels                 (`image_files`)
+    read_grey    decoded, in gray, no longer than 512 pixels                 (`image_files`)
     find_ink     uneven light removed; what differs from the paper at the border is ink, whether darker or lighter
     find_digits  connected pieces of ink; specks and what touches the border are left out
     fit          cut out, strokes that are thinner than MNIST's thickened, 20 x 20, centered in 28 x 28
@@ -35,7 +35,7 @@ class FoundDigits(NamedTuple):
     """What was found in an image, from left to right.
 
     images  (N, 28, 28) uint8, as MNIST has them
-    page    (H, W) float32 in 0..1, the image in grey
+    page    (H, W) float32 in 0..1, the image in gray
     ink     (H, W) float32 in 0..1, how much ink there is
     boxes   (N, 4) int: left, top, right, bottom of each digit on the page, in pixels, right and bottom exclusive
     """
@@ -170,7 +170,7 @@ def _bridged(mask: np.ndarray) -> np.ndarray:
 
 
 def grown(a: np.ndarray, radius: float) -> np.ndarray:
-    """Return the largest value within a disc around each pixel, at most `radius` away; 0 outside `a`."""
+    """Return the largest value within a disk around each pixel, at most `radius` away; 0 outside `a`."""
     reach = int(radius)
     y, x = np.ogrid[-reach : reach + 1, -reach : reach + 1]
     return _ndimage().maximum_filter(a, footprint=y * y + x * x <= radius * radius, mode="constant", cval=0)

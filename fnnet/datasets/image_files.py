@@ -34,7 +34,7 @@ def image_folder(
 
     size   (height, width), or one number for both: every image is resized to it, whatever its proportions.
            None: all have the same size already
-    color  (N, H, W, 3) in RGB; else (N, H, W) in grey
+    color  (N, H, W, 3) in RGB; else (N, H, W) in gray
 
     Returns Batch(x uint8, y=(N,) int32), read-only, and the names of the classes, which are those of the subfolders
     in alphabetical order. Images are turned upright (EXIF), transparent ones put on white. Files whose names begin with

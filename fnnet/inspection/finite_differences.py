@@ -28,7 +28,7 @@ class Slopes(NamedTuple):
     mine      <gradient, direction>
     measured by finite differences
     kinked    whether the function has a kink within a step, so that no slope exists
-    noise     () rounding in the norm of `measured`: 30 eps |L| / h a probe
+    noise     () rounding in the norm of `measured`: 30 eps |L| / h per probe
     places    each probe in words: `[2, 1]` or `direction 5`
     """
 

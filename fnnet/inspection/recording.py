@@ -115,7 +115,8 @@ def per_example_gradients(
     """The gradient of every row on its own: like params, with a batch axis first, (B, *shape of the parameter).
 
     Entry b is what `backward` gives for row b alone, penalty included; so their mean with weights w_b / sum(w)
-    is the gradient of the batch. It is the same pass, vmapped over rows: B times the memory of one gradient.
+    (w_b n_b / sum(w n) where the loss counts n_b targets in a row) is the gradient of the batch. It is the same pass,
+    vmapped over rows: B times the memory of one gradient.
 
     key   a key means training; row b draws from the b-th part of it, so the noise is not that of `backward`
 

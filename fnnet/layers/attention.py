@@ -1,4 +1,4 @@
-"""Attention: every step of a sequence asks all steps (or those before it) and takes a mean of their answers.
+"""Attention: each step of a sequence takes a weighted mean of the values of all steps, or of those up to itself.
 
 With queries Q, keys K and values V of one head, (T, D) each,
 
@@ -6,10 +6,10 @@ With queries Q, keys K and values V of one head, (T, D) each,
 
 where Q has been divided by sqrt(D), and M is -inf where a step may not look, else 0.
 
-P is (T, T): for a long sequence it is larger than all else together. So nobody keeps it. The forward pass keeps the
-logarithm of the sum of every row, lse_t = log sum_u exp(S_tu), (T,), from which backward finds P again as exp(S - lse),
-for a block of queries at a time; memory grows with T, not with T^2. Sources: Vaswani and others 2017, arXiv 1706.03762;
-Dao and others 2022, arXiv 2205.14135, for the backward pass from lse.
+P is (T, T): for a long sequence it is larger than everything else together. So it is never stored. The forward pass
+keeps the logarithm of the sum of every row, lse_t = log sum_u exp(S_tu), (T,), from which backward finds P again as
+exp(S - lse), for a block of queries at a time; memory grows with T, not with T^2. Sources: Vaswani and others 2017,
+arXiv 1706.03762; Dao and others 2022, arXiv 2205.14135, for the backward pass from lse.
 """
 
 import math
@@ -43,7 +43,7 @@ class AttentionParams(NamedTuple):
 
 
 class AttentionResiduals(NamedTuple):
-    """x (B, T, F); q, k, v and o (B, H, T, D), q divided by sqrt(D), both rotated where asked; lse (B, H, T)."""
+    """x (B, T, F); q, k, v and o (B, H, T, D), q divided by sqrt(D), q and k turned if rotary; lse (B, H, T)."""
 
     x: Array
     q: Array
@@ -60,8 +60,8 @@ class Attention:
     heads    H; each works on D = F / H features
     causal   whether a step sees only itself and the steps before it. Sequences padded at the end need no mask then;
              otherwise padding is a step like any other
-    rotary   turns queries and keys by angles that grow with their position, so that scores depend on distances.
-             Source: Su and others 2021, arXiv 2104.09864
+    rotary   rotary position embedding (RoPE): turns queries and keys by angles proportional to their position, so that
+             scores depend on relative positions. Source: Su and others 2021, arXiv 2104.09864
     weights, biases   initializers of the four projections; biases None: none
     out_weights       initializer of the last projection (None: as the others)
     products          "bfloat16": the factors of all products are rounded to it first, as in `Dense`
@@ -81,12 +81,14 @@ class Attention:
     def formulas(self) -> tuple[str, str]:
         rounded = "" if self.products is None else f", of factors rounded to {self.products}"
         turned = "; q, k = q and k turned by their positions" if self.rotary else ""
+        back = "; dq, dk = dq and dk turned back" if self.rotary else ""
         shown = "u <= t" if self.causal else "all u"
         return (
             f"q, k, v = x query.w + query.b, x key.w + key.b, x value.w + value.b{turned}; "
             f"s_tu = q_t k_u^T / sqrt(D); p_tu = softmax of s_tu over {shown}; o = p v; y = o out.w + out.b{rounded}",
             "do = dy out.w^T; dv = p^T do; dp = do v^T; ds = p * (dp - sum_c(do * o)); "
-            f"dq = ds k / sqrt(D); dk = ds^T q / sqrt(D); dx = dq query.w^T + dk key.w^T + dv value.w^T{rounded}",
+            f"dq = ds k / sqrt(D); dk = ds^T q / sqrt(D){back}; "
+            f"dx = dq query.w^T + dk key.w^T + dv value.w^T{rounded}",
         )
 
     @property

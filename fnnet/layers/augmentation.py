@@ -122,8 +122,8 @@ class Elastic(_OfImages):
 
     with u uniform in -1 .. 1 for each axis, m and n on a grid of every second pixel, and the rows of G of length 1, so
     that a pixel near the border moves as far as one in the middle. On a grid of every pixel, inside the image, that is
-    the field of Simard, Steinkraus, Platt 2003 (Best practices for convolutional neural networks): there, alpha 34 to
-    38 and sigma 4 to 6 for digits of 28 x 28. Half as fine, the field costs a quarter.
+    the field of Simard, Steinkraus, Platt 2003 (Best practices for convolutional neural networks). For digits of
+    28 x 28, alpha 34 to 38 and sigma 4 to 6 are in use. Half as fine, the field costs a quarter.
     """
 
     alpha: Number
@@ -243,9 +243,9 @@ class Cutout(_OfImages):
 class Noise:
     """y = x + n, n drawn anew in every entry: normal, with mean 0 and this standard deviation. Inputs of any shape.
 
-    A network that answers alike for x and its noisy copies has a smooth decision surface: to first order it is trained
-    with a penalty on the gradient of its loss by x. Keras's GaussianNoise is the same.
-    Source: Bishop 1995, Training with noise is equivalent to Tikhonov regularization.
+    A network that gives x and its noisy copies the same answer is smooth: for squared error and small noise, this adds
+    a penalty on the squared gradient of the outputs with respect to x. Keras's GaussianNoise is the same. Source:
+    Bishop 1995, Training with noise is equivalent to Tikhonov regularization.
     """
 
     deviation: Number

@@ -89,7 +89,7 @@ class Serial:
 
         With h_0 = x and h_i = f_i(h_(i-1)), the chain rule walks the layers backwards:
 
-            dh_(i-1) = dh_i (dh_i / dh_(i-1)),   dh_n = dy,   dx = dh_0
+            dh_(i-1) = dh_i (∂h_i/∂h_(i-1)),   dh_n = dy,   dx = dh_0
 
         which is layer i's own backward. Once a layer returns None, its input was integer: nothing before
         it moves, and its gradients are 0.
@@ -122,7 +122,7 @@ class Residual:
 
     inner     f
     shortcut  a layer g in place of x, where f changes the shape: y = g(x) + f(x), such as `Conv(64, (1, 1), stride=2)`.
-              Parameters are `ResidualParams` then, and those of f without
+              Parameters are `ResidualParams` then, else those of f
     """
 
     inner: Layer
@@ -140,7 +140,7 @@ class Residual:
                 raise TypeError(f"Residual: expected a layer such as Dense(3), {why_not(layer, Layer)}")
 
     def init(self, key: Key, in_shape: Shape) -> tuple[Params, Shape]:
-        """The inner layer's parameters. Raises ValueError where f(x) and what is added to it differ in shape."""
+        """(parameters of f, or `ResidualParams` with a shortcut; out_shape). Raises ValueError where shapes differ."""
         if self.shortcut is None:
             params, out_shape = init_layer(self.inner, key, in_shape)
             shortcut_shape = tuple(in_shape)
@@ -151,7 +151,7 @@ class Residual:
             params = ResidualParams(inner, shortcut)
         if tuple(out_shape) != tuple(shortcut_shape):
             raise ValueError(
-                f"Residual.init: expected the inner layer to give the shape {shortcut_shape} of what is added to it, "
+                f"Residual.init: expected the inner layer to give shape {shortcut_shape}, that of what it is added to, "
                 f"got {out_shape}; end it with a layer of {shortcut_shape[-1]} features, or pass a shortcut that gives "
                 f"{out_shape}"
             )
@@ -254,7 +254,9 @@ class Parallel:
 def _sum(owner: str, a: Array, b: Array) -> Array:
     """a + b. Raises TypeError for outputs of two dtypes, ValueError for two shapes."""
     if a.dtype != b.dtype:
-        raise TypeError(f"{owner}.forward: expected f(x) to be {b.dtype} like x, got {a.dtype}; rescale before it")
+        raise TypeError(
+            f"{owner}.forward: expected outputs of one dtype to add, got {a.dtype} and {b.dtype}; rescale integers"
+        )
     if a.shape != b.shape:
         raise ValueError(f"{owner}.forward: expected outputs of one shape to add, got {a.shape} and {b.shape}")
     return a + b

@@ -1,4 +1,4 @@
-"""Convolutions: the same few weights at every place of an image or a sequence, and the reverse of that."""
+"""Convolutions: the same few weights at every position of an image or a sequence; and transposed convolutions."""
 
 import math
 from typing import NamedTuple
@@ -25,20 +25,20 @@ class ConvParams(NamedTuple):
 
 @spec
 class Conv:
-    """y = x * w + b: every output is a weighted sum of the inputs under a small window, the same at every place.
+    """y = x * w + b: every output is a weighted sum of the inputs under a small window, the same everywhere.
 
     features  O, the number of output channels
     kernel    size of the window: (5, 5) for images (B, H, W, C), (5,) for sequences (B, T, C)
     stride    how far the window moves from one output to the next
     padding   "same" (zeros around, so that stride 1 keeps the size), "valid" (none), or (before, after) for each axis
     dilation  how far apart the entries of the window are
-    groups    the channels are split into so many equal parts, and each output sees one part; as many groups as channels
-              are a depthwise convolution
+    groups    number of equal parts that the channels are split into; each output sees one part; as many groups as
+              channels make a depthwise convolution
     weights   initializer of w (*kernel, C / groups, O)
     biases    initializer of b (O,); None: a layer without biases
 
     stride and dilation are one int, or one per axis. The kernel is not reversed (a cross-correlation), as everywhere in
-    the field. Sizes that stride and padding leave over at the end are not seen.
+    the field. Entries at the end of an image that no window reaches are ignored.
     """
 
     features: int = static()
@@ -110,12 +110,12 @@ class Conv:
 
 @spec
 class ConvTranspose:
-    """The reverse of a `Conv`: every input adds a small window of outputs, so that stride 2 doubles the size.
+    """Transposed convolution, the transpose (not the inverse) of a `Conv`: every input adds a small window of outputs.
 
     features  O, the number of output channels
     kernel, stride, dilation, groups   as in `Conv`
-    padding   what is cut off the outputs: "same" leaves size * stride, "valid" everything, (before, after) for each
-              axis so many
+    padding   what is cut off the outputs: "same" leaves size * stride (less where the dilated kernel is shorter than
+              the stride), "valid" cuts nothing, (before, after) that many entries of each axis
     weights   initializer of w (*kernel, C / groups, O)
     biases    initializer of b (O,); None: a layer without biases
     """

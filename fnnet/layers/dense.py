@@ -27,8 +27,8 @@ class Dense:
     features  O, the number of outputs
     weights   initializer of w
     biases    initializer of b; None: a layer without biases
-    products  "bfloat16": the factors of all three products are rounded to it first, 8 bits of 24, and the sums are
-              taken in float32. Faster where the machine multiplies bfloat16 by itself (GPUs, TPUs, CPUs with AMX):
+    products  "bfloat16": the factors of all three products are rounded to it first, from 24 significant bits to 8, and
+              the sums are taken in float32. Faster on hardware with products of bfloat16 (GPUs, TPUs, CPUs with AMX):
               `python -m experiments.benchmarks.steps`. Parameters, activations and gradients keep their dtype
     """
 

@@ -11,7 +11,7 @@ dh = scale dy they give
     dx = (dh - mean(dh) - h mean(dh h)) / s
 
 (v depends on m, too, but its derivative there is the sum of the deviations, which is 0.) So dx has no component along
-the ones, nor along h: to add a constant to x, or to scale it, would change nothing.
+the ones and, but for epsilon, none along h: adding a constant to x changes nothing, and scaling it almost nothing.
 
 The variance is the mean of squared deviations, never E[x^2] - E[x]^2, which loses all digits where the mean is large.
 Everything is computed in float32 or better. Sources: Ioffe, Szegedy 2015, arXiv 1502.03167 (batch); Ba, Kiros, Hinton
@@ -78,15 +78,16 @@ class _Norm:
 
 @spec
 class BatchNorm(_Norm):
-    """Every channel with mean 0 and variance 1 over batch and places, then scaled and shifted.
+    """Each channel normalized to mean 0 and variance 1 over the batch and all positions, then scaled and shifted.
 
     decay    of the running statistics, after every update: decay * old + (1 - decay) * that of the batch
     epsilon  added to the variance
 
-    With a key (training) the statistics are the batch's own, biased (divided by n); without, the running ones. Every
-    row of a batch counts alike in them: rows of weight 0 (padding rows are rows of the data) and weights are not seen.
-    A batch of one row without places has variance 0 and teaches the layers before it nothing. The running statistics
-    are `Statistics`: their gradients are 0, no optimizer sees them, and they stay float32 in bfloat16.
+    With a key (training) the statistics are the batch's own, biased (divided by n); without, the running ones. Weights
+    of rows are ignored in them: every row of a batch counts equally, padding rows (copies of rows of the data)
+    included. A batch of one row without spatial axes has variance 0, and no gradient reaches the layers before it. The
+    running statistics are `Statistics`: their gradients are 0, no optimizer sees them, and they stay float32 in
+    bfloat16.
     """
 
     decay: Number = 0.9
@@ -183,9 +184,9 @@ class LayerNorm(_Norm):
 
 @spec
 class GroupNorm(_Norm):
-    """Every group of channels of every row with mean 0 and variance 1 over channels and places, then scaled, shifted.
+    """Each group of channels of each row normalized over its channels and positions, then scaled and shifted.
 
-    groups   into so many equal parts the channels are split: 1 takes all together, C each on its own
+    groups   number of equal parts that the channels are split into: 1 normalizes all together, C each on its own
     epsilon  added to the variance
     """
 
@@ -205,7 +206,7 @@ class GroupNorm(_Norm):
     def init(self, key: Key, in_shape: Shape) -> tuple[NormParams, Shape]:
         params, _ = super().init(key, in_shape)
         if in_shape[-1] % self.groups:
-            raise ValueError(f"GroupNorm.init: expected channels in {self.groups} equal groups, got {in_shape}")
+            raise ValueError(f"GroupNorm.init: expected channels divisible by groups={self.groups}, got {in_shape[-1]}")
         return params, in_shape
 
     def forward(

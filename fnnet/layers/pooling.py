@@ -51,7 +51,7 @@ class MaxPool(_Pool):
     """The largest entry of every window. Padding never wins.
 
     size      of the window: (2, 2) for images (B, H, W, C), (2,) for sequences (B, T, C)
-    stride    how far the window moves; None: as far as it is large
+    stride    how far the window moves; None: its own size
     padding   "same", "valid" or (before, after) for each axis
     """
 
@@ -93,7 +93,7 @@ class MaxPool(_Pool):
 
 @spec
 class MeanPool(_Pool):
-    """The mean over every window; padding does not count.
+    """Average pooling: the mean over every window; padding does not count.
 
     size, stride, padding   as in `MaxPool`
     """
@@ -107,7 +107,7 @@ class MeanPool(_Pool):
     def forward(
         self, params: tuple[()], x: Float[Array, "B *size C"], *, key: Key | None = None
     ) -> tuple[Float[Array, "B *out C"], Static]:
-        """y_bhc = sum_i x_b,hs+i-p,c / n_h, n_h entries of window h being no padding. Keeps the shape of x."""
+        """y_bhc = sum_i x_b,hs+i-p,c / n_h, n_h entries of window h not being padding. Keeps the shape of x."""
         window, image = self._over(x.shape[1:-1])
         padded, out = window.padded(x.reshape(-1, *image, x.shape[-1])), window.outputs(image)
         total = sum((window.seen(padded, place, out) for place in window.positions()), jnp.zeros((), x.dtype))

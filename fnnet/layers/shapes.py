@@ -93,7 +93,7 @@ class Reshape:
 
 @spec
 class LastStep:
-    """The last step of every sequence: (B, T, F) becomes (B, F)."""
+    """The last step of every sequence, (B, T, F) to (B, F): step T - 1 of each row, even where that is padding."""
 
     formulas = ("y = last step of x", "dx = dy at the last step, 0 before it")
 
@@ -118,9 +118,9 @@ class LastStep:
 
 @spec
 class Standardize:
-    """y = (x - mean) / deviation: inputs of any scale as numbers around 0, with deviation 1; `standardize(x)` fits it.
+    """y = (x - mean) / deviation: inputs of any scale get mean 0, standard deviation 1; `standardize(x)` fits it.
 
-    mean, deviation  one number for all, or an array of the shape of one row
+    mean, deviation  mean and standard deviation, each one number for all or an array of the shape of one row
     """
 
     mean: Number

@@ -1,4 +1,4 @@
-"""Adam and its relatives: each parameter's step is measured in its own recent gradient size."""
+"""Adam and its relatives: each parameter's step is divided by the size of its own recent gradients."""
 
 from typing import NamedTuple
 
@@ -43,7 +43,7 @@ class _Moments:
 
 @spec
 class Adam(_Moments):
-    """Momentum, with each parameter's step measured in its own recent gradient size.
+    """Momentum, with each parameter's step divided by the root mean square of its own recent gradients.
 
     learning_rate  eta
     beta1, beta2   b1, b2: how slowly the two averages forget
@@ -71,7 +71,7 @@ class Adam(_Moments):
 
 @spec
 class AdamW(_Moments):
-    """Adam, and every update takes the fraction eta lambda off every weight (a parameter named `w`).
+    """Adam with decoupled weight decay: every update shrinks every weight (named `w`) by the fraction eta lambda.
 
     learning_rate  eta
     beta1, beta2   b1, b2: how slowly the two averages forget
@@ -82,10 +82,11 @@ class AdamW(_Moments):
         theta <- theta - eta m' / (sqrt(v') + e) - eta lambda theta      the last term for weights only
 
     The decay follows a schedule in eta; WeightDecay(eta * lambda) after Adam does the same at a rate of its own. It
-    is not a penalty: with Adam, a penalty's gradient is divided by sqrt(v') like any other and hardly decays at all.
+    is not a penalty: Adam would divide a penalty's gradient by sqrt(v'), too, so that weights with large gradients
+    would decay less than others.
 
     PyTorch and optax compute the same but decay biases too, unless parameter groups or a mask say otherwise; lambda is
-    1e-2 there and 1e-4 in optax, 4e-3 in Keras. Source: Loshchilov, Hutter 2017, arXiv 1711.05101, algorithm 2.
+    1e-2 in PyTorch, 1e-4 in optax, 4e-3 in Keras. Source: Loshchilov, Hutter 2017, arXiv 1711.05101, algorithm 2.
     """
 
     learning_rate: Number = 1e-3
@@ -118,7 +119,7 @@ class AmsGradState(NamedTuple):
 
 @spec
 class AmsGrad(_Moments):
-    """Adam that never forgets a large gradient: steps are measured in the largest v so far.
+    """Adam that never forgets a large gradient: steps are divided by the root of the largest v so far.
 
     learning_rate  eta
     beta1, beta2   b1, b2: how slowly the two averages forget
@@ -170,9 +171,9 @@ class Nadam(_Moments):
         c_t  = 1 - mu_1 mu_2 .. mu_t
         theta <- theta - eta n / (sqrt(v') + e),   n = (1 - mu_t) g / c_t + mu_(t+1) m / c_(t+1)
 
-    With psi = 0.004 PyTorch's NAdam computes the same; so does Keras's Nadam, except that e is added before the
-    correction; without psi, optax.nadam does. c is computed as c <- mu_t c + (1 - mu_t) from 0.
-    Source: Dozat 2016, Incorporating Nesterov momentum into Adam, ICLR workshop, algorithm 2.
+    With psi = 0.004 PyTorch's NAdam computes the same, with psi = 1 Keras's Nadam; without psi, optax.nadam does. c is
+    computed as c <- mu_t c + (1 - mu_t) from 0. Source: Dozat 2016, Incorporating Nesterov momentum into Adam, ICLR
+    workshop, algorithm 2.
     """
 
     learning_rate: Number = 1e-3
@@ -215,7 +216,7 @@ class AdaMaxState(NamedTuple):
 
 @spec
 class AdaMax(_Moments):
-    """Adam in the maximum norm: each parameter's step is measured in its largest recent gradient.
+    """Adam in the maximum norm: each parameter's step is divided by its largest recent gradient.
 
     learning_rate  eta
     beta1, beta2   b1, b2: how slowly average and maximum forget

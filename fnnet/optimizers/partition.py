@@ -28,7 +28,7 @@ class Matrices:
 
 @spec
 class Partition:
-    """The parameters that select selects are moved by the optimizer chosen, all others by the optimizer rest.
+    """The parameters that `select` selects are moved by the optimizer `chosen`, all others by the optimizer `rest`.
 
         Partition(Matrices(), Muon(0.02), Adam(1e-3))
 
@@ -37,8 +37,8 @@ class Partition:
 
         Chain((ClipByGlobalNorm(1.0), Partition(Matrices(), Muon(0.02), Adam(1e-3)), Average(0.999)))
 
-    chosen draws from fold_in(key, 0), rest from fold_in(key, 1). The state is a tuple of theirs.
-    PyTorch's parameter groups and optax.partition, with any number of parts: here, rest may be a Partition.
+    `chosen` draws from fold_in(key, 0), `rest` from fold_in(key, 1). The state is the tuple of their states. PyTorch's
+    parameter groups and optax.partition take any number of parts; here, `rest` may itself be a Partition.
     """
 
     select: Selector

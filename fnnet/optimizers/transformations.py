@@ -1,4 +1,4 @@
-"""Gradient transformations that are not optimizers: they clip, add noise, decay or project. None keeps a state."""
+"""Gradient transformations that are not optimizers: they clip, add noise, decay or project. All are stateless."""
 
 from collections.abc import Callable
 from functools import reduce
@@ -90,9 +90,9 @@ class GradientNoise(_Stateless):
     """u <- u + scale n, with n standard normal in every entry: for gradients, so before the optimizer.
 
     Needs a key, which training passes to every transformation; array i draws from fold_in(key, i). The paper lets the
-    variance fall as eta / (1 + t)^gamma: pass a schedule as scale. optax.add_noise does that, with a key in its state;
-    PyTorch has no counterpart, Keras only a layer.
-    Source: Neelakantan, Vilnis, Le and others 2015, arXiv 1511.06807.
+    variance fall as eta / (1 + t)^gamma: pass a schedule of the square root of that as scale. optax.add_noise does
+    that, with a key in its state; PyTorch has no counterpart, Keras only a layer. Source: Neelakantan, Vilnis, Le and
+    others 2015, arXiv 1511.06807.
     """
 
     scale: Number

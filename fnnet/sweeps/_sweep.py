@@ -68,7 +68,7 @@ def sweep(
     seeds        a run starts as `init_state(model, optimizer, jax.random.key(seed))`; a number n means range(n)
     shuffle      as in `train`, shared by all runs, so that every batch is gathered once; with shuffle_per_run a run's
                  key is fold_in(shuffle, seed), which costs more
-    validation   as in `fit`: data, or the fraction of `data` to hold out, with the key `shuffle` the same rows as there
+    validation   as in `fit`: data, or the fraction of `data` to hold out; the same `shuffle` holds out the same rows
     early_stopping   stops each run by itself, as in `fit`; its best epoch counts then
     rank_by      the metric to rank by: "loss" or "accuracy", of the validation data if there is some
     runs_per_device  how many runs to compute side by side on each device; None: chosen by a rule (see `devices.py`), or

@@ -89,7 +89,7 @@ def fit(
 
     data        a Batch; lists, DataFrames and Series in it are converted, values checked (see `training.checks`)
     validation  data that is measured after every epoch; or a fraction of `data` to hold out for that: rows drawn with
-                a key made from `shuffle`, of every class alike
+                a key made from `shuffle`, stratified by class
     early_stopping, plateau   rules applied to the validation metrics after every epoch
     class_weights     (C,) what a row of each class counts in training, times its own weight; for integer classes,
                       or (N, 1) of 0 and 1
@@ -97,8 +97,8 @@ def fit(
                 without class weights (`history.measured`): the training loss is of earlier parameters, with dropout
     history     of an earlier fit, to go on from: 5 epochs and 5 more are 10, bit for bit. Returned with the new epochs
     mesh        devices that every batch is split across: `fnnet.data_mesh()` has all of them, on all hosts. Each has a
-                copy of the parameters; rows are read as they are needed; a batch that does not divide gets padding rows
-                of weight 0. Equal to one device up to rounding (with dropout, where batches divide)
+                copy of the parameters; rows are read as they are needed; a batch that does not divide evenly gets
+                padding rows of weight 0. Equal to one device up to rounding (with dropout, where batches divide)
     progress    a bar with the loss and accuracy of each epoch; needs the extra `experiments`
     on_epoch    called after every epoch with the state and the History so far
 
@@ -245,8 +245,8 @@ def _non_finite(job: _Job, optimizer: Optimizer, before: _Run, training: Metrics
     culprit = find_culprit(job.model, optimizer, before.state, job.training, job.batch_size, job.shuffle)
     found = "replaying the epoch step by step did not show where" if culprit is None else culprit
     return NonFiniteError(
-        f"fit: the loss became {training.loss} in epoch {epoch}; {found}. Try a smaller learning rate, and look for "
-        f"NaN in the data. This error's `state` is the one before that epoch",
+        f"fit: the loss or a parameter is not finite after epoch {epoch} (loss {training.loss}); {found}. Try a "
+        f"smaller learning rate, and look for NaN in the data. This error's `state` is the one before that epoch",
         epoch,
         before.state,
         before.history if epoch > 1 else None,

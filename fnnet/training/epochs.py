@@ -41,7 +41,7 @@ def train_epoch(
     """Every row of data once, in batches; the metrics are means over its batches, each before its update.
 
     shuffle   key of the shuffling: epoch e goes through the permutation drawn from fold_in(shuffle, e), where
-            e = (state.step - start) // (steps an epoch). None keeps the rows in order.
+            e = (state.step - start) // (steps per epoch). None keeps the rows in order.
     start, stop   only these batches of the epoch; parts one after the other give the same bits as the whole
 
     The last batch is filled up with rows of weight 0 where batch_size does not divide the rows; a batch_size

@@ -34,9 +34,10 @@ class Metrics(NamedTuple):
     """What was measured over some rows, each () or one entry per epoch, in float32 or better.
 
     loss      weighted mean loss plus penalty
-    accuracy  weighted fraction of rows that the loss calls correct (of several labels: all of them right); None for
-              losses without `correct`
-    weight    sum of the rows' weights (their number, without weights): needed to average further
+    accuracy  weighted fraction of rows that the loss calls correct (of several labels: all of them right), or of
+              targets where the loss counts these; None for losses without `correct`
+    weight    sum of the rows' weights (their number, without weights), each times its number of targets where the loss
+              counts these: needed to average further
     """
 
     loss: Any

@@ -60,8 +60,8 @@ class EarlyStopping:
     min_delta  how much better counts as better
     monitor    "loss" (lower is better; with the penalty) or "accuracy" (higher is better) of the validation data
 
-    An epoch counts where its score is below the best so far by more than min_delta; ties and NaN do not. The best state
-    is returned even if the epochs run out first. (Prechelt, "Early stopping - but when?", 1998.)
+    An epoch counts as better only if it beats the best so far by more than min_delta; a tie or NaN does not. The best
+    state is returned even if the epochs run out first. (Prechelt, "Early stopping - but when?", 1998.)
     """
 
     patience: Number = 5.0
@@ -100,7 +100,8 @@ class ReduceOnPlateau:
     lowest     the scale does not fall below this: 0.01 keeps at least a hundredth of the learning rate
     min_delta, monitor   as in EarlyStopping; absolute, where PyTorch's default is relative
 
-    Every field `learning_rate` of the optimizer, or of those in a `Chain`, is scaled, schedules included.
+    Every field `learning_rate` of the optimizer and of those inside it (`Chain`, `Partition`, `Lookahead`) is scaled,
+    schedules included.
     """
 
     factor: Number = 0.1
