@@ -177,7 +177,7 @@ FLAT = Candidate((1024,), (GENTLE,), 14, 4e-3, 256, products="bfloat16", smoothi
 SHORT = Candidate((128,), (), 2, 2e-2, channels=(12, 24), normalized=True, padding="valid", smoothing=0.1)
 CLOTHED = WIDE._replace(hidden=(1024, 512), distortions=MIRRORED, dropout=(None, 0.2), epochs=60)
 DEEP = LENET._replace(distortions=MIRRORED, channels=(32, 64, 128), kernel=(3, 3), padding="same", epochs=20)
-DEEPER = DEEP._replace(residual=True, dropout=(None, 0.3), epochs=18)
+DEEPER = DEEP._replace(residual=True, dropout=(None, 0.3), epochs=16)
 BUSY = "Other programs ran beside it, so its seconds are longer than on a quiet machine."
 RECIPES = {
     "elastic": Recipe(

@@ -11,7 +11,7 @@ from jaxtyping import Array, Int, Integer
 from fnnet._contracts import forward_layer
 from fnnet._jit import jit
 from fnnet._spec import as_numbers, parameter_dtype
-from fnnet._values import as_array, check_key
+from fnnet._values import as_array, at_least_float32, check_key
 from fnnet._xla.threefry import quick
 from fnnet.model import Model, check_inputs, check_model
 from fnnet.protocols import Key, Number, Params
@@ -68,6 +68,7 @@ def _generate(model: Model, params: Params, tokens: Array, key: Key, steps: int,
         outputs, _ = forward_layer(network, params, window)
         _check_outputs(outputs, window)
         logits = jax.lax.dynamic_index_in_dim(outputs, length - 1, 1, keepdims=False)
+        logits = logits.astype(at_least_float32(logits.dtype))  # bfloat16 draws would be one of 128 numbers
         noise = jnp.asarray(temperature, logits.dtype) * jax.random.gumbel(key, logits.shape, logits.dtype)
         token = jnp.argmax(logits + noise, -1).astype(jnp.int32)
         moved = jnp.where(length == context, jnp.roll(window, -1, 1), window)

@@ -387,6 +387,8 @@ def _check_classes(
         _check_weights(caller, probabilities, weights)
         weights = None if weights is None else jnp.repeat(weights, classes.shape[1])
         probabilities, classes = probabilities.reshape(-1, probabilities.shape[-1]), classes.reshape(-1)
+    if probabilities.shape[1:] == (1,) == classes.shape[1:]:
+        classes = classes[:, 0]
     if no_target is not None:
         counts = (classes != no_target).astype(jnp.int32 if weights is None else weights.dtype)
         weights = counts if weights is None else weights * counts

@@ -31,6 +31,14 @@ def test_the_likeliest_tokens_are_those_of_a_loop(params, prompt):
     assert len({*tokens[len(prompt) :]}) > 1, "a network that writes one token whatever came before"
 
 
+def test_draws_in_bfloat16_favor_no_token():
+    """Noise of 128 numbers would draw the first of equal tokens ten times as often as the last."""
+    model = fnnet.gpt(1000, layers=1, heads=1, width=4, context=2)
+    params = jax.tree.map(jnp.zeros_like, fnnet.init(model, jax.random.key(0), jnp.bfloat16))
+    drawn = fnnet.generate(model, params, np.zeros((8000, 1), int), jax.random.key(1), 1)[:, 1]
+    np.testing.assert_allclose(np.bincount(drawn // 200, minlength=5) / 8000, 1 / 5, atol=0.03)
+
+
 def test_draws_follow_the_softmax_at_the_temperature(params):
     prompt = np.tile(np.array([[2, 4]]), (4000, 1))
     logits = np.asarray(fnnet.forward(MODEL, params, np.array([[2, 4, 0, 0]])))[0, 1]

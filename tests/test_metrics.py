@@ -620,3 +620,9 @@ def test_what_does_not_fit_is_an_error(case):
     arguments = [jnp.asarray(a) if isinstance(a, np.ndarray | np.generic) else a for a in arguments]
     with pytest.raises(ValueError, match=message):
         f(*arguments)
+
+
+def test_steps_without_a_target_may_stand_in_a_column():
+    probabilities, column = np.array([[0.2], [0.8], [0.9]]), np.array([[0], [-1], [0]])
+    assert accuracy(probabilities, column, no_target=-1) == 0.5
+    assert accuracy(probabilities, column, no_target=-1, weights=np.array([3.0, 1.0, 1.0])) == 0.75

@@ -11,6 +11,7 @@ The numbers are not scaled: `fnnet.standardize(train.x)` makes the layer that do
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -296,15 +297,17 @@ def _order(rows: _Rows, name: str, given: Sequence[Any] | None) -> tuple[str, ..
             raise rows.fault(row, name, fault)
     found = {_text(cell) for cell in _column(rows, name)}
     try:
-        return tuple(sorted(found, key=_number))
+        return tuple(sorted(found, key=lambda text: (_number(text), text)))
     except ValueError:
         return tuple(sorted(found))
 
 
 def _text(cell: Any) -> str:
     """A category's name: 1 and 1.0 are the same one, as one file has it and another."""
-    is_whole = isinstance(cell, float | np.floating) and float(cell).is_integer()
-    return str(int(cell) if is_whole else cell).strip()
+    if isinstance(cell, float | np.floating) and float(cell).is_integer():
+        return str(int(cell))
+    text = str(cell).strip()
+    return text.partition(".")[0] if re.fullmatch(r"[+-]?\d+\.0*", text) else text
 
 
 def _one_hot(rows: _Rows, name: str, categories: tuple[str, ...]) -> np.ndarray:

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from fnnet._spec import parameter_dtype
+from fnnet._values import at_least_float32
 from fnnet.model import Model
 from fnnet.protocols import Batch
 from fnnet.training.epochs import evaluate
@@ -96,7 +97,7 @@ def landscape(
 def _like_filters(w: Array, key: PRNGKeyArray) -> Array:
     if w.ndim < 2 or not jnp.issubdtype(w.dtype, jnp.floating):
         return jnp.zeros_like(w)
-    n = jax.random.normal(key, w.shape, w.dtype)
+    n = jax.random.normal(key, w.shape, at_least_float32(w.dtype)).astype(w.dtype)
     lengths = [jnp.sqrt((a * a).sum(tuple(range(w.ndim - 1)), keepdims=True)) for a in (w, n)]
     return n * (lengths[0] / lengths[1])
 

@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Float, Int, Num
 
 from fnnet._contracts import backward_layer, backward_loss, forward_layer, forward_loss
 from fnnet._spec import as_numbers, parameter_dtype
+from fnnet.layers.composition import input_checks
 from fnnet.losses import one_hot
 from fnnet.model import Model, check_model, prepare
 from fnnet.protocols import Batch, Params
@@ -45,13 +46,13 @@ def saliency(
     check_model("saliency", model, params)
     dtype = parameter_dtype(params)
     model = as_numbers(model, dtype, "saliency")
-    x = jnp.asarray(x, dtype)
+    x = jnp.asarray(x) if input_checks(model.network) else jnp.asarray(x, dtype)
     batch = prepare(model, Batch(x, jnp.zeros(x.shape[:1]) if of_loss is None else of_loss), dtype)
     outputs, residuals = forward_layer(model.network, params, batch.x)
     doutputs = _one_logit(outputs, classes) if of_loss is None else _own_losses(model, outputs, batch.y)
     _, dx = backward_layer(model.network, params, residuals, doutputs)
     if dx is None:
-        raise ValueError(f"saliency: {model.network!r} gives no gradient for its input")
+        raise ValueError("saliency: tokens have no gradient; explain the network after its Embedding")
     return dx
 
 

@@ -185,12 +185,13 @@ def _layer_trace(note: dict, params: Params, result: Pass, updates: Params | Non
     layer, path = note["layer"], note["path"]
     p, residuals, grads = _entry(params, path), _entry(result.residuals, path), _entry(result.grads, path)
     update = None if updates is None else _entry(updates, path)
-    ratios = None if update is None else jax.tree.map(jnp.divide, _norms(update), _norms(trainable(p)))
+    learned = trainable(p)
+    ratios = None if update is None else jax.tree.map(jnp.divide, _norms(update), _norms(learned))
     counts = jnp.ones(batch.x.shape[0], bool) if batch.weights is None else batch.weights != 0
     return LayerTrace(
         layer=layer, params=p, x=note["x"], y=note["y"], dy=note["dy"], dx=note["dx"], residuals=residuals,
         grads=grads, loss_grads=note["grads"], updates=update, grad_norms=_norms(grads), update_ratios=ratios,
-        update_ratio=norm_of_all(update) / norm_of_all(p) if update is not None and floating(p) else None,
+        update_ratio=norm_of_all(update) / norm_of_all(learned) if update is not None and floating(learned) else None,
         dead=_dead(note["y"], counts) if isinstance(layer, Relu) else None,
         saturated=_saturated(layer, residuals, note["y"], counts),
     )  # fmt: skip

@@ -25,7 +25,7 @@ from fnnet._values import at_least_float32
 from fnnet.inspection.recording import LayerTrace, floating, norm_of_all, record
 from fnnet.model import Model
 from fnnet.protocols import Batch
-from fnnet.training.state import TrainState
+from fnnet.training.state import TrainState, trainable
 
 
 class LayerStatistics(NamedTuple):
@@ -86,7 +86,7 @@ def _statistics(layer: LayerTrace, counts: Array) -> LayerStatistics:
         return (weights * entries.mean(1)).sum()
 
     center = mean(y)
-    learns = bool(floating(layer.params))
+    learns = bool(floating(trainable(layer.params)))
     return LayerStatistics(
         mean=center,
         std=jnp.sqrt(mean((y - center) ** 2)),

@@ -265,7 +265,8 @@ class Noise:
         check_floating(self, x)
         if key is None:
             return x, None
-        n = jnp.asarray(self.deviation, x.dtype) * jax.random.normal(key, x.shape, x.dtype)
+        wide = at_least_float32(x.dtype)  # bfloat16 draws would be one of 128 numbers
+        n = (jnp.asarray(self.deviation, wide) * jax.random.normal(key, x.shape, wide)).astype(x.dtype)
         return x + n, n
 
     def backward(

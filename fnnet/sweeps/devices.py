@@ -49,7 +49,7 @@ def choose_devices(weights: int, devices: Sequence[Device]) -> Sequence[Device]:
     """Those of the devices that runs with so many bytes of weights should be split across."""
     if devices[0].platform != "cpu":
         return devices
-    return devices[: max(1, _cores() * CPU_TRAINED // (4 * weights))]
+    return devices[: max(1, _cores() * CPU_TRAINED // (4 * max(1, weights)))]
 
 
 def choose(weights: int, runs: int, device: Device, has_convolutions: bool) -> tuple[int, str]:
@@ -57,11 +57,11 @@ def choose(weights: int, runs: int, device: Device, has_convolutions: bool) -> t
     if device.platform == "cpu" and has_convolutions:
         return 1, "one after another (convolutions with weights of their own do not combine on a CPU)"
     if device.platform == "cpu":
-        chosen = min(runs, max(1, CPU_WEIGHTS // weights))
+        chosen = min(runs, max(1, CPU_WEIGHTS // max(1, weights)))
         limit = f"up to {CPU_WEIGHTS / 2**20:g} MiB side by side stay in the cache"
     else:
         memory = (device.memory_stats() or {}).get("bytes_limit")
-        chosen = runs if memory is None else min(runs, max(1, memory // 2 // (8 * weights)))
+        chosen = runs if memory is None else min(runs, max(1, memory // 2 // (8 * max(1, weights))))
         limit = "as many as fit its memory"
     words = "one after another" if chosen == 1 else f"{chosen:,} side by side"
     used, cores, hint = len(jax.local_devices()), _cores(), ""

@@ -125,7 +125,7 @@ class Results:
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """`records` as a csv file: a row of names, then one row per run; what is not finite is written nan or inf."""
         records = self.records()
-        with open(path, "w", newline="") as file:
+        with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, records[0])
             writer.writeheader()
             writer.writerows(records)
@@ -211,15 +211,21 @@ def results_of(runs: list[dict[str, Any]]) -> Results:
     return Results(
         settings={name: tuple(run["settings"].get(name) for run in runs) for name in names},
         **_columns({name: [run[name] for run in runs] for name in _COLUMNS}),
-        curves={name: np.array([run["curves"][name] for run in runs], np.float64) for name in runs[0]["curves"]},
+        curves=_joined_curves([run["curves"] for run in runs]),
         score=runs[0]["score"],
     )
 
 
+def _joined_curves(runs: list[dict[str, list]]) -> dict[str, np.ndarray]:
+    """Name -> (R, epochs), NaN for a run without that metric: a loss without `correct` has no accuracy."""
+    missing = [None] * len(runs[0]["loss"])
+    names = [name for name in METRICS if any(name in curves for curves in runs)]
+    return {name: np.array([curves.get(name, missing) for curves in runs], np.float64) for name in names}
+
+
 def _kind(run: dict[str, Any]) -> tuple:
     """What all runs of a sweep have in common."""
-    lengths = tuple((name, len(curve)) for name, curve in run["curves"].items())
-    return run.get("sweep"), run.get("points"), run["score"], lengths
+    return run.get("sweep"), run.get("points"), run["score"], len(run["curves"]["loss"])
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

@@ -98,7 +98,8 @@ def fit(
     history     of an earlier fit, to go on from: 5 epochs and 5 more are 10, bit for bit. Returned with the new epochs
     mesh        devices that every batch is split across: `fnnet.data_mesh()` has all of them, on all hosts. Each has a
                 copy of the parameters; rows are read as they are needed; a batch that does not divide evenly gets
-                padding rows of weight 0. Equal to one device up to rounding (with dropout, where batches divide)
+                padding rows of weight 0. Equal to one device up to rounding (with dropout, or statistics of a
+                batch, where batches divide)
     progress    a bar with the loss and accuracy of each epoch; needs the extra `experiments`
     on_epoch    called after every epoch with the state and the History so far
 
@@ -121,12 +122,13 @@ def fit(
     data = checked_batch("fit", model, state.params, data)
     if validation is not None and not isinstance(validation, int | float):
         validation = checked_batch("fit", model, state.params, validation, "validation")
-    if data.weights is not None and not np.any(data.weights):
-        raise ValueError("fit: expected a row of data with a weight above 0, got none")
     rows, held_out = split_off(data, validation, shuffle)
     weighted = rows if class_weights is None else with_class_weights(rows, class_weights)
-    watched = None if held_out is None else source_of(held_out)
-    measured = None if measure_training is None else source_of(rows.first(measure_training))
+    first = None if measure_training is None else rows.first(measure_training)
+    for what, part in (("data to train on", weighted), ("validation data", held_out), ("data to measure", first)):
+        if part is not None and not part.any_counts:
+            raise ValueError(f"fit: expected a row of the {what} with a weight above 0, got none")
+    watched, measured = (None if part is None else source_of(part) for part in (held_out, first))
     job = _Job(
         model, optimizer, batch_size, shuffle, early_stopping, plateau, source_of(weighted, mesh), watched, measured
     )
@@ -242,8 +244,11 @@ def _appended(history: History, *measured: Metrics | None) -> History:
 
 def _non_finite(job: _Job, optimizer: Optimizer, before: _Run, training: Metrics) -> NonFiniteError:
     epoch = 1 + len(before.history.training.loss)
-    culprit = find_culprit(job.model, optimizer, before.state, job.training, job.batch_size, job.shuffle)
-    found = "replaying the epoch step by step did not show where" if culprit is None else culprit
+    if all(a.is_fully_addressable for a in jax.tree.leaves(before.state.params)):
+        culprit = find_culprit(job.model, optimizer, before.state, job.training, job.batch_size, job.shuffle)
+        found = "replaying the epoch step by step did not show where" if culprit is None else culprit
+    else:
+        culprit, found = None, "which tensor was first is found on one host only"
     return NonFiniteError(
         f"fit: the loss or a parameter is not finite after epoch {epoch} (loss {training.loss}); {found}. Try a "
         f"smaller learning rate, and look for NaN in the data. This error's `state` is the one before that epoch",

@@ -35,6 +35,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.data.y) if self.numbers is None else len(self.numbers)
 
+    @property
+    def any_counts(self) -> bool:
+        """Whether a row has a weight above 0."""
+        weights = np.ones(1) if self.data.weights is None else np.asarray(self.data.weights)
+        return bool(np.any(weights if self.numbers is None or self.data.weights is None else weights[self.numbers]))
+
     def first(self, count: int) -> "Rows":
         """The first `count` of them."""
         numbers = np.arange(len(self)) if self.numbers is None else self.numbers
@@ -44,12 +50,17 @@ class Rows:
         """The same rows as NumPy arrays; memory-mapped ones stay mapped."""
         return dataclasses.replace(self, data=jax.tree.map(np.asanyarray, self.data))
 
+    def read_at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """(numbers in data of the rows that are read for these places, weights of the rows there)."""
+        numbers = places if self.numbers is None else self.numbers[places]
+        if self.data.weights is None:
+            return numbers, None
+        weights = np.asarray(self.data.weights)[numbers]
+        return np.where(weights != 0, numbers, self._stand_in), weights
+
     def take(self, places: np.ndarray) -> Batch:
         """The rows in these places, (B,), read in the order in which they are stored."""
-        numbers = places if self.numbers is None else self.numbers[places]
-        weights = None if self.data.weights is None else np.asarray(self.data.weights)[numbers]
-        if weights is not None:
-            numbers = np.where(weights != 0, numbers, self._stand_in)
+        numbers, weights = self.read_at(places)
         return Batch(_read(self.data.x, numbers, "x"), _read(self.data.y, numbers, "y"), weights)
 
     @cached_property
@@ -124,6 +135,9 @@ def split_off(
 def with_class_weights(rows: Rows, class_weights: Any) -> Rows:
     """Weights of rows times the weights of their classes."""
     w, y = np.asarray(class_weights, np.float32), np.asarray(rows.data.y)
+    if rows.data.weights is not None:  # what stands in a row of weight 0 changes nothing
+        counting = np.asarray(rows.data.weights).reshape(-1, *(1,) * (y.ndim - 1)) != 0
+        y = np.where(counting, y, np.zeros((), y.dtype))
     if y.shape[1:] == (1,) and np.isin(y, (0, 1)).all():  # what a sigmoid has for two classes
         y = y[:, 0].astype(np.int32)
     if y.ndim != 1 or y.dtype.kind not in "iu":

@@ -113,7 +113,7 @@ class Streamed:
     ) -> tuple[TrainState, Metrics]:
         x, parts, train = self.rows.data.x, [], self._program(model)
         row_bytes = max(1, x.itemsize * int(np.prod(x.shape[1:])))
-        at_once = max(1, self.chunk_bytes // (row_bytes * min(batch_size, len(self.rows))))
+        at_once = max(1, self.chunk_bytes // (row_bytes * max(1, min(batch_size, len(self.rows)))))
         for chunk in self._chunks(state, batch_size, shuffle, at_once):
             state, metrics = train(model, optimizer, state, chunk)
             parts.append(metrics)
@@ -141,7 +141,7 @@ class Streamed:
 
     def numbers(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> np.ndarray:
         places, _ = self._plan(state, batch_size, shuffle)
-        return places if self.rows.numbers is None else self.rows.numbers[places]
+        return self.rows.read_at(places)[0]
 
     def _plan(
         self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None

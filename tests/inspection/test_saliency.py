@@ -82,6 +82,13 @@ def test_a_class_that_does_not_exist_is_nan_while_compiled(params):
     assert np.isfinite(dx[np.array([0, 3])]).all()
 
 
+def test_tokens_have_none():
+    network = fnnet.Serial((fnnet.Embedding(5, 3), fnnet.LastStep(), fnnet.Dense(2)))
+    model = fnnet.Model(network, fnnet.SoftmaxCrossEntropy(), (4,))
+    with pytest.raises(ValueError, match="tokens have no gradient; explain the network after its Embedding"):
+        saliency(model, fnnet.init(model, jax.random.key(0)), np.zeros((2, 4), int))
+
+
 def test_a_logit_needs_classes():
     model = fnnet.Model(fnnet.Identity(), fnnet.SquaredError(), (2, 2))
     with pytest.raises(ValueError, match=r"expected outputs of shape \(B, C\).*pass of_loss=targets"):

@@ -9,6 +9,7 @@ import pytest
 
 import fnnet
 from fnnet import Batch
+from fnnet.protocols import Statistics
 
 X = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 WEIGHTS = np.float32([1, 2, 0, 0.5, 3, 0])
@@ -125,3 +126,29 @@ def test_records_stack_over_time(state):
 def test_there_must_be_a_record():
     with pytest.raises(ValueError, match="at least one record"):
         fnnet.over_time([])
+
+
+@fnnet.spec
+class Watching:
+    """A layer with statistics and nothing to learn."""
+
+    def init(self, key, in_shape):
+        return Statistics(jnp.zeros(3), jnp.ones(3)), in_shape
+
+    def forward(self, params, x, *, key=None):
+        return x, ()
+
+    def backward(self, params, residuals, dy):
+        return jax.tree.map(jnp.zeros_like, params), dy
+
+
+def test_running_statistics_are_no_part_of_the_ratio():
+    """Neither above the line, as no update moves them, nor below."""
+    network = fnnet.Serial((fnnet.Dense(4), fnnet.BatchNorm(), Watching(), fnnet.Dense(2)))
+    model, optimizer = fnnet.Model(network, fnnet.SoftmaxCrossEntropy(), (3,)), fnnet.Sgd(1.0)
+    state, data = fnnet.init_state(model, optimizer, jax.random.key(0)), Batch(X, np.arange(len(X)) % 2)
+    found = fnnet.layer_statistics(model, optimizer, state, data)
+    layer = fnnet.trace(model, state.params, *data[:2], optimizer=optimizer).layers["1 BatchNorm"]
+    learned = [layer.params.scale, layer.params.shift]
+    assert float(found["1 BatchNorm"].update_ratio) == pytest.approx(norm(layer.updates) / norm(learned), rel=1e-5)
+    assert found["2 Watching"].update_ratio is found["2 Watching"].gradient_norm is None

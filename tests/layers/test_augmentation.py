@@ -303,3 +303,10 @@ def test_a_network_with_distortions_trains_on_bytes_and_predicts_without_them():
     np.testing.assert_allclose(
         fnnet.predict(distorted, state.params, data.x), fnnet.predict(same, params, data.x), rtol=1e-12
     )
+
+
+def test_noise_is_normal_in_bfloat16_too():
+    noise, _ = fnnet.Noise(1.0).forward((), jnp.zeros(200_000, jnp.bfloat16), key=jax.random.key(0))
+    noise = np.asarray(noise, np.float64)
+    assert abs(noise.mean()) < 0.006
+    assert abs(noise).max() > 3.5

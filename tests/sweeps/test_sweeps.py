@@ -527,6 +527,19 @@ def test_tables_survive_files_to_the_bit_and_files_may_be_put_together(swept, tm
         sweeps.read([whole, parts[0]])
 
 
+def test_files_of_losses_with_and_without_accuracy_go_together(tmp_path):
+    losses = (fnnet.SquaredError(), fnnet.SigmoidBinaryCrossEntropy())
+    points = sweeps.grid(Configuration(fnnet.mlp((2, 4, 1), loss=losses[0]), fnnet.Adam(), 4), {"model.loss": losses})
+    table = sweeps.sweep(points, fnnet.datasets.xor(), epochs=1, seeds=1, shuffle=None, progress=False)
+    paths = [tmp_path / f"{point}.jsonl" for point in range(2)]
+    for point, path in enumerate(paths):
+        part = sweeps.sweep(points[point : point + 1], fnnet.datasets.xor(), epochs=1, seeds=1, shuffle=None,
+                            progress=False)  # fmt: skip
+        dataclasses.replace(part, point=np.array([point])).to_jsonl(path)
+    assert same(sweeps.read(paths), table)
+    assert np.isnan(table.curves["accuracy"][0]).all()
+
+
 def test_csv_has_a_line_a_run(swept, tmp_path):
     _, table = swept
     table.to_csv(tmp_path / "t.csv")

@@ -180,7 +180,7 @@ def test_targets_of_rows_that_do_not_count_are_not_looked_at():
         (np.where(np.arange(24) == 5, -1.0, 1.0), "finite numbers of 0 or more, got -1.0 in row 5"),
         (np.where(np.arange(24) == 5, np.nan, 1.0), "finite numbers of 0 or more, got nan in row 5"),
         (np.ones(23), "as many targets"),
-        (np.zeros(24), "a row of data with a weight above 0"),
+        (np.zeros(24), "a row of the data to train on with a weight above 0"),
         (np.ones(24, complex), "expected real numbers"),
         (np.full(24, 1e300), r"numbers that float32 can hold, got 1e\+300"),
         (np.full(24, 1e38), r"data.weights with a sum that float32 can hold, got 2.4e\+39; divide them by their mean"),
@@ -336,3 +336,41 @@ def test_a_validation_loss_that_is_never_finite_is_an_error():
     with pytest.raises(fnnet.NonFiniteError, match="never a finite number in 2 epochs") as caught:
         fitted(Batch(X, CLASSES), epochs=5, validation=bad, early_stopping=fnnet.EarlyStopping(2))
     assert caught.value.state.step == 6
+
+
+def test_class_weights_do_not_look_at_rows_that_do_not_count():
+    weights = (np.arange(24) > 0).astype(np.float32)
+    targets = np.where(weights == 0, -1, CLASSES).astype(np.int32)
+    fitted(Batch(X, targets, weights), class_weights=np.ones(1 + CLASSES.max()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "what"),
+    [
+        ({"measure_training": 5}, "data to measure"),
+        ({"validation": Batch(X[:5], CLASSES[:5], np.zeros(5))}, "validation data"),
+        ({"class_weights": np.zeros(1 + CLASSES.max())}, "data to train on"),
+    ],
+)
+def test_every_part_needs_a_row_that_counts(settings, what):
+    weights = (np.arange(24) >= 5).astype(np.float32)
+    with pytest.raises(ValueError, match=f"expected a row of the {what} with a weight above 0"):
+        fitted(Batch(X, CLASSES, weights), **settings)
+
+
+def test_a_masked_row_is_not_blamed_for_the_row_that_stands_in_for_it():
+    x, weights = X.copy(), (np.arange(24) > 0).astype(np.float32)
+    x[1] = np.nan
+    with pytest.raises(fnnet.NonFiniteError, match="from row 1 of the data"):
+        fitted(Batch(x, CLASSES, weights), batch_size=1, shuffle=None)
+
+
+class Polars:
+    """A column with `to_numpy` and nothing of pandas."""
+
+    def to_numpy(self):
+        return X
+
+
+def test_columns_of_other_libraries_are_read_by_to_numpy():
+    fitted(Batch(Polars(), CLASSES))
