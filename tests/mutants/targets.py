@@ -125,6 +125,8 @@ TESTS = {
         "layers/test_convolution absorb",
         "training/test_train pure",
     ),
+    "fnnet.layers.composition:zero_gradients": ("inspection/test_vacuity says_itself",),
+    "fnnet.layers.attention:Attention.zero_gradients": ("inspection/test_vacuity says_itself",),
     "fnnet.layers.composition:input_checks": ("layers/test_attention token",),
     "fnnet.layers.composition:_noting": ("test_model named_with_its_number",),
     "fnnet.layers.composition:Residual.*": ("layers/test_composition", f"{CELL} Residual", "layers/test_gradients six"),
@@ -297,6 +299,7 @@ TESTS = {
         "training/test_train weights|permutation|stand|fillers|filled",
         "training/test_train batch_size|rows|cut|Adam",
     ),
+    "fnnet.training.rows:Rows.any_counts": ("training/test_values part_needs|none_are_refused",),
     "fnnet.training.rows:*": ("training/test_rows",),
     "fnnet.training.stopping:*": (
         "training/test_fit stopping_counts|memory|plateau|class|rules",

@@ -267,9 +267,9 @@ MISTAKES = mistakes(
     ),
     # which rows
     (
-        "training.rows:Rows.take",
-        "numbers = np.where(weights != 0, numbers, self._stand_in)",
-        "numbers = numbers",
+        "training.rows:Rows.read_at",
+        "return np.where(weights != 0, numbers, self._stand_in), weights",
+        "return numbers, weights",
         "streamed rows of weight 0 are not masked",
         f"{ROWS} masked",
         f"{FIT} chunks",
@@ -282,7 +282,7 @@ MISTAKES = mistakes(
         f"{ROWS} masked",
     ),
     (
-        "training.rows:Rows.take",
+        "training.rows:Rows.read_at",
         "numbers = places if self.numbers is None else self.numbers[places]",
         "numbers = places",
         "rows that are held out are trained on",
