@@ -219,7 +219,7 @@ MISTAKES = mistakes(
     ),
     (
         "datasets._table:_order",
-        "return tuple(sorted(found, key=_number))",
+        "return tuple(sorted(found, key=lambda text: (_number(text), text)))",
         "return tuple(sorted(found))",
         "categories 2 and 10 in alphabetical order",
         TABLE,
@@ -242,8 +242,8 @@ MISTAKES = mistakes(
     ),
     (
         "datasets._table:_text",
-        "is_whole = isinstance(cell, float | np.floating) and float(cell).is_integer()",
-        "is_whole = False",
+        "if isinstance(cell, float | np.floating) and float(cell).is_integer():",
+        "if False:",
         "1 and 1.0 are two categories",
         TABLE,
     ),

@@ -30,8 +30,8 @@ MISTAKES = mistakes(
     ),
     (
         "inspection.recording:_layer_trace",
-        "jax.tree.map(jnp.divide, _norms(update), _norms(trainable(p)))",
-        "jax.tree.map(jnp.divide, _norms(grads), _norms(trainable(p)))",
+        "jax.tree.map(jnp.divide, _norms(update), _norms(learned))",
+        "jax.tree.map(jnp.divide, _norms(grads), _norms(learned))",
         "ratios are of gradients, not of updates",
         f"{TRACE} ratios",
     ),
@@ -101,10 +101,17 @@ MISTAKES = mistakes(
         STATISTICS,
     ),
     (
-        "inspection.statistics:_statistics",
-        "update_ratio=_norm(layer.updates) / _norm(layer.params) if learns else None",
-        "update_ratio=_norm(layer.grads) / _norm(layer.params) if learns else None",
+        "inspection.recording:_layer_trace",
+        "update_ratio=norm_of_all(update) / norm_of_all(learned)",
+        "update_ratio=norm_of_all(grads) / norm_of_all(learned)",
         "the ratio is of the gradient",
+        STATISTICS,
+    ),
+    (
+        "inspection.recording:_layer_trace",
+        "update_ratio=norm_of_all(update) / norm_of_all(learned)",
+        "update_ratio=norm_of_all(update) / norm_of_all(p)",
+        "running statistics count among what is learned",
         STATISTICS,
     ),
     (
@@ -122,7 +129,7 @@ MISTAKES = mistakes(
         f"{WAYS} schedule penalty|slope",
     ),
     (
-        "inspection.statistics:_norm",
+        "inspection.recording:norm_of_all",
         "return jnp.sqrt(jnp.stack(squares).sum())",
         "return jnp.sqrt(jnp.stack(squares)).sum()",
         "norms of tensors are added",

@@ -441,7 +441,7 @@ MISTAKES = mistakes(
     ),
     (
         "training.sources:Streamed.epoch",
-        "at_once = max(1, self.chunk_bytes // (row_bytes * min(batch_size, len(self.rows))))",
+        "at_once = max(1, self.chunk_bytes // (row_bytes * max(1, min(batch_size, len(self.rows)))))",
         "at_once = max(1, self.chunk_bytes // row_bytes)",
         "a chunk is as many batches as it should have rows",
         f"{FIT} stream",
@@ -476,7 +476,7 @@ MISTAKES = mistakes(
     ),
     (
         "training.sources:Streamed.numbers",
-        "return places if self.rows.numbers is None else self.rows.numbers[places]",
+        "return self.rows.read_at(places)[0]",
         "return places",
         "a culprit's row is its place, not its number in the data",
         f"{REPLAY} numbered",
@@ -505,15 +505,15 @@ MISTAKES = mistakes(
     # fit
     (
         "training._fit:fit",
-        "measured = None if measure_training is None else source_of(rows.first(measure_training))",
-        "measured = None if measure_training is None else source_of(weighted.first(measure_training))",
+        "first = None if measure_training is None else rows.first(measure_training)",
+        "first = None if measure_training is None else weighted.first(measure_training)",
         "training rows are measured with class weights",
         f"{FIT} measured_are",
     ),
     (
         "training._fit:fit",
-        "source_of(rows.first(measure_training))",
-        "source_of(type(rows)(data).first(measure_training))",
+        "rows.first(measure_training)",
+        "type(rows)(data).first(measure_training)",
         "rows that are held out are measured as training rows",
         f"{WAYS} hand held",
     ),
@@ -547,8 +547,8 @@ MISTAKES = mistakes(
     ),
     (
         "training._fit:fit",
-        "watched = None if held_out is None else source_of(held_out)",
-        "watched = None if held_out is None else source_of(type(rows)(held_out.data, np.arange(len(held_out))))",
+        "(None if part is None else source_of(part) for part in (held_out, first))",
+        "(source_of(type(rows)(p.data, np.arange(len(p)))) if p else None for p in (held_out, first))",
         "validation takes the first rows of the data",
         f"{WAYS} hand held",
     ),
