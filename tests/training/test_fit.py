@@ -459,7 +459,7 @@ def bad_at(row, value, where="x"):
 @pytest.mark.parametrize("in_file", [False, True], ids=["in memory", "in a file"])
 def test_a_run_that_goes_bad_says_in_which_step_and_what(in_file, tmp_path):
     data = bad_at(3, np.nan)
-    with pytest.raises(fnnet.NonFiniteError, match=r"became nan in epoch 1; in step .* is x: nan at") as caught:
+    with pytest.raises(fnnet.NonFiniteError, match=r"after epoch 1 \(loss nan\); in step .* is x: nan at") as caught:
         run(data=mapped(data, tmp_path) if in_file else data)
     error = caught.value
     rows, _ = plan(ORDER, jnp.int32(0), 23, 8)
