@@ -101,6 +101,7 @@ class Candidate(NamedTuple):
         return [*([fnnet.BatchNorm()] if self.normalized else []), *noise, fnnet.Relu()]
 
     def added(self, filters: int) -> Layer:
+        """x + f(x), f two 3x3 convolutions with batch norm, where there is some, and an activation between them."""
         inner = [fnnet.Conv(filters, (3, 3)), *self.activation(), fnnet.Conv(filters, (3, 3))]
         return fnnet.Residual(fnnet.Serial([*inner, *([fnnet.BatchNorm()] if self.normalized else [])]))
 

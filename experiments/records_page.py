@@ -19,7 +19,7 @@ deviation, of the network after its last step. Seconds are those of training alo
 one seed; those of the whole command, from the shell and for all seeds, stand in the last column. Adam's learning rate
 rises over a tenth of the steps to the one that is named, then falls to 0. The goal was set beforehand; published
 are test errors in percent, with their source. A search may be shorter than the training: its command says so. Where
-there are two, the second begins where the first ended.
+there are two searches, the second starts from the winner of the first.
 
 No one reaches 0, since people disagree about some images. Reviewers found 15 of the 10,000 labels of MNIST's test
 images wrong, 0.15 % (Northcutt, Athalye, Mueller 2021, arXiv 2103.14749), and of Fashion-MNIST's images people without

@@ -20,7 +20,7 @@ def as_array(caller: str, name: str, value: Any) -> Any:
     where = f"{caller}: {name}"
     if value is None:
         raise TypeError(f"{where}: expected an array of numbers, got None")
-    if hasattr(value, "to_numpy") and not hasattr(value, "iloc"):  # no pandas: polars, xarray
+    if hasattr(value, "to_numpy") and not hasattr(value, "iloc"):  # not pandas: polars, xarray
         value = value.to_numpy()
     if hasattr(value, "iloc"):
         value = _from_frame(where, value) if hasattr(value, "columns") else _from_column(where, value.name, value)

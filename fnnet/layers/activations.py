@@ -7,7 +7,7 @@ Each has no parameters, so `init` gives `()` and `backward` gives `((), dx)` wit
 written with whatever is cheapest to keep: the output y where f' is a function of y, else the input x.
 
 Conventions. At a kink f' is the one-sided derivative from the left, so ReLU'(0) = 0 and
-LeakyReLU'(0) = slope; only HardSigmoid' is 0 at both kinks. NaN in gives NaN out, forward and backward.
+LeakyReLU'(0) = slope; the exception is HardSigmoid', 0 at both kinks. NaN in gives NaN out, forward and backward.
 Infinities give the limit: where a formula would say 0 * inf, x is clipped first to where the tail is
 exactly 0 or 1 in float64.
 """

@@ -38,8 +38,10 @@ class Rows:
     @property
     def any_counts(self) -> bool:
         """Whether a row has a weight above 0."""
-        weights = np.ones(1) if self.data.weights is None else np.asarray(self.data.weights)
-        return bool(np.any(weights if self.numbers is None or self.data.weights is None else weights[self.numbers]))
+        if self.data.weights is None:
+            return True
+        weights = np.asarray(self.data.weights)
+        return bool(np.any(weights if self.numbers is None else weights[self.numbers]))
 
     def first(self, count: int) -> "Rows":
         """The first `count` of them."""
