@@ -5,7 +5,8 @@
 
 All start from the same weights and train by Adam on the same batches, which lie in memory. fnnet is the epoch that
 `fit` runs. The products are the floor: what the network multiplies, in the order that it has to, without anything else.
-Rounded: the factors of products are rounded to bfloat16 (`products="bfloat16"`; in PyTorch, `torch.autocast`).
+Rounded: the factors of products are rounded to bfloat16 (`products="bfloat16"`; in PyTorch, `torch.autocast`, left out
+on CPUs where PyTorch cannot train an LSTM that way).
 
     python -m experiments.benchmarks.sequences --networks gpt
 """
@@ -125,7 +126,8 @@ def systems_of(net: Network, rounded: Network, params: Any, batches: Any) -> dic
         systems.GRAD_SCAN: sequential_jax.scan(forward, params, on_device),
         systems.GRAD_LOOP: sequential_jax.loop(forward, params, on_device),
     }
-    for (system, compiled), is_rounded in itertools.product(TORCH.items(), (False, True)):
+    roundings = (False, True) if sequential_torch.can_round() else (False,)
+    for (system, compiled), is_rounded in itertools.product(TORCH.items(), roundings):
         module = getattr(sequential_torch, net.torch)(params)
         variants[system + ROUNDED * is_rounded] = sequential_torch.train(module, batches, compiled, is_rounded)
     return variants | {PRODUCTS: net.products(net.rows, net.steps)}

@@ -7,24 +7,25 @@ Gains:        measured by `python -m experiments.benchmarks.convolutions --forms
               NARROW come from.
 Can go:       when canonical convolutions are as fast at few channels. The plain version is `canonical`, beside this.
 
-    T[i, p, c, s, o] = w[i, j, c, o]  where p = s stride + j dilation - offset, else 0
+    T[i, p, c, s, o] = w[i, j, c, o]  where p = s stride + j dilation, else 0
 
 is the matrix of a kernel: s counts outputs of a row, p the columns of the image that they see. The gradient of w is
 what a gradient of T adds up to along the band.
 """
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
 from fnnet._windows import Pair, Window
+from fnnet._xla.materialized import materialized
 
 BANDS = {1: 4, 2: 4, 3: 2}
 """Channels of the images -> how many outputs of a row are one product; with more channels, none are."""
 
-NARROW = 30
-"""With C channels, a product takes C / NARROW of the time of the canonical dx, multiplication by multiplication."""
+NARROW = 24
+"""With C channels, products are taken for dx where they multiply up to min(1.5, NARROW / C) times as much as the
+canonical form, or 3 times below 8 channels, which leave vector units empty."""
 
 
 def outputs_at_once(w: Float[Array, "k l C O"], window: Window) -> int | None:
@@ -54,23 +55,39 @@ def kernel_gradient(
     return sum((band[:, s : s + l, :, s] for s in range(t)), jnp.zeros((), x.dtype))
 
 
-def is_narrow(dy: Float[Array, "B h w O"], w: Float[Array, "k l C O"], image: Pair) -> bool:
-    """Whether whole rows as products, with the zeros of their bands, are faster than the canonical dx."""
+def is_narrow(dy: Float[Array, "B h w O"], w: Float[Array, "k l C O"], image: Pair, window: Window) -> bool:
+    """Whether products, with the zeros of their bands, are faster than the canonical dx, with those of its padding."""
     (_, h, v, _), (_, l, c, _) = dy.shape, w.shape  # noqa: E741
-    return h * v <= image[0] * l * min(4, NARROW / c)
+    t, n, columns = _blocks(v, l, window)
+    limit = min(1.5, NARROW / c) if c >= 8 else NARROW / 8
+    return h * n * t * columns <= limit * image[0] * image[1] * l
 
 
 def input_gradient(
     dy: Float[Array, "B h w O"], w: Float[Array, "k l C O"], image: Pair, window: Window
 ) -> Float[Array, "B H W C"]:
-    """`canonical.input_gradient`: a row of dy times the band is what it adds to k rows of dx."""
-    (b, h, v, o), (k, _, c, _) = dy.shape, w.shape
-    (s, stride), (d, dilation), ((top, _), (left, _)) = window.stride, window.dilation, window.padding
-    band = jnp.stack(_spread(w.transpose(3, 0, 1, 2), 2, image[1], v, stride, dilation, left))
-    parts = (dy.reshape(b * h, v * o) @ band.reshape(v * o, -1)).reshape(b, h, k, -1)
-    m, place, i = np.ogrid[: image[0], :h, :k]
-    adds = jnp.asarray(m == place * s + i * d - top, dy.dtype)
-    return jnp.einsum("mhi,bhin->bmn", adds, parts).reshape(b, *image, c)
+    """`canonical.input_gradient`: t entries of a row of dy times the band is what they add to k rows of dx."""
+    (b, h, v, o), (k, l, c, _) = dy.shape, w.shape  # noqa: E741
+    (s, stride), dilation, ((top, _), (left, _)) = window.stride, window.dilation[1], window.padding
+    t, n, columns = _blocks(v, l, window)
+    dy = jnp.pad(dy, ((0, 0), (0, 0), (0, n * t - v), (0, 0)))
+    band = jnp.stack(_spread(w.transpose(3, 0, 1, 2), 2, columns, t, stride, dilation))
+    parts = (dy.reshape(-1, t * o) @ band.reshape(t * o, -1)).reshape(b, h, n, k, columns, c)
+    dx = jnp.zeros((), dy.dtype)
+    for m in range(n):
+        columns_of_m = window._replace(stride=(s, 1), padding=((top, 0), (left - m * t * stride, 0)))
+        dx = sum((columns_of_m.placed(parts[:, :, m, i], (i, 0), image) for i in range(k)), dx)
+    return materialized(dx)
+
+
+def _blocks(v: int, l: int, window: Window) -> tuple[int, int, int]:  # noqa: E741
+    """(t, n, columns): a row of v entries as n blocks of t, each of which adds to so many columns of dx.
+
+    Blocks of about 4 multiply by few zeros, and what they add to dx is little to write; 8 of them at most, since each
+    is a sum of its own.
+    """
+    t = -(-v // min(8, -(-v // 4)))
+    return t, -(-v // t), (t - 1) * window.stride[1] + (l - 1) * window.dilation[1] + 1
 
 
 def _patches(x: Array, window: Window, t: int) -> tuple[Array, tuple[int, int, int]]:
@@ -87,14 +104,12 @@ def _patches(x: Array, window: Window, t: int) -> tuple[Array, tuple[int, int, i
     return rows.reshape(b * h * n, -1), (h, v, n)
 
 
-def _spread(
-    w: Array, axis: int, columns: int, outputs: int, stride: int = 1, dilation: int = 1, offset: int = 0
-) -> list[Array]:
+def _spread(w: Array, axis: int, columns: int, outputs: int, stride: int = 1, dilation: int = 1) -> list[Array]:
     """For every output of a row the kernel, put where that output sees the `columns` of an image; axis is that of l."""
     span = (w.shape[axis] - 1) * dilation + 1
 
     def placed(output: int) -> Array:
-        first = output * stride - offset
+        first = output * stride
         edges = [(0, 0, 0)] * w.ndim
         edges[axis] = (first, columns - first - span, dilation - 1)
         return lax.pad(w, jnp.zeros((), w.dtype), edges)

@@ -48,7 +48,7 @@ def input_gradient(
         return _depthwise_input(dy, w, image, window, groups)
     if groups > 1:
         return _by_group(lambda dy, w, *rest: input_gradient(dy, w, image, *rest), (dy, w), window, groups)
-    form = banded if _on_cpu() and banded.is_narrow(dy, w, image) else canonical
+    form = banded if _on_cpu() and banded.is_narrow(dy, w, image, window) else canonical
     return form.input_gradient(dy, w, image, window)
 
 

@@ -75,7 +75,7 @@ def test_every_form_is_chosen_somewhere():
     """Else the table of cases would not cover the choice."""
     windows = [(drawn(*case), case[-1]) for case in CASES]
     at_once = [banded.outputs_at_once(w, window) for (_, w, _, window), groups in windows if groups == 1]
-    narrow = [banded.is_narrow(dy, w, x.shape[1:3]) for (x, w, dy, _), groups in windows if groups == 1]
+    narrow = [banded.is_narrow(dy, w, x.shape[1:3], window) for (x, w, dy, window), groups in windows if groups == 1]
     assert len(set(at_once)) >= 3
     assert None in at_once
     assert set(map(bool, narrow)) == {True, False}

@@ -314,7 +314,7 @@ _BY_FUNCTION = {
         ): _FASTER,
     },
     "_xla.convolutions:input_gradient": {
-        ("drop", "_on_cpu() and banded.is_narrow(dy, w, image) -> _on_cpu()"): _FASTER,
+        ("drop", "_on_cpu() and banded.is_narrow(dy, w, image, window) -> _on_cpu()"): _FASTER,
     },
     "_xla.canonical:input_gradient": {
         ("order", "w[::-1, ::-1].swapaxes(2, 3) -> w[::-1, ::-1].swapaxes(3, 2)"): "two axes change places",

@@ -79,8 +79,10 @@ EQUIVALENT = {
     },
     "fnnet._xla.convolutions:input_gradient": {
         "groups > 1 and w.shape[2] == 1 -> w.shape[2] == 1": "one channel in one group is depthwise, too",
-        "_on_cpu() and banded.is_narrow(dy, w, image) -> _on_cpu()": "both forms give the same",
-        "_on_cpu() and banded.is_narrow(dy, w, image) -> banded.is_narrow(dy, w, image)": "both forms give the same",
+        "_on_cpu() and banded.is_narrow(dy, w, image, window) -> _on_cpu()": "both forms give the same",
+        "_on_cpu() and banded.is_narrow(dy, w, image, window) -> banded.is_narrow(dy, w, image, window)": (
+            "both forms give the same"
+        ),
     },
     "fnnet._xla.banded:kernel_gradient": {
         "x.shape[3] -> -x.shape[3]": "NumPy takes any length below 0 for the one to be found",

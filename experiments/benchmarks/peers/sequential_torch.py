@@ -84,6 +84,11 @@ def _norm(p: Any) -> nn.LayerNorm:
     return nn.LayerNorm(len(p.scale))
 
 
+def can_round() -> bool:
+    """Whether PyTorch has products of bfloat16 on this CPU; without them its LSTM fails, and all else is slow."""
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def train(
     model: nn.Module, batches: tuple[np.ndarray, np.ndarray], compiled: bool, rounded: bool = False
 ) -> Callable[[], None]:
