@@ -48,10 +48,10 @@ def run(main: Callable[[Any], Any], config: type, description: str | None) -> No
 
 
 def check_counts(config: Any, *names: str) -> None:
-    """Exit with one line that says what to write, unless each of these settings is 1 or more."""
+    """Exit with one line that says what to write, unless each of these settings is 1 or more, or not given (None)."""
     for name in names:
-        if getattr(config, name) < 1:
-            raise SystemExit(f"--{name.replace('_', '-')}: expected a number of 1 or more, got {getattr(config, name)}")
+        if (count := getattr(config, name)) is not None and count < 1:
+            raise SystemExit(f"--{name.replace('_', '-')}: expected a number of 1 or more, got {count}")
 
 
 def check_multiple(config: Any, name: str) -> None:

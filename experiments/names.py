@@ -7,8 +7,8 @@ Names that the networks invent are printed while they learn. The figures show th
 how far back the gradient of a recurrent network reaches. The file is looked for in FNNET_DATA and fnnet's cache, and
 downloaded (0.2 MB) if it is in neither.
 
-Sizes, batches, weight decay and the averages of AdamW are makemore's. The transformer's start and learning rate are
-ours; the rates of the others are the best on the validation names, or a tie with the best:
+Sizes, batches, weight decay and the averages of AdamW are makemore's. The transformer's start, rate, dropout and number
+of epochs are ours, chosen by the validation names; the rates of the others are the best there, or a tie with the best:
 
     python -m experiments.names --kinds bigram dense rnn gru lstm --seeds 2 --search-rates
 """
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["bigram", "dense", "rnn", "gru", "lstm", "transformer"]
 _PUBLISHED = 1.92  # makemore, its default transformer
 CELLS = {"rnn": "Rnn", "gru": "Gru", "lstm": "Lstm"}
+EPOCHS = {"transformer": 20}
 RATES = {"bigram": 4e-3, "dense": 1e-3, "rnn": 4e-3, "gru": 8e-3, "lstm": 8e-3, "transformer": 2e-3}
 _NEWLINE, _NO_TARGET = "\n", -1
 
@@ -47,19 +48,20 @@ _NEWLINE, _NO_TARGET = "\n", -1
 class Config(KeptSettings):
     """Settings of the run. Sizes, batches, weight decay and the averages of AdamW are makemore's defaults.
 
-    How the transformer starts and its learning rate are ours, those of the others are what `--search-rates` found.
+    How the transformer starts, its rate, dropout and epochs are ours, the rates of the others what `--search-rates`
+    found.
     """
 
     kinds: tuple[Kind, ...] = ("bigram", "dense", "rnn", "gru", "lstm", "transformer")
     """Networks to train, one after the other."""
     seeds: int = 3
     """How many networks of each kind to train, each from a random start of its own."""
-    epochs: int = 10
-    """How often every name is seen."""
+    epochs: int | None = None
+    """How often every name is seen. None: the number of the kind in EPOCHS, 10 where it is not there."""
     batch_size: int = 32
     """Names in one step; for the dense network, whose rows are characters, as many characters as they have."""
     learning_rate: float | None = None
-    """Of AdamW at the first step; it falls to 0 along half a cosine. None: the one of the kind in RATES."""
+    """Of AdamW at the first step; it falls to 0 along half a cosine. None: that of the kind in RATES."""
     weight_decay: float = 0.01
     """Fraction of a weight that a step takes off, times the learning rate."""
     beta2: float = 0.99
@@ -70,7 +72,7 @@ class Config(KeptSettings):
     """Of the transformer."""
     heads: int = 4
     """Of each attention."""
-    dropout: float = 0.0
+    dropout: float = 0.1
     """Of the transformer: the fraction that is set to 0, of the embedding and of what a block adds to it."""
     products: Literal["bfloat16"] | None = None
     """Round what the networks multiply to bfloat16; in PyTorch, autocast. Faster on many machines."""
@@ -172,9 +174,14 @@ def build(kind: Kind, config: Config, context: int, tokens: int) -> fnnet.Model:
     return fnnet.Model(fnnet.Serial((embedding, recurrent, last)), loss, (context,))
 
 
-def optimizer(rate: float, config: Config, rows: int, batch_size: int) -> fnnet.AdamW:
+def epochs_of(kind: Kind, config: Config) -> int:
+    """How often this kind of network sees every name."""
+    return EPOCHS.get(kind, 10) if config.epochs is None else config.epochs
+
+
+def optimizer(rate: float, config: Config, steps: int) -> fnnet.AdamW:
     """AdamW, whose learning rate falls from `rate` to 0 at the last step."""
-    decaying = fnnet.CosineDecay(rate, config.epochs * -(-rows // batch_size))
+    decaying = fnnet.CosineDecay(rate, steps)
     return fnnet.AdamW(decaying, beta2=config.beta2, weight_decay=config.weight_decay)
 
 
@@ -213,10 +220,10 @@ def train_one(
 ) -> Trained:
     """Train from one seed; invented names are printed now and then, but for the dense network, which takes windows."""
     init_key, shuffle = jax.random.split(jax.random.key(seed))
-    epoch, state, between = iter(range(1, config.epochs + 1)), fnnet.init_state(model, adamw, init_key), 0.0
-    peer = None
+    epochs, state, between = epochs_of(kind, config), fnnet.init_state(model, adamw, init_key), 0.0
+    epoch, peer = iter(range(1, epochs + 1)), None
     if config.pytorch and kind == "transformer":
-        steps, rounded = config.epochs * -(-len(names.train.x) // batch_size), config.products is not None
+        steps, rounded = epochs * -(-len(names.train.x) // batch_size), config.products is not None
         peer = shakespeare.in_pytorch(adamw, state.params, config.heads, steps, dropout=config.dropout, rounded=rounded)
 
     def after_epoch(state: fnnet.TrainState, history: fnnet.History) -> None:
@@ -238,7 +245,7 @@ def train_one(
         adamw,
         state,
         names.train,
-        epochs=config.epochs,
+        epochs=epochs,
         batch_size=batch_size,
         shuffle=shuffle,
         validation=names.validation,
@@ -257,7 +264,7 @@ def train_kind(kind: Kind, names: Names, config: Config, run: RunFolder) -> list
     rows, batch_size = prepared(kind, names, config)
     model = build(kind, config, names.train.x.shape[1], len(names.vocabulary))
     rate = RATES[kind] if config.learning_rate is None else config.learning_rate
-    adamw = optimizer(rate, config, len(rows.train.x), batch_size)
+    adamw = optimizer(rate, config, epochs_of(kind, config) * -(-len(rows.train.x) // batch_size))
     trained = [train_one(kind, model, adamw, rows, batch_size, config, seed, run) for seed in range(config.seeds)]
     path = run.path / f"{kind}_{CHECKPOINT}"
     fnnet.save(path, model, adamw, trained[0].state, history=trained[0].history, vocabulary=names.vocabulary)
@@ -345,7 +352,7 @@ def search(config: Config, names: Names, run: RunFolder) -> None:
     found = {kind: search_kind(kind, config, names, run) for kind in config.kinds}
     transformers = found.pop("transformer", {})
     others = {what: result for results in found.values() for what, result in results.items()}
-    network = f"the same networks after {config.epochs} epochs, judged by {config.held_out:,} validation names"
+    network = f"the same networks, {_length(config)}, judged by {config.held_out:,} validation names"
     for name, results in {"names_rates": others, "names_transformer_rates": transformers}.items():
         if results:
             run.record(name, network=network, results=results)
@@ -356,7 +363,8 @@ def search_kind(kind: Kind, config: Config, names: Names, run: RunFolder) -> dic
     rows, batch_size = prepared(kind, names, config)
     context, tokens = names.train.x.shape[1], len(names.vocabulary)
     rates = config.rates or (RATES[kind] / 2, RATES[kind], 2 * RATES[kind])
-    steps = {rate: optimizer(rate, config, len(rows.train.x), batch_size) for rate in rates}
+    epochs = epochs_of(kind, config)
+    steps = {rate: optimizer(rate, config, epochs * -(-len(rows.train.x) // batch_size)) for rate in rates}
     model = build(kind, config, context, tokens)
     networks = {kind: {rate: (model, adamw) for rate, adamw in steps.items()}}
     if kind == "transformer":
@@ -364,9 +372,7 @@ def search_kind(kind: Kind, config: Config, names: Names, run: RunFolder) -> dic
         others = other_transformers(config, context, tokens)
         networks |= {name: {rate: (other, adamw)} for name, other in others.items()}
     task = Task(rows.train, rows.validation, rows.test, ())
-    settings = TrainingSettings(
-        seeds=config.seeds, epochs=config.epochs, batch_size=batch_size, progress=config.progress
-    )
+    settings = TrainingSettings(seeds=config.seeds, epochs=epochs, batch_size=batch_size, progress=config.progress)
     return search_rates(networks, dict.fromkeys(networks, RATES[kind]), task, settings, run, "loss")
 
 
@@ -385,6 +391,14 @@ def other_transformers(config: Config, context: int, tokens: int) -> dict[str, f
     return {f"transformer, dropout {dropout:g}": dropped, "transformer, weights from N(0, 0.02^2)": gpt}
 
 
+def _length(config: Config) -> str:
+    """How many epochs, in words."""
+    lengths = {kind: epochs_of(kind, config) for kind in config.kinds}
+    if len(set(lengths.values())) == 1:
+        return f"{lengths[config.kinds[0]]} epochs"
+    return ", ".join(f"{n} epochs ({kind})" for kind, n in EPOCHS.items() if kind in lengths) + ", 10 epochs (others)"
+
+
 def learn(config: Config, names: Names, run: RunFolder) -> None:
     """Every kind from every seed, tested; losses, names and figures."""
     name = "names" + "_pytorch" * config.pytorch
@@ -396,7 +410,7 @@ def learn(config: Config, names: Names, run: RunFolder) -> None:
         captions["names_gradients"] = "how far back the gradient reaches in recurrent networks before training"
     run.record(
         name,
-        network=f"given names, one character after the other: {config.width} features, {config.epochs} epochs",
+        network=f"given names, one character after the other: {config.width} features, {_length(config)}",
         author=f"about {_PUBLISHED} for the default transformer of makemore",
         results=say(found, config),
         captions=captions,

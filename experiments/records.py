@@ -22,6 +22,7 @@ from experiments import command_line
 from experiments.benchmarks import systems, timing
 from experiments.classification import Task, Trained, accuracies, split_off
 from experiments.command_line import KeptSettings, check_counts
+from experiments.processor import lacks_bfloat16, processor
 from experiments.results_file import Result
 from experiments.run_folder import RunFolder
 from fnnet import Affine, Cutout, Elastic, Mirror, plots
@@ -396,7 +397,7 @@ class Run(NamedTuple):
 
 def main(config: Config) -> None:
     """Load the images, then search or train."""
-    check_counts(config, *(name for name in ("seeds", "epochs", "rows") if getattr(config, name) is not None))
+    check_counts(config, "seeds", "epochs", "rows")
     recipe = RECIPES[config.recipe]
     if recipe.best is None and not config.search:
         raise SystemExit(
@@ -480,6 +481,10 @@ def shortened(candidate: Candidate, config: Config) -> Candidate:
 def trained(candidate: Candidate, task: Task, seeds: int, config: Config, run: RunFolder) -> list[Run]:
     """One network for every seed, after an epoch that only compiles; and the same in PyTorch, where it is asked for."""
     model, optimizer = candidate.model(), candidate.optimizer(len(task.train.y))
+    if candidate.products is not None and jax.default_backend() == "cpu" and lacks_bfloat16():
+        print(
+            f"{processor()} has no products in {candidate.products}: expect more seconds than the page of records says"
+        )
 
     def fit(seed: int, epochs: int, peer: bool) -> Run:
         init_key, shuffle = jax.random.split(jax.random.key(seed))

@@ -84,10 +84,15 @@ def section(name: str, recipe: Recipe, record: dict[str, Any] | None, results: P
 
 
 def machine(found: dict[str, dict[str, Any] | None]) -> str:
-    """Hardware and versions, which all rows of a page are to share."""
-    kept = [r for r in found.values() if r is not None]
-    said = {f"{r['hardware']}; " + ", ".join(f"{p} {n}" for p, n in r["versions"].items()) for r in kept}
-    return f"\nMeasured on: {' | '.join(sorted(said))}.\n" if said else ""
+    """Hardware and versions, each with the recipes that were trained there if there are several."""
+    recipes: dict[str, list[str]] = {}
+    for name, r in found.items():
+        if r is not None:
+            said = f"{r['hardware']}; " + ", ".join(f"{p} {n}" for p, n in r["versions"].items())
+            recipes.setdefault(said, []).append(name)
+    several = len(recipes) > 1
+    lines = [f"{said} ({', '.join(names)})" if several else said for said, names in sorted(recipes.items())]
+    return f"\nMeasured on: {'; '.join(lines)}.\n" if lines else ""
 
 
 def anchor(title: str) -> str:

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from experiments.processor import processor
+
 
 class Result(NamedTuple):
     """Numbers of one kind: one measurement per seed or fold, or a single one.
@@ -91,10 +93,10 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def hardware() -> str:
-    """`cpu, x86_64, 2 cores`, or the accelerator's own name."""
+    """`AMD EPYC with AVX2, 2 cores`, with the accelerator's own name before it where there is one."""
     device = jax.devices()[0]
-    kind = "cpu" if device.platform == "cpu" else device.device_kind
-    return f"{kind}, {platform.machine()}, {os.cpu_count()} cores"
+    accelerator = "" if device.platform == "cpu" else f"{device.device_kind}, "
+    return f"{accelerator}{processor()}, {os.cpu_count()} cores"
 
 
 def _seconds_before(path: Path, command: str) -> float | None:

@@ -77,7 +77,7 @@ ORDER = {
     "convolutions_mnist_rates": Entry("14", COMPARED),
     "convolutions_mnist": Entry("14", f"rate: {ABOVE}; sizes, epochs: {OURS}"),
     "names_rates": Entry("15", COMPARED),
-    "names": Entry("15", f"makemore's; rates: {ABOVE}; rate, start of the transformer, epochs: {OURS}"),
+    "names": Entry("15", f"makemore's; rates: {ABOVE}; rate, start and dropout of the transformer, epochs: {OURS}"),
     "shakespeare": Entry("15", "nanoGPT's"),
     "shakespeare_pytorch": Entry("15", "nanoGPT's"),
 }

@@ -25,6 +25,7 @@ import fnnet
 from experiments import command_line
 from experiments.benchmarks import results, systems, timing
 from experiments.benchmarks.closest import apart, medians
+from experiments.processor import processor
 from fnnet._windows import window_over
 from fnnet._xla import banded, canonical
 from fnnet._xla.convolution_options import for_convolutions
@@ -43,7 +44,7 @@ PRODUCTS = "matrix products"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Time training steps; measurements are added to the stored ones, by network."""
+    """Time training steps; measurements are added to the stored ones, by network and processor."""
 
     networks: tuple[Name, ...] = get_args(Name)
     """Which networks."""
@@ -67,7 +68,7 @@ def measure(config: Config) -> None:
         parts = [apart(measure_steps, name, config.rounds) for _ in range(config.processes)]
         measured = medians(parts) | {"processes": [part["milliseconds"] for part in parts]}
         measured["milliseconds"][SCAN] = scan
-        results.add(config.results, "convolutions", name, measured)
+        results.add(config.results, "convolutions", f"{name}, {processor()}", measured)
         shown = ", ".join(f"{system} {ms:.2f}" for system, ms in measured["milliseconds"].items())
         print(f"{name}: ms per step: {shown}", flush=True)
 

@@ -21,30 +21,39 @@ def write(folder: Path = results.FOLDER) -> Path:
     if not found:
         raise SystemExit(f"{folder}: nothing measured yet; run python -m experiments.benchmarks")
     sections = [_head(found), _notes(folder)]
-    sections += [f(axes[a], folder) for a, f in SECTIONS if axes[a]]
+    sections += [_paragraphs(f(axes[a], folder), _measured_on(axes[a])) for a, f in SECTIONS if axes[a]]
     path = folder.with_suffix(".md")
     path.write_text(_paragraphs(*sections) + "\n")
     return path
 
 
 def _head(found: list[dict]) -> str:
-    machines = list(dict.fromkeys(_machine(part) for part in found))
+    versions = list(dict.fromkeys(_versions(part) for part in found))
     return _paragraphs(
         "# Speed, measured side by side",
         "Every system trains the same network from the same start on the same rows, with as many threads as there "
         "are cores. The systems take turns within a row of a table, and medians are shown unless a section says "
         "otherwise: compare within a row. "
         "`python -m experiments.benchmarks` measures everything; every section names the command that measures it "
-        "by itself.",
-        *machines,
+        "by itself, and ends with the machine.",
+        *versions,
     )
 
 
-def _machine(part: dict) -> str:
+def _versions(part: dict) -> str:
     m = part["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in m["versions"].items())
-    device = "" if m["backend"] == "cpu" else f", {m['backend']} {m['device']}"
-    return f"Measured on {part['day']}: {m['cpu']}, {m['cores']} cores{device}; Python {m['python']}, {versions}."
+    return ", ".join(f"{name} {version}" for name, version in {"Python": m["python"], **m["versions"]}.items()) + "."
+
+
+def _measured_on(measured: dict) -> str:
+    """The machines of a section, each with the rows that were measured there if there are several."""
+    rows: dict[str, list[str]] = {}
+    for row, part in measured.items():
+        m = part["machine"]
+        accelerator = "" if m["backend"] == "cpu" else f", {m['backend']} {m['device']}"
+        rows.setdefault(f"{part['day']}, {m['cpu']}, {m['cores']} cores{accelerator}", []).append(row)
+    said = (f"{where} ({', '.join(names)})" if len(rows) > 1 else where for where, names in rows.items())
+    return f"Measured on: {'; '.join(said)}."
 
 
 def _notes(folder: Path) -> str:
@@ -236,15 +245,16 @@ def _sequences(measured: dict, folder: Path) -> str:
 
 def _steps(measured: dict, title: str, words: str) -> str:
     """Training steps of networks: their times, those of others over fnnet's, and what compiling takes."""
-    names = list(next(iter(measured.values()))["milliseconds"])
+    names = list(dict.fromkeys(name for part in measured.values() for name in part["milliseconds"]))
+
     milliseconds = _table(
-        ["network", *names],
-        ([net, *(f"{part['milliseconds'][name]:,.1f}" for name in names)] for net, part in measured.items()),
+        ["network, processor", *names],
+        ([net, *(_cell(part, name, "{:,.1f}") for name in names)] for net, part in measured.items()),
     )
     times = _table(
-        ["network", *names[1:]],
+        ["network, processor", *names[1:]],
         (
-            [net, *(_times(part["milliseconds"][name] / part["milliseconds"][systems.OURS]) for name in names[1:])]
+            [net, *(_cell(part, name, "{:.2f}", part["milliseconds"][systems.OURS]) for name in names[1:])]
             for net, part in measured.items()
         ),
     )
@@ -255,7 +265,7 @@ def _steps(measured: dict, title: str, words: str) -> str:
         return f"{values[systems.OURS] / other:.2f}"
 
     compiling = _table(
-        ["network", "compile time over jax.grad's", "temporary memory over jax.grad's"],
+        ["network, processor", "compile time over jax.grad's", "temporary memory over jax.grad's"],
         ([net, over(part["compile_seconds"]), over(part["temporary_bytes"])] for net, part in measured.items()),
     )
     return _paragraphs(
@@ -267,6 +277,11 @@ def _steps(measured: dict, title: str, words: str) -> str:
         "One step, compiled by itself:",
         compiling,
     )
+
+
+def _cell(part: dict, name: str, form: str, of: float = 1.0) -> str:
+    """A system's milliseconds divided by `of`; empty where it was left out."""
+    return form.format(part["milliseconds"][name] / of) if name in part["milliseconds"] else ""
 
 
 def _tricks(measured: dict, folder: Path) -> str:

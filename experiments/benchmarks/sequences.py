@@ -27,6 +27,7 @@ import fnnet
 from experiments import command_line
 from experiments.benchmarks import results, systems, timing
 from experiments.benchmarks.closest import apart, medians
+from experiments.processor import processor
 
 Name = Literal["lstm", "gpt"]
 VOCABULARY = 65
@@ -37,7 +38,7 @@ TORCH = {"PyTorch": False, systems.COMPILED: True}
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Time training steps; measurements are added to the stored ones, by network."""
+    """Time training steps; measurements are added to the stored ones, by network and processor."""
 
     networks: tuple[Name, ...] = get_args(Name)
     """Which networks."""
@@ -54,7 +55,7 @@ def measure(config: Config) -> None:
     for name in config.networks:
         parts = [apart(measure_steps, name, config.rounds) for _ in range(config.processes)]
         measured = medians(parts) | {"processes": [part["milliseconds"] for part in parts]}
-        results.add(config.results, "sequences", name, measured)
+        results.add(config.results, "sequences", f"{name}, {processor()}", measured)
         shown = ", ".join(f"{system} {ms:.2f}" for system, ms in measured["milliseconds"].items())
         print(f"{name}: ms per step: {shown}", flush=True)
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import jax
 
+from experiments.processor import processor
+
 REST = 0.3
 """Seconds between two timed calls."""
 
@@ -53,7 +55,7 @@ def ratio(times: Mapping[str, list[float]], a: str, b: str) -> float:
 def machine() -> dict[str, Any]:
     """Hardware and versions of a measurement."""
     return {
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "backend": jax.default_backend(),
         "device": jax.devices()[0].device_kind,
@@ -68,12 +70,3 @@ def _version(name: str) -> str | None:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _cpu() -> str:
-    if os.path.exists("/proc/cpuinfo"):
-        with open("/proc/cpuinfo") as file:
-            names = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
-        if names:
-            return names[0]
-    return platform.processor() or platform.machine()

@@ -1,6 +1,7 @@
 """Systems that are timed side by side train the same network; slopes, floors, tricks and the report are right."""
 
 import importlib
+import platform
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from experiments.benchmarks import (
     tricks,
 )  # fmt: skip
 from experiments.benchmarks.peers import fnnet_train, numpy_loop
+from experiments.processor import lacks_bfloat16, processor
 
 
 def test_numpy_and_fnnet_take_the_same_steps_on_xor():
@@ -170,17 +172,37 @@ def test_convolutional_networks_are_the_same_in_every_library(name):
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
-def test_convolutional_networks_are_in_the_report(tmp_path):
-    measured = {
-        "milliseconds": {systems.OURS: 10.0, convolutions.LOOP: 40.0, convolutions.SCAN: 300.0},
+def test_networks_of_two_processors_are_in_the_report(tmp_path):
+    """One of them without the system that the other has first."""
+    compiling = {
         "compile_seconds": {systems.OURS: 1.0, convolutions.LOOP: 0.8},
         "temporary_bytes": {systems.OURS: 1e6, convolutions.LOOP: 2e6},
     }
-    results.add(tmp_path / "benchmarks", "convolutions", "lenet", measured)
+    times = {systems.OURS: 10.0, convolutions.LOOP: 40.0, convolutions.SCAN: 300.0}
+    without = {systems.OURS: 2.0, convolutions.SCAN: 50.0}
+    for key, milliseconds in {"lenet, one": times, "lenet, another": without}.items():
+        results.add(tmp_path / "benchmarks", "convolutions", key, {"milliseconds": milliseconds, **compiling})
     text = report.write(tmp_path / "benchmarks").read_text()
-    assert "| lenet | 10.0 | 40.0 | 300.0 |" in text
-    assert "| lenet | 4.00 | 30.00 |" in text
-    assert "| lenet | 1.25 | 0.50 |" in text
+    assert "| lenet, one | 10.0 | 40.0 | 300.0 |" in text
+    assert "| lenet, one | 4.00 | 30.00 |" in text
+    assert "| lenet, one | 1.25 | 0.50 |" in text
+    assert "| lenet, another | 2.0 |  | 50.0 |" in text
+    assert "| lenet, another |  | 25.00 |" in text
+    assert text.count("Measured on: ") == 1
+
+
+def test_the_processor_is_named_with_what_its_speed_depends_on(tmp_path):
+    """The strongest of its vector instructions, and AMX beside them; what Python knows without the file."""
+    path = tmp_path / "cpuinfo"
+    for flags, name in {"fma avx2": "Zen with AVX2", "avx2 avx512f": "Zen with AVX-512", "sse": "Zen"}.items():
+        path.write_text(f"model name\t: Zen\nflags\t\t: {flags}\n\nmodel name\t: Zen\nflags\t\t: {flags}\n")
+        assert processor(path) == name
+        assert lacks_bfloat16(path)
+    path.write_text("model name\t: Xeon\nflags\t\t: avx2 avx512f amx_tile amx_bf16\n")
+    assert processor(path) == "Xeon with AVX-512, AMX"
+    assert not lacks_bfloat16(path)
+    assert not lacks_bfloat16(tmp_path / "missing")
+    assert processor(tmp_path / "missing") == (platform.processor() or platform.machine())
 
 
 @pytest.mark.slow
@@ -208,6 +230,8 @@ def test_rounded_networks_over_tokens_give_nearly_the_same_logits_in_fnnet_and_p
     torch = pytest.importorskip("torch")
     from experiments.benchmarks.peers import sequential_torch
 
+    if not sequential_torch.can_round():
+        pytest.skip("PyTorch has no products of bfloat16 on this CPU")
     plain, rounded = sequences.network(name), sequences.network(name, "bfloat16")
     params = fnnet.init(plain.model, jax.random.key(0))
     tokens = sequences.batches_of(plain, 1)[0][0, :3]

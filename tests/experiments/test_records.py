@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import platform
+import re
 
 import jax
 import jax.numpy as jnp
@@ -161,7 +163,21 @@ def test_the_page_has_a_row_for_every_recipe_and_the_candidates_of_its_search(tm
     ]
     assert f"## {title}" in lines
     assert "![mistakes](records_quick_mistakes.png)" in lines
-    assert "Measured on: cpu" in text
+    (measured,) = [line for line in lines if line.startswith("Measured on: ")]
+    assert measured.startswith(f"Measured on: {results_file.hardware()}; fnnet ")
+    assert measured.endswith(f"python {platform.python_version()}.")
+
+
+def test_the_page_says_which_recipe_was_trained_on_which_machine(tmp_path, monkeypatch):
+    numbers = results_file.Result([0.5], "%", [0])
+    for machine, recipe in {"one machine": "tiny", "another": "quick"}.items():
+        monkeypatch.setattr(results_file, "hardware", lambda machine=machine: machine)
+        results_file.record(
+            f"records_{recipe}", command="", network="", author="", seconds=1.0, folder=tmp_path,
+            results={"test errors": numbers, "seconds of training": numbers, "goal": ""},
+        )  # fmt: skip
+    (measured,) = [line for line in records_page.render(tmp_path).splitlines() if line.startswith("Measured on: ")]
+    assert re.fullmatch(r"Measured on: another; fnnet .* \(quick\); one machine; fnnet .* \(tiny\)\.", measured)
 
 
 def test_every_winner_is_one_of_the_candidates():
