@@ -29,6 +29,18 @@ training in fashion name 83.5 % as the labels do (its authors' own table). The f
 HEAD = """| what | test errors | goal | published | seconds of training | PyTorch: errors, seconds | command | whole |
 |---|---|---|---|---|---|---|---|
 """
+ONCE_MORE = """
+## Once more, on another machine
+
+What the same commands find in a fresh clone, on a processor with shorter vectors and without products of bfloat16
+(`--copy-to experiments/results/again` keeps it): errors as above, within their deviations, and more seconds. Where a
+goal names seconds, they are meant for the machine above.
+
+| what | test errors | seconds of training | command |
+|---|---|---|---|
+"""
+AGAIN = "again"
+"""Folder in that of the results, for what is trained once more on another machine."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,10 +53,25 @@ class Config:
 
 def render(results: Path) -> str:
     """The page as Markdown."""
-    found = {name: _read(results / f"records_{name}.json") for name in RECIPES}
+    found, again = (
+        {name: _read(folder / f"records_{name}.json") for name in RECIPES} for folder in (results, results / AGAIN)
+    )
     rows = [row(name, recipe, found[name]) for name, recipe in RECIPES.items()]
     sections = [section(name, recipe, found[name], results) for name, recipe in RECIPES.items()]
-    return ABOUT + HEAD + "".join(rows) + machine(found) + "".join(sections)
+    return ABOUT + HEAD + "".join(rows) + machine(found) + repeated(again) + "".join(sections)
+
+
+def repeated(again: dict[str, dict[str, Any] | None]) -> str:
+    """A table of what was trained once more on another machine; empty where nothing was."""
+    kept = {name: record for name, record in again.items() if record is not None}
+    if not kept:
+        return ""
+    lines = [ONCE_MORE]
+    for name, record in kept.items():
+        cells = (str(record["results"][what]) for what in ("test errors", "seconds of training"))
+        title = RECIPES[name].title
+        lines.append(f"| [{title}](#{anchor(title)}) | {' | '.join(cells)} | `{record['command']}` |\n")
+    return "".join(lines) + machine(kept)
 
 
 def row(name: str, recipe: Recipe, record: dict[str, Any] | None) -> str:
