@@ -46,13 +46,15 @@ def _versions(part: dict) -> str:
 
 
 def _measured_on(measured: dict) -> str:
-    """The machines of a section, each with the rows that were measured there if there are several."""
+    """The machines of a section, each with the rows that were measured there if there are several and rows do not
+    name them."""
     rows: dict[str, list[str]] = {}
     for row, part in measured.items():
         m = part["machine"]
         accelerator = "" if m["backend"] == "cpu" else f", {m['backend']} {m['device']}"
-        rows.setdefault(f"{part['day']}, {m['cpu']}, {m['cores']} cores{accelerator}", []).append(row)
-    said = (f"{where} ({', '.join(names)})" if len(rows) > 1 else where for where, names in rows.items())
+        names = rows.setdefault(f"{part['day']}, {m['cpu']}, {m['cores']} cores{accelerator}", [])
+        names += [row] * (not row.endswith(m["cpu"]))
+    said = (f"{where} ({', '.join(names)})" if names and len(rows) > 1 else where for where, names in rows.items())
     return f"Measured on: {'; '.join(said)}."
 
 
@@ -227,7 +229,7 @@ def _convolutions(measured: dict, folder: Path) -> str:
         measured,
         "## Convolutional networks",
         "`python -m experiments.benchmarks.convolutions`, which says what the networks are. Milliseconds of a training "
-        "step at batch 128, by Adam, batches in memory; medians of five processes (automatic differentiation in a "
+        "step at batch 128, by Adam, batches in memory; medians of several processes (automatic differentiation in a "
         "scan: one). fnnet is what `fit` compiles, with an option of XLA for large convolutions; without it, the pure "
         "function. Matrix products: what the layers multiply, as plain products.",
     )
