@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Kind: TypeAlias = Literal["bigram", "dense", "rnn", "gru", "lstm", "transformer"]
 _PUBLISHED = 1.92  # makemore, its default transformer
 CELLS = {"rnn": "Rnn", "gru": "Gru", "lstm": "Lstm"}
-EPOCHS = {"transformer": 20}
+EPOCHS = {"bigram": 10, "dense": 10, "rnn": 10, "gru": 10, "lstm": 10, "transformer": 20}
 RATES = {"bigram": 4e-3, "dense": 1e-3, "rnn": 4e-3, "gru": 8e-3, "lstm": 8e-3, "transformer": 2e-3}
 _NEWLINE, _NO_TARGET = "\n", -1
 
@@ -57,7 +57,7 @@ class Config(KeptSettings):
     seeds: int = 3
     """How many networks of each kind to train, each from a random start of its own."""
     epochs: int | None = None
-    """How often every name is seen. None: the number of the kind in EPOCHS, 10 where it is not there."""
+    """How often every name is seen. None: that of the kind in EPOCHS."""
     batch_size: int = 32
     """Names in one step; for the dense network, whose rows are characters, as many characters as they have."""
     learning_rate: float | None = None
@@ -176,7 +176,7 @@ def build(kind: Kind, config: Config, context: int, tokens: int) -> fnnet.Model:
 
 def epochs_of(kind: Kind, config: Config) -> int:
     """How often this kind of network sees every name."""
-    return EPOCHS.get(kind, 10) if config.epochs is None else config.epochs
+    return EPOCHS[kind] if config.epochs is None else config.epochs
 
 
 def optimizer(rate: float, config: Config, steps: int) -> fnnet.AdamW:
@@ -392,11 +392,11 @@ def other_transformers(config: Config, context: int, tokens: int) -> dict[str, f
 
 
 def _length(config: Config) -> str:
-    """How many epochs, in words."""
+    """`20 epochs (transformer), 10 epochs (others)`."""
     lengths = {kind: epochs_of(kind, config) for kind in config.kinds}
-    if len(set(lengths.values())) == 1:
-        return f"{lengths[config.kinds[0]]} epochs"
-    return ", ".join(f"{n} epochs ({kind})" for kind, n in EPOCHS.items() if kind in lengths) + ", 10 epochs (others)"
+    usual = min(lengths.values())
+    longer = [f"{n} epochs ({kind})" for kind, n in lengths.items() if n != usual]
+    return ", ".join([*longer, f"{usual} epochs" + " (others)" * bool(longer)])
 
 
 def learn(config: Config, names: Names, run: RunFolder) -> None:
