@@ -33,11 +33,10 @@ ONCE_MORE = """
 ## Once more, on another machine
 
 What the same commands find in a fresh clone, on a processor with shorter vectors and without products of bfloat16
-(`--copy-to experiments/results/again` keeps it): errors as above, within their deviations, and more seconds. Where a
-goal names seconds, they are meant for the machine above.
+(`--copy-to experiments/results/again` keeps it): errors as above, within their deviations, and more seconds.
 
-| what | test errors | seconds of training | command |
-|---|---|---|---|
+| what | test errors | goal | seconds of training | command |
+|---|---|---|---|---|
 """
 AGAIN = "again"
 """Folder in that of the results, for what is trained once more on another machine."""
@@ -68,9 +67,9 @@ def repeated(again: dict[str, dict[str, Any] | None]) -> str:
         return ""
     lines = [ONCE_MORE]
     for name, record in kept.items():
-        cells = (str(record["results"][what]) for what in ("test errors", "seconds of training"))
-        title = RECIPES[name].title
-        lines.append(f"| [{title}](#{anchor(title)}) | {' | '.join(cells)} | `{record['command']}` |\n")
+        recipe, errors, seconds = RECIPES[name], *(record["results"][w] for w in ("test errors", "seconds of training"))
+        cells = f"{errors} | {recipe.verdict(errors, seconds)} | {seconds} | `{record['command']}`"
+        lines.append(f"| [{recipe.title}](#{anchor(recipe.title)}) | {cells} |\n")
     return "".join(lines) + machine(kept)
 
 
