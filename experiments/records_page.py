@@ -1,6 +1,7 @@
 """Make experiments/results/records.md from what `python -m experiments.records` kept: searches, records, figures."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def section(name: str, recipe: Recipe, record: dict[str, Any] | None, results: P
     return "".join(lines)
 
 
-def machine(found: dict[str, dict[str, Any] | None]) -> str:
+def machine(found: Mapping[str, dict[str, Any] | None]) -> str:
     """Hardware and versions, each with the recipes that were trained there if there are several."""
     recipes: dict[str, list[str]] = {}
     for name, r in found.items():
