@@ -62,7 +62,7 @@ LEFT_OUT = {
     "fnnet.architectures:*": "builds a spec, computes nothing",
     "fnnet._xla.convolutions:_on_cpu": "a choice of speed",
     "fnnet.layers.attention:BLOCK": "how many queries are computed at a time; no number depends on it",
-    "fnnet._xla.banded:BANDS|NARROW|is_narrow|outputs_at_once": "a choice of speed: both forms give the same",
+    "fnnet._xla.banded:BANDS|NARROW|is_narrow|outputs_at_once|_blocks": "a choice of speed: all give the same",
     "fnnet.training.state:init_state": "passes its arguments to _init_state",
     "*:check_*": "argument checks",
     "fnnet.training.steps:train_step": "passes its arguments to step",
