@@ -8,7 +8,7 @@ how far back the gradient of a recurrent network reaches. The file is looked for
 downloaded (0.2 MB) if it is in neither.
 
 Sizes, batches, weight decay and the averages of AdamW are makemore's. The transformer's start, rate, dropout and number
-of epochs are ours, chosen by the validation names; the rates of the others are the best there, or a tie with the best:
+of epochs are ours, chosen on the validation names; the rates of the others are the best there, or a tie with the best:
 
     python -m experiments.names --kinds bigram dense rnn gru lstm --seeds 2 --search-rates
 """

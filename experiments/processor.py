@@ -15,7 +15,8 @@ def processor(described: Path = FILE) -> str:
     said = _said(described)
     name, flags = said.get("model name", platform.processor() or platform.machine()), said.get("flags", "").split()
     known = [instructions for instructions, flag in INSTRUCTIONS.items() if flag in flags]
-    known = [k for k in known if k != "AVX2" or "AVX-512" not in known]
+    if "AVX-512" in known:
+        known.remove("AVX2")
     return f"{name} with {', '.join(known)}" if known else name
 
 

@@ -482,9 +482,7 @@ def trained(candidate: Candidate, task: Task, seeds: int, config: Config, run: R
     """One network for every seed, after an epoch that only compiles; and the same in PyTorch, where it is asked for."""
     model, optimizer = candidate.model(), candidate.optimizer(len(task.train.y))
     if candidate.products is not None and jax.default_backend() == "cpu" and lacks_bfloat16():
-        print(
-            f"{processor()} has no products in {candidate.products}: expect more seconds than the page of records says"
-        )
+        print(f"{processor()} has no instructions for products in {candidate.products}: training takes longer here")
 
     def fit(seed: int, epochs: int, peer: bool) -> Run:
         init_key, shuffle = jax.random.split(jax.random.key(seed))

@@ -33,8 +33,7 @@ HEAD = """| what | test errors | goal | published | seconds of training | PyTorc
 ONCE_MORE = """
 ## Once more, on another machine
 
-What the same commands find in a fresh clone, on a processor with shorter vectors and without products of bfloat16
-(`--copy-to experiments/results/again` keeps it): errors as above, within their deviations, and more seconds.
+What the same commands found in a fresh clone on another machine (`--copy-to experiments/results/again` keeps it).
 
 | what | test errors | goal | seconds of training | command |
 |---|---|---|---|---|

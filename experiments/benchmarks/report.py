@@ -46,8 +46,7 @@ def _versions(part: dict) -> str:
 
 
 def _measured_on(measured: dict) -> str:
-    """The machines of a section, each with the rows that were measured there if there are several and rows do not
-    name them."""
+    """The machines of a section; where there are several, each with its rows, unless these name the processor."""
     rows: dict[str, list[str]] = {}
     for row, part in measured.items():
         m = part["machine"]

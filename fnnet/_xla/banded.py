@@ -66,18 +66,21 @@ def is_narrow(dy: Float[Array, "B h w O"], w: Float[Array, "k l C O"], image: Pa
 def input_gradient(
     dy: Float[Array, "B h w O"], w: Float[Array, "k l C O"], image: Pair, window: Window
 ) -> Float[Array, "B H W C"]:
-    """`canonical.input_gradient`: t entries of a row of dy times the band is what they add to k rows of dx."""
+    """`canonical.input_gradient`: what t entries of a row of dy add to k rows of dx is their product with the band.
+
+        part_bhmipc = sum_so dy_b,h,mt+s,o T_ipcso
+
+    for block m of a row; dx_bqrc adds up the parts with q = h stride + i dilation - top, r = m t stride + p - left.
+    """
     (b, h, v, o), (k, l, c, _) = dy.shape, w.shape  # noqa: E741
     (s, stride), dilation, ((top, _), (left, _)) = window.stride, window.dilation[1], window.padding
     t, n, columns = _blocks(v, l, window)
     dy = jnp.pad(dy, ((0, 0), (0, 0), (0, n * t - v), (0, 0)))
     band = jnp.stack(_spread(w.transpose(3, 0, 1, 2), 2, columns, t, stride, dilation))
     parts = (dy.reshape(-1, t * o) @ band.reshape(t * o, -1)).reshape(b, h, n, k, columns, c)
-    dx = jnp.zeros((), dy.dtype)
-    for m in range(n):
-        columns_of_m = window._replace(stride=(s, 1), padding=((top, 0), (left - m * t * stride, 0)))
-        dx = sum((columns_of_m.placed(parts[:, :, m, i], (i, 0), image) for i in range(k)), dx)
-    return materialized(dx)
+    blocks = [window._replace(stride=(s, 1), padding=((top, 0), (left - m * t * stride, 0))) for m in range(n)]
+    placed = (block.placed(parts[:, :, m, i], (i, 0), image) for m, block in enumerate(blocks) for i in range(k))
+    return materialized(sum(placed, jnp.zeros((), dy.dtype)))  # else pooling adds them up for each of its positions
 
 
 def _blocks(v: int, l: int, window: Window) -> tuple[int, int, int]:  # noqa: E741

@@ -85,7 +85,7 @@ def _norm(p: Any) -> nn.LayerNorm:
 
 
 def can_round() -> bool:
-    """Whether PyTorch has products of bfloat16 on this CPU; without them its LSTM fails, and all else is slow."""
+    """Whether PyTorch itself says that it computes in bfloat16 on this CPU; elsewhere its LSTM fails."""
     return torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
