@@ -266,8 +266,12 @@ def table(rows: list[Row], seconds: float, seed: int) -> str:
     for r in rows:
         errors = " | ".join(f"{e:.1e}" for e in r.errors)
         lines.append(f"| `{r.name}` | {r.tensors} | {errors} | {'yes' if r.passed else '**NO**'} | {r.caught} |")
-    left_out = [f"- `{r.name}`: {text}" for r in rows for text in r.left_out]
-    lines += ["", f"Left out in {len(left_out)} places, of {sum(r.tensors for r in rows)} tensors:", *left_out]
+    left_out: dict[str, list[str]] = {}
+    for name, why in ((r.name, why) for r in rows for why in r.left_out):
+        left_out.setdefault(why, []).append(f"`{name}`")
+    places = sum(map(len, left_out.values()))
+    lines += ["", f"Left out in {places} places, of {sum(r.tensors for r in rows)} tensors:", ""]
+    lines += [f"- {why}. In {', '.join(names)}." for why, names in left_out.items()]
     return "\n".join(lines) + "\n\n![Errors of every gradient](gradients.png)\n"
 
 

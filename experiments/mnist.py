@@ -1,8 +1,8 @@
 """Learn to read the 70,000 handwritten digits of MNIST (or to recognize the images of Fashion-MNIST).
 
 Trains 784-128-64-10 with ReLU and softmax cross-entropy by Adam. The test images are used once, after training. The
-sizes and the number of epochs are ours; the learning rate is the best of five, or a tie with it, on 10,000 training
-images held out:
+sizes are the article's, the number of epochs is ours; the learning rate is the best of five, or a tie with it, on
+10,000 training images held out:
 
     python -m experiments.mnist --seeds 3 --search-rates
 

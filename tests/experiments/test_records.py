@@ -168,6 +168,11 @@ def test_the_page_has_a_row_for_every_recipe_and_the_candidates_of_its_search(tm
     assert measured.endswith(f"python {platform.python_version()}.")
 
 
+def test_the_page_is_made_of_the_results_that_are_kept():
+    page = records_page.FOLDER / "records.md"
+    assert page.read_text(encoding="utf-8") == records_page.render(records_page.FOLDER), "run experiments.records_page"
+
+
 def test_the_page_says_which_recipe_was_trained_on_which_machine(tmp_path, monkeypatch):
     numbers = results_file.Result([0.5], "%", [0])
     for machine, recipe in {"one machine": "tiny", "another": "quick"}.items():

@@ -48,7 +48,7 @@ def markdown(verdicts: list[Verdict], cost: Cost, stale: list[tuple], failing: l
         + ", ".join(f"at most {most} per function of `{module}`" for module, most in SAMPLED.items())
         + ", the same sample every time; all of the others. `--every` runs the rest, too.",
         "",
-        f"`python -m tests.mutants`: {cost.seconds / 60:.1f} minutes, shared by its processes, on "
+        f"`python -m tests.mutants`: {cost.seconds / 60:.1f} minutes of all its processes together, on "
         f"{platform.machine()}, "
         f"Python {platform.python_version()}, jax {version('jax')}, numpy {version('numpy')}.",
         "",

@@ -10,15 +10,15 @@ entry, for parameters and x. Optimizers and schedules equal formulas of all grad
 at every step of a short run.
 
 - *exact*: over symbols, the difference of the two is 0 once multiplied out; over rationals, with derivatives in forward
-  mode, both are the same fraction in every entry, at numbers drawn at random. A rational function that is not 0 is 0 at
-  hardly any of those.
+  mode, both are the same fraction in every entry, at numbers drawn at random. A rational function that is not 0
+  everywhere vanishes at hardly any of these.
 - *simplified*: over symbols, with exp, log, sqrt or erfc; SymPy differentiates forward, and the difference becomes 0.
 - *50 digits*: over mpmath's intervals, with derivatives in forward mode, at numbers drawn at random; the difference
   lies in an interval around 0 that is narrower than 1e-40.
 
-Symbols are any numbers that take the same branches as the numbers drawn with them, which have both signs: both sides of
-a kink. Over rationals and intervals, constants mean their decimal digits (0.1 is a tenth), and a number that was
-rounded is an error.
+A proof over symbols holds for all numbers that take the same branches as the sample drawn with it; samples have both
+signs, so that both sides of a kink are covered. Over rationals and intervals, constants mean their decimal digits (0.1
+is a tenth), and a number that was rounded is an error.
 
 Not proved: that forward computes what its name says (the references test that), conventions at kinks and ties (the
 tests of each layer), rounding, and what XLA makes of the source.

@@ -65,7 +65,8 @@ def main() -> None:
         f"{platform.python_version()}, SymPy {sympy.__version__}, mpmath {mpmath.__version__}, jax {jax.__version__}. "
         "The test of a row is `tests/symbolic/test_proofs.py::test_is_proved[<name>, <numbers>]`.",
         "",
-        "Without a proof: " + ("; ".join(f"`{name}`: {why}" for name, why in NOT_PROVED.items()) or "nothing public."),
+        "Public specs without a proof: "
+        + ("; ".join(f"`{name}`: {why}" for name, why in NOT_PROVED.items()) or "none."),
     ]
     for group, rows in sections.items():
         lines += ["", f"## {group}", "", "| | proved | numbers | run | seconds |", "|---|---|---|---|--:|", *rows]
@@ -74,9 +75,9 @@ def main() -> None:
         "Of every backward, update and schedule, and of what they share: each sign wrong, each term and factor "
         "dropped, and each result times 1 + 1e-14, one at a time, in the source that the proofs then run. Test: "
         "`tests/symbolic/test_faults.py::test_faults_are_refuted[<function>]`.",
-        "", "| | signs refuted | terms and factors | 1 + 1e-14 | ended in an error | no faults | seconds |",
+        "", "| | signs refuted | terms and factors | 1 + 1e-14 | ended in an error | not faults | seconds |",
         "|---|--:|--:|--:|--:|--:|--:|", *faults,
-        "", "Changes that are no faults:", "",
+        "", "Changes that are not faults:", "",
         *(f"- `{target}`: `{change}`: {why}" for target, of in EQUIVALENT.items() for change, why in of.items()),
     ]  # fmt: skip
     TABLE.write_text("\n".join(lines) + "\n")
