@@ -176,13 +176,13 @@ def draw(path: np.ndarray, data: fnnet.Batch) -> Any:
 
 
 def main(config: Config) -> None:
-    print("\n".join(["One neuron, three versions", *timings(config), "", "Two ways to write it", *two_forms(), ""]))
-    data = exam()
-    path = descend(config, data)
-    print("One neuron learns: step, weight, bias, loss")
-    for step in np.unique(np.geomspace(1, config.steps, 6).astype(int)).tolist():
-        print(f"{step:>6}{path[step, 0]:>9.3f}{path[step, 1]:>9.3f}{path[step, 2]:>9.4f}")
     with RunFolder("neuron", config) as run:
+        print("\n".join(["One neuron, three versions", *timings(config), "", "Two ways to write it", *two_forms(), ""]))
+        data = exam()
+        path = descend(config, data)
+        print("One neuron learns: step, weight, bias, loss")
+        for step in np.unique(np.geomspace(1, config.steps, 6).astype(int)).tolist():
+            print(f"{step:>6}{path[step, 0]:>9.3f}{path[step, 1]:>9.3f}{path[step, 2]:>9.4f}")
         run.figure("neuron", draw(path, data))
         last = path[-1].tolist()
         run.record(

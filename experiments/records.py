@@ -408,6 +408,8 @@ def main(config: Config) -> None:
             f"--recipe {config.recipe}: no candidate has won its search yet; run it with --search --copy-to "
             f"experiments/results, and name the winner as best in experiments/records.py"
         )
+    if config.pytorch and recipe.best is not None and (missing := missing_in_pytorch(recipe.best)):
+        raise SystemExit(f"--pytorch: PyTorch's version of {recipe.best} has no {', '.join(missing)}; leave it out")
     folder = RunFolder("records", config)
     train, test = getattr(fnnet.datasets, recipe.data)()
     if config.rows is not None:
@@ -436,7 +438,8 @@ def search(config: Config, recipe: Recipe, task: Task, run: RunFolder) -> None:
     run.figure(name, errors_over_seconds(curves))
     run.record(
         name,
-        network=f"{recipe.title}: candidates, 50,000 images to train and 10,000 held out",
+        network=f"{recipe.title}: candidates, {len(task.train.y):,} images to train and "
+        f"{len(task.validation.y):,} held out",
         results=results,
         captions={name: f"{recipe.title}: errors on the images held out, candidates by number"},
     )
@@ -511,6 +514,13 @@ def trained(candidate: Candidate, task: Task, seeds: int, config: Config, run: R
         runs.append(fit(seed, candidate.epochs, config.pytorch and not config.search))
         run.log(candidate=str(candidate), seed=seed, seconds=runs[-1].seconds)
     return runs
+
+
+def missing_in_pytorch(candidate: Candidate) -> list[str]:
+    """What of a candidate experiments/benchmarks/peers/records_torch.py does not have."""
+    known = (fnnet.Affine, fnnet.Elastic)
+    others = [type(d).__name__ for d in candidate.distortions if not isinstance(d, known)]
+    return [name for name in ("noise", "max_norm", "residual") if getattr(candidate, name)] + others
 
 
 def in_pytorch(candidate: Candidate, init_key: jax.Array, task: Task, seed: int) -> "records_torch.Peer":

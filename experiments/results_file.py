@@ -4,6 +4,7 @@ Scripts write it with `RunFolder.record`; `python -m experiments.table` makes th
 """
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -33,8 +34,10 @@ class Result(NamedTuple):
     per: str = "seed"
 
     def __str__(self) -> str:
-        """`97.81 % ± 0.13 (5 seeds)`: mean, standard deviation (n - 1), number of seeds."""
+        """`97.81 % ± 0.13 (5 seeds)`: mean, standard deviation (n - 1), number of seeds; NaN where one has diverged."""
         unit, count = f" {self.unit}" if self.unit else "", len(self.values)
+        if diverged := sum(map(math.isnan, self.values)):
+            return f"NaN ({diverged} of {count} {self.per}{'s' * (count > 1)} diverged)"
         mean = f"{statistics.fmean(self.values):.{self.decimals}f}{unit}"
         if count == 1:
             return f"{mean} (1 seed)" if len(self.seeds) else mean
@@ -79,7 +82,7 @@ def record(
         "versions": {p: version(p) for p in ("fnnet", "jax", "numpy")} | {"python": platform.python_version()},
     }
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
     return path
 
 
@@ -88,7 +91,7 @@ def read(path: Path) -> dict[str, Any] | None:
     content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or "experiment" not in content:
         return None
-    results = {what: r if isinstance(r, str) else Result(**r) for what, r in content["results"].items()}
+    results = {what: r if isinstance(r, str) else _result(**r) for what, r in content["results"].items()}
     return content | {"results": results}
 
 
@@ -105,9 +108,14 @@ def _seconds_before(path: Path, command: str) -> float | None:
     return before["seconds"] if before is not None and before["command"] == command else None
 
 
+def _result(values: list[float | None], **others: Any) -> Result:
+    return Result([math.nan if v is None else v for v in values], **others)
+
+
 def _plain(result: Result | str) -> Any:
-    """As JSON takes it: NumPy's numbers as Python's."""
+    """As JSON takes it: NumPy's numbers as Python's, and null for NaN, which it does not have."""
     if isinstance(result, str):
         return result
-    values, seeds = [float(v) for v in result.values], [int(s) for s in result.seeds]
+    values = [None if math.isnan(v) else float(v) for v in result.values]
+    seeds = [int(s) for s in result.seeds]
     return {"values": values, "unit": result.unit, "seeds": seeds, "decimals": result.decimals, "per": result.per}

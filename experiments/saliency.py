@@ -148,19 +148,18 @@ def _path(axis: Any, network: Network, digit: np.ndarray, dx: np.ndarray, true: 
 
 
 def main(config: Config) -> None:
-    network, test = train(config)
-    shown = np.array([np.flatnonzero(test.y == digit)[0] for digit in range(min(config.digits, 10))])
-    x, y = test.x[shown], test.y[shown]
-    dx = network.saliency(x, y)
-    lines = describe(network, x, y, dx, config.step)
-    print("\n".join(lines))
     with RunFolder("saliency", config) as run:
-        name = f"saliency_{config.data}"
+        network, test = train(config)
+        shown = np.array([np.flatnonzero(test.y == digit)[0] for digit in range(min(config.digits, 10))])
+        x, y = test.x[shown], test.y[shown]
+        dx = network.saliency(x, y)
+        print("\n".join(describe(network, x, y, dx, config.step)))
+        name, sizes = f"saliency_{config.data}", (x[0].size, *config.hidden, 10)
         run.figure(name, draw(network, x, y, dx, config.step))
         right = 100 * float(fnnet.evaluate(network.model, network.params, test).accuracy)
         run.record(
-            "saliency",
-            network=f"64-{'-'.join(map(str, config.hidden))}-10: the gradient of the loss with respect to the pixels",
+            "saliency" if config.data == "digits" else name,
+            network=f"{'-'.join(map(str, sizes))}: the gradient of the loss with respect to the pixels",
             results={"test accuracy": Result([right], "%", [0], 1)},
             captions={name: "which pixels the answer depends on, and what a step along the gradient does"},
         )

@@ -355,6 +355,8 @@ def main(config: Config) -> None:
     if config.best:
         config = dataclasses.replace(config, **BEST)
     check_counts(config, "seeds", "batch_size", "context", "layers", "heads", "width", "warmup", "sample")
+    if config.pytorch and config.rotary:
+        raise SystemExit("--pytorch: PyTorch's version has learned positions, not rotary ones; leave one of them out")
     check_multiple(config, "steps")
     if not 0 < config.validation_fraction < 1:
         raise SystemExit(f"--validation-fraction: expected a number between 0 and 1, got {config.validation_fraction}")

@@ -199,9 +199,9 @@ def main(config: Config) -> None:
         print(xor_page(config))
     if config.show == "xor":
         return
-    t = digit_trace(config)
-    print(f"\n{t}\n")
     with RunFolder("worked_example", config) as run:
+        t = digit_trace(config)
+        print(f"\n{t}\n")
         name = f"worked_example_{config.data}"
         run.figure(name, digit_figure(t))
         run.record(

@@ -100,10 +100,12 @@ def window_over(owner: str, image: Size, size: Any, stride: Any, dilation: Any, 
     """
     length = len(size)
     if len(image) != length:
-        expected = "(H, W, C)" if length == 2 else "(T, C)"
+        expected, hint = {
+            1: ("(T, C)", "write two numbers, such as (5, 5), for images, or put Reshape((T, C)) before it"),
+            2: ("(H, W, C)", "put Reshape((28, 28, 1)) (or the shape of your images) before it"),
+        }[length]
         raise ValueError(
-            f"{owner}: expected rows of shape {expected}, got {len(image)} axes before the channels; put "
-            f"Reshape((28, 28, 1)) (or the shape of your images) before it"
+            f"{owner}: expected rows of shape {expected}, got {len(image)} axes before the channels; {hint}"
         )
     strides, dilations = pair_of(owner, "stride", stride, 1, length), pair_of(owner, "dilation", dilation, 1, length)
     spans = [(k - 1) * d + 1 for k, d in zip(size, dilations, strict=True)]

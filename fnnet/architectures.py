@@ -152,7 +152,8 @@ def cnn(
     pools = [] if pool is None else [*_layers("pool", pool, "cnn")]
     conv_biases = biases if normalization is None else None
     for block in channels:
-        for features in _counts("channels", (block,) if isinstance(block, int) else block, "(16, 32)", "cnn"):
+        counts: Any = (block,) if isinstance(block, int | np.integer) else block
+        for features in _counts("channels", counts, "(16, 32)", "cnn"):
             layers += [Conv(features, tuple(kernel), padding=padding, weights=weights, biases=conv_biases)]
             layers += [*normalized, f]
         is_increasing = isinstance(pool, MaxPool) and type(f) in _INCREASING

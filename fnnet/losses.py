@@ -7,10 +7,12 @@
     loss.count(targets)                    -> (B,) or None                 optional: how many targets a row has
     loss.check_targets(targets, shape)                                     optional: raises for wrong targets
 
-A loss is the sum over an example's outputs; the mean over examples is taken in `fnnet.backprop`, so
-dper_example holds their weights w_b / sum(w). Losses of probabilities take logits (the numbers before
-sigmoid or softmax): they stay finite where probabilities round to 0 or 1. `0 * inf` counts as 0: an
-output whose target is 0 adds nothing, even if its logarithm is infinite.
+A loss is the sum over an example's outputs; the mean over examples is taken in `fnnet.backprop`, so dper_example holds
+their weights w_b / sum(w n), n_b being 1 or the row's count. Losses of probabilities take logits (the numbers before
+sigmoid or softmax): they stay finite where probabilities round to 0 or 1. `0 * inf` counts as 0: an output whose target
+is 0 adds nothing, even if its logarithm is infinite.
+
+In the formulas z are the outputs, t the targets, l the loss of a row, and dl its gradient, dper_example.
 """
 
 import jax
@@ -76,7 +78,7 @@ class SoftmaxCrossEntropy:
             if not targets.size:
                 return
             _check_within(targets, 0, last, f"classes 0 to {last} for the network's {shape[-1]} outputs")
-        else:
+        elif targets.shape[1:] == shape:  # `forward` says what to do about others
             _check_within(targets, 0, 1, "probabilities from 0 to 1")
             _check_sums(targets)
 
@@ -100,9 +102,9 @@ class SoftmaxCrossEntropy:
     ) -> Float[Array, "B *rest C"]:
         """dz = (p sum_k t_k - t) dl, which is (p - t) dl for targets that sum to 1.
 
-        log p_c = z_c - log sum_k e^z_k has d log p_c / dz_j = [c = j] - p_j, so
+        log p_c = z_c - log sum_k e^z_k has ∂log p_c/∂z_j = [c = j] - p_j, so
 
-            dl/dz_j = -sum_c t_c ([c = j] - p_j) = p_j sum_c t_c - t_j
+            ∂l/∂z_j = -sum_c t_c ([c = j] - p_j) = p_j sum_c t_c - t_j
         """
         p, t = residuals
         return (p * t.sum(-1, keepdims=True) - t) * _spread(dper_example, p)
@@ -187,7 +189,7 @@ class SigmoidBinaryCrossEntropy:
     def backward(self, residuals: tuple[Outputs, Outputs], dper_example: PerExample) -> Outputs:
         """dz = (p - t) dl.
 
-        d/dz log(1 + e^-z) = -(1 - p) and d/dz log(1 + e^z) = p, so dl/dz = -t (1 - p) + (1 - t) p = p - t,
+        ∂/∂z log(1 + e^-z) = -(1 - p) and ∂/∂z log(1 + e^z) = p, so ∂l/∂z = -t (1 - p) + (1 - t) p = p - t,
         at z = 0 as anywhere: 1/2 - t.
         """
         logits, t = residuals
@@ -203,7 +205,7 @@ class SigmoidBinaryCrossEntropy:
         For several labels per row that is the exact match (subset accuracy): a row with one wrong label is wrong.
         `fnnet.metrics.label_accuracy` counts the labels one by one.
         """
-        right = (logits > 0) == (targets.astype(logits.dtype) > 0.5)
+        right = ((logits > 0) == (targets.astype(logits.dtype) > 0.5)) & ~jnp.isnan(logits)
         return right.reshape(logits.shape[0], -1).all(-1)
 
 
@@ -216,33 +218,33 @@ class _Direct:
 
 @spec
 class SquaredError(_Direct):
-    """l = sum_o (p_o - y_o)^2, summed over outputs, without a half. outputs and targets (B, O)."""
+    """l = sum_o (z_o - t_o)^2, summed over outputs, without a half. outputs and targets (B, O)."""
 
     formulas = ("l = sum_o((z - t)^2)", "dz = 2 * (z - t) * dl")
 
     def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
-        """l = sum_o r_o^2, r = p - y. Keeps r."""
+        """l = sum_o r_o^2, r = z - t. Keeps r."""
         r = outputs - _like("SquaredError", outputs, targets)
         return _sum_outputs(r * r), r
 
     def backward(self, r: Outputs, dper_example: PerExample) -> Outputs:
-        """dp = 2 r dl."""
+        """dz = 2 r dl."""
         return 2 * r * _spread(dper_example, r)
 
 
 @spec
 class AbsoluteError(_Direct):
-    """l = sum_o |p_o - y_o|. outputs and targets (B, O)."""
+    """l = sum_o |z_o - t_o|. outputs and targets (B, O)."""
 
     formulas = ("l = sum_o(abs(z - t))", "dz = sign(z - t) * dl")
 
     def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
-        """l = sum_o |r_o|, r = p - y. Keeps r."""
+        """l = sum_o |r_o|, r = z - t. Keeps r."""
         r = outputs - _like("AbsoluteError", outputs, targets)
         return _sum_outputs(jnp.abs(r)), r
 
     def backward(self, r: Outputs, dper_example: PerExample) -> Outputs:
-        """dp = sign(r) dl; at the kink, r = 0, the gradient is 0."""
+        """dz = sign(r) dl; at the kink, r = 0, the gradient is 0."""
         return jnp.sign(r) * _spread(dper_example, r)
 
 
@@ -264,19 +266,19 @@ class Huber(_Direct):
         check_range(self, "delta", low=0, low_open=True)
 
     def forward(self, outputs: Outputs, targets: Num[Array, "B *outputs"]) -> tuple[PerExample, Outputs]:
-        """l = sum_o (r_o^2 / 2 where |r_o| <= delta, else delta (|r_o| - delta / 2)), r = p - y. Keeps r."""
+        """l = sum_o (r_o^2 / 2 where |r_o| <= delta, else delta (|r_o| - delta / 2)), r = z - t. Keeps r."""
         r = outputs - _like("Huber", outputs, targets)
         size = jnp.abs(r)
         return _sum_outputs(jnp.where(size <= self.delta, 0.5 * r * r, self.delta * (size - 0.5 * self.delta))), r
 
     def backward(self, r: Outputs, dper_example: PerExample) -> Outputs:
-        """dp = r where |r| <= delta, else delta sign(r), times dl: r clipped. The pieces meet smoothly."""
+        """dz = r where |r| <= delta, else delta sign(r), times dl: r clipped. The pieces meet smoothly."""
         return jnp.clip(r, -self.delta, self.delta) * _spread(dper_example, r)
 
 
 @spec
 class Poisson:
-    """-log likelihood of counts y at rates e^z, without the constant log y!: l = sum_o e^z_o - y_o z_o.
+    """-log likelihood of counts t at rates e^z, without the constant log t!: l = sum_o e^z_o - t_o z_o.
 
     outputs (B, O) are log rates, targets (B, O) counts.
     """
@@ -290,15 +292,15 @@ class Poisson:
     def forward(
         self, log_rates: Outputs, targets: Num[Array, "B *outputs"]
     ) -> tuple[PerExample, tuple[Outputs, Outputs]]:
-        """l = sum_o e^z_o - y_o z_o. Keeps the rates e^z and y."""
-        y, rates = _like("Poisson", log_rates, targets), jnp.exp(log_rates)
+        """l = sum_o e^z_o - t_o z_o. Keeps the rates e^z and t."""
+        t, rates = _like("Poisson", log_rates, targets), jnp.exp(log_rates)
         finite = jnp.minimum(log_rates, 800)  # e^800 is inf in float64, and inf - inf would be NaN
-        return _sum_outputs(rates - _times(y, finite)), (rates, y)
+        return _sum_outputs(rates - _times(t, finite)), (rates, t)
 
     def backward(self, residuals: tuple[Outputs, Outputs], dper_example: PerExample) -> Outputs:
-        """dz = (e^z - y) dl."""
-        rates, y = residuals
-        return (rates - y) * _spread(dper_example, rates)
+        """dz = (e^z - t) dl."""
+        rates, t = residuals
+        return (rates - t) * _spread(dper_example, rates)
 
     def predict(self, log_rates: Outputs) -> Outputs:
         """Rates, e^z."""
@@ -343,7 +345,7 @@ def _like(loss: str, outputs: Array, targets: Array) -> Array:
         if targets.shape == outputs.shape[:-1]:
             count = outputs.shape[-1]
             classes = f"; for classes take SoftmaxCrossEntropy, or targets jax.nn.one_hot(y, {count})"
-            hint = "; write np.asarray(y)[:, None]" if count == 1 else classes
+            hint = "; write np.asarray(y)[..., None]" if count == 1 else classes
         raise ValueError(f"{loss}: expected targets of shape {outputs.shape}, got {targets.shape}{hint}")
     return targets.astype(outputs.dtype)
 
@@ -354,7 +356,7 @@ def _check_flat(loss: str, outputs: Array, targets: Array) -> None:
     if outputs.ndim > 2 and targets.shape in ((rows,), (rows, last), (rows, 1)):
         raise ValueError(
             f"{loss}: expected outputs of shape ({rows}, {last}) for targets of shape {targets.shape}, got "
-            f"{outputs.shape}; put Flatten() before the first Dense"
+            f"{outputs.shape}; put Flatten() before the first Dense, or LastStep() after a Recurrent"
         )
 
 

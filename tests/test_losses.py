@@ -473,7 +473,7 @@ def test_accuracy_counts_these_rows_as_correct(name, outputs, targets, correct):
 @pytest.mark.parametrize(
     ("outputs", "targets", "message"),
     [
-        ((2, 1), (2,), r"expected targets of shape \(2, 1\), got \(2,\); write np.asarray\(y\)\[:, None\]$"),
+        ((2, 1), (2,), r"expected targets of shape \(2, 1\), got \(2,\); write np.asarray\(y\)\[..., None\]$"),
         ((2, 3), (2, 2), r"expected targets of shape \(2, 3\), got \(2, 2\)$"),
         ((2, 3), (2,), r".*got \(2,\); for classes take SoftmaxCrossEntropy, or targets jax.nn.one_hot\(y, 3\)$"),
         ((2, 3), (1, 3), r"expected targets of shape \(2, 3\), got \(1, 3\)$"),

@@ -171,6 +171,9 @@ def test_outputs_that_are_nan_are_never_correct():
     logits = jnp.array([[1, np.nan, 0], [3, 2, 1], [np.nan] * 3, [0, np.inf, 0]])
     correct = fnnet.SoftmaxCrossEntropy().correct(logits, jnp.array([1, 0, 0, 1]))
     np.testing.assert_array_equal(correct, [False, True, False, True])
+    logits = jnp.array([[np.nan, -1], [1, -1], [-1, np.nan]])
+    correct = fnnet.SigmoidBinaryCrossEntropy().correct(logits, jnp.array([[0, 0], [1, 0], [1, 1]]))
+    np.testing.assert_array_equal(correct, [False, True, False])
 
 
 def test_a_network_of_nothing_trains_nothing():
@@ -489,6 +492,11 @@ ERRORS = {
         ValueError,
         r"targets to be integer classes of shape \(6,\) .*; write np.asarray\(y\).astype\(int\)",
     ),
+    "floats for classes in fit": (
+        lambda: fnnet.evaluate(MODEL, PARAMS, Batch(X, Y * 1.0)),
+        ValueError,
+        r"targets to be integer classes of shape \(6,\) .*; write np.asarray\(y\).astype\(int\)",
+    ),
     "a column for classes": (
         lambda: loss_of(fnnet.SoftmaxCrossEntropy(), Y[:, None]),
         ValueError,
@@ -503,7 +511,7 @@ ERRORS = {
     "activations": (lambda: fnnet.mlp((3, 4, 2), activation=(fnnet.Relu(),) * 2), ValueError, "1 activations"),
     "features": (lambda: fnnet.Dense(0), ValueError, "Dense: expected features"),
     "features as float": (lambda: fnnet.Dense(2.0), ValueError, "Dense: expected features"),
-    "inputs and outputs": (lambda: fnnet.Dense(64, 128), TypeError, r"told its outputs only: Dense\(64\)"),
+    "inputs and outputs": (lambda: fnnet.Dense(64, 128), TypeError, r"told its outputs only: Dense\(128\)"),
     "biases as a number": (lambda: fnnet.Dense(64, biases=0), TypeError, "biases to be an initializer"),
     "another depth": (lambda: fnnet.forward(MODEL, PARAMS[:-1], X), ValueError, "parameters of .* layers, got"),
     "a number for a key": (lambda: fnnet.init(MODEL, 0), TypeError, r"a key such as jax.random.key\(0\), got int32"),

@@ -24,6 +24,7 @@ import numpy as np
 
 import fnnet
 from experiments import command_line
+from experiments.results_file import hardware
 from fnnet.sweeps import Configuration, Point, grid, sweep
 from fnnet.sweeps.devices import choose
 
@@ -156,7 +157,7 @@ def main(config: Config) -> dict[str, Any]:
     train, _ = jax.device_put(fnnet.datasets.mnist()) if {"table", "mnist"} & {*config.parts} else (None, None)
     measured = json.loads(config.results.read_text()) if config.results.exists() else {}
     devices = jax.device_count()
-    measured |= {
+    about = {
         "command": f"JAX_NUM_CPU_DEVICES={devices} python -m experiments.benchmarks.sweeps",
         "hardware": f"{hardware()}, {devices} devices",
         "versions": {"jax": jax.__version__, "python": platform.python_version()},
@@ -166,6 +167,7 @@ def main(config: Config) -> dict[str, Any]:
     parts = {"table": lambda: table(config, train), "mnist": lambda: mnist(config, train), "xor": lambda: xor(config)}
     for name in config.parts:
         measured[name] = parts[name]()
+        measured.setdefault("about", {})[name] = about
         config.results.parent.mkdir(parents=True, exist_ok=True)
         config.results.write_text(json.dumps(measured, indent=2) + "\n")
     return measured

@@ -20,6 +20,7 @@ import functools
 import gc
 import itertools
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,13 @@ import fnnet
 from experiments import command_line
 from experiments.benchmarks import convolutions, results
 from experiments.benchmarks.timing import alternate, medians, seconds
+from fnnet._xla import channel_sums as sums
+from fnnet._xla import compile_once as once
+from fnnet._xla import in_place as in_place_updates
+from fnnet._xla import interleaving as windows
+from fnnet._xla import materialized as memory
+from fnnet._xla import products as matrix_products
+from fnnet._xla import threefry as threefry_bits
 from fnnet._xla.convolution_options import for_convolutions
 from fnnet._xla.shuffling import shuffled
 
@@ -45,27 +53,23 @@ NETWORKS: dict[Name, convolutions.Name] = {
     "materialized": "resnet",
 }
 """The network whose training step shows what a trick for convolutions gains."""
-USERS = {
-    "threefry": ("fnnet.model.quick", "fnnet.training.state.quick", "fnnet.training.epochs.quick"),
-    "in_place": ("fnnet.training.steps.overwriting",),
-    "compile_once": ("fnnet.inspection.gradient_checker.jit_once", "fnnet.inspection.finite_differences.jit_once"),
-    "channel_sums": ("fnnet.layers.convolution.channel_sums", "fnnet.layers.normalization.channel_sums"),
-    "interleaving": ("fnnet.layers.pooling.summed",),
-    "materialized": ("fnnet._xla.canonical.materialized",),
-    "products": ("fnnet._xla.products.materialized", "fnnet._xla.products._in_rows"),
+PLAIN: dict[Name, dict[Callable[..., Any], Callable[..., Any]]] = {
+    "threefry": {threefry_bits.quick: lambda key: key},
+    "in_place": {in_place_updates.overwriting: lambda updates, grads: updates},
+    "compile_once": {once.jit_once: jax.jit},
+    "channel_sums": {sums.channel_sums: lambda a: a.sum(tuple(range(a.ndim - 1)))},
+    "interleaving": {
+        windows.summed: lambda parts, window, image: sum(
+            window.placed(part, where, image) for part, where in zip(parts, window.positions(), strict=True)
+        ),
+        windows.largest: lambda padded, window, outputs: jnp.stack(
+            [window.seen(padded, where, outputs) for where in window.positions()]
+        ).max(0),
+    },
+    "materialized": {memory.materialized: lambda x: x},
+    "products": {memory.materialized: lambda x: x, matrix_products._in_rows: lambda x: x},
 }
-"""Where a trick is used, and so where the plain version replaces it."""
-PLAIN: dict[str, Callable[..., Any]] = {
-    "threefry": lambda key: key,
-    "in_place": lambda updates, grads: updates,
-    "compile_once": jax.jit,
-    "channel_sums": lambda a: a.sum(tuple(range(a.ndim - 1))),
-    "interleaving": lambda parts, window, image: sum(
-        window.placed(part, where, image) for part, where in zip(parts, window.positions(), strict=True)
-    ),
-    "materialized": lambda x: x,
-    "products": lambda x: x,
-}
+"""Trick -> its functions, and the plain version of each; wherever fnnet uses one, the plain version replaces it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +200,7 @@ def measure(config: Config) -> dict[Name, Measured]:
     return found
 
 
-def _from_nothing(name: str, f: Callable[[], float], config: Config) -> dict[str, float]:
+def _from_nothing(name: Name, f: Callable[[], float], config: Config) -> dict[str, float]:
     """Medians of f() with the trick and without it."""
 
     def version(which: str) -> float:
@@ -218,12 +222,19 @@ def _orders(names: list[str], count: int) -> Iterator[list[str]]:
     return itertools.islice(itertools.cycle((names, names[::-1])), count)
 
 
+def users(function: Callable[..., Any]) -> list[tuple[Any, str]]:
+    """(module, name) of every name in fnnet's modules that means this function."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("fnnet.")]
+    return [(module, name) for module in modules for name, value in vars(module).items() if value is function]
+
+
 @contextlib.contextmanager
-def _version(name: str, which: str) -> Iterator[None]:
+def _version(name: Name, which: str) -> Iterator[None]:
     """With the plain version in place of the trick, or as it is."""
     with contextlib.ExitStack() as stack:
-        for user in USERS[name] if which == "plain" else ():
-            stack.enter_context(mock.patch(user, PLAIN[name]))
+        for function, plain in PLAIN[name].items() if which == "plain" else ():
+            for module, attribute in users(function):
+                stack.enter_context(mock.patch.object(module, attribute, plain))
         yield
 
 

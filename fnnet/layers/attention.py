@@ -7,9 +7,10 @@ With queries Q, keys K and values V of one head, (T, D) each,
 where Q has been divided by sqrt(D), and M is -inf where a step may not look, else 0.
 
 P is (T, T): for a long sequence it is larger than everything else together. So it is never stored. The forward pass
-keeps the logarithm of the sum of every row, lse_t = log sum_u exp(S_tu), (T,), from which backward finds P again as
-exp(S - lse), for a block of queries at a time; memory grows with T, not with T^2. Sources: Vaswani and others 2017,
-arXiv 1706.03762; Dao and others 2022, arXiv 2205.14135, for the backward pass from lse.
+keeps the logarithm of every row's sum of exponentials, lse_t = log sum_u exp(S_tu), (T,), from which backward finds P
+again as exp(S - lse), for a block of queries at a time; memory grows with T, not with T^2. Sources: Vaswani and others
+2017, arXiv 1706.03762; Dao and others 2022, arXiv 2205.14135, for blocks; Dao 2023, arXiv 2307.08691, for the backward
+pass from lse.
 """
 
 import math
@@ -83,12 +84,17 @@ class Attention:
         turned = "; q, k = q and k turned by their positions" if self.rotary else ""
         back = "; dq, dk = dq and dk turned back" if self.rotary else ""
         shown = "u <= t" if self.causal else "all u"
+        has_biases = self.biases is not None
+        q, k, v, out = (f" + {name}.b" if has_biases else "" for name in AttentionParams._fields)
+        into = {"out": ("o", "dy"), "query": ("x", "dq"), "key": ("x", "dk"), "value": ("x", "dv")}
+        dw = [f"d{name}.w = {a}_t^T {d}_t summed over t" for name, (a, d) in into.items()]
+        db = [f"d{name}.b = {d}_t summed over rows and t" for name, (_, d) in into.items()] if has_biases else []
         return (
-            f"q, k, v = x query.w + query.b, x key.w + key.b, x value.w + value.b{turned}; "
-            f"s_tu = q_t k_u^T / sqrt(D); p_tu = softmax of s_tu over {shown}; o = p v; y = o out.w + out.b{rounded}",
+            f"q, k, v = x query.w{q}, x key.w{k}, x value.w{v}{turned}; "
+            f"s_tu = q_t k_u^T / sqrt(D); p_tu = softmax of s_tu over {shown}; o = p v; y = o out.w{out}{rounded}",
             "do = dy out.w^T; dv = p^T do; dp = do v^T; ds = p * (dp - sum_c(do * o)); "
             f"dq = ds k / sqrt(D); dk = ds^T q / sqrt(D){back}; "
-            f"dx = dq query.w^T + dk key.w^T + dv value.w^T{rounded}",
+            f"dx = dq query.w^T + dk key.w^T + dv value.w^T; {'; '.join((*dw, *db))}{rounded}",
         )
 
     @property
@@ -153,8 +159,10 @@ class Attention:
             dx = dq w_query^T + dk w_key^T + dv w_value^T
 
         which is one product, [dq dk dv] [w_query w_key w_value]^T, as the forward pass has one of x and the three side
-        by side. A rotation is orthogonal, so its backward pass is the rotation by the negative angle. Without one, the
-        gradient of key.b is 0: one vector added to all keys moves all scores of a query alike, and softmax ignores it.
+        by side. q was divided by sqrt(D) after its projection, so its gradient is, too: dq = dS K / sqrt(D);
+        dk = dS^T Q needs no factor, since the q that was kept has it. A rotation is orthogonal, so its backward pass is
+        the rotation by the negative angle. Without one, the gradient of key.b is 0: one vector added to all keys moves
+        all scores of a query alike, and softmax ignores it.
         """
         x, q, k, v, o, lse = residuals
         features = x.shape[-1]
@@ -227,7 +235,7 @@ def attend_backward(
         dv_ud = sum_t P_tu do_td      dV = P^T dO
         dP_tu = sum_d do_td v_ud      dP = dO V^T
 
-    The softmax P_tu = e^S_tu / sum_w e^S_tw has dP_tu / dS_tw = P_tu ([u = w] - P_tw), so
+    The softmax P_tu = e^S_tu / sum_w e^S_tw has ∂P_tu/∂S_tw = P_tu ([u = w] - P_tw), so
 
         dS_tw = P_tw (dP_tw - sum_u P_tu dP_tu)
         sum_u P_tu dP_tu = sum_ud P_tu do_td v_ud = sum_d do_td o_td

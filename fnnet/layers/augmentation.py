@@ -11,7 +11,7 @@ and the backward pass uses the same weights.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
@@ -24,12 +24,6 @@ from fnnet._xla.materialized import materialized
 from fnnet.protocols import Key, Number, Shape
 
 SPACING = 2  # pixels from one point of Elastic's grid to the next
-
-
-_MOVED = (
-    "y = x at its moved place, interpolated from four pixels",
-    "dx = dy added to those four pixels, with the same weights",
-)
 
 
 class _OfImages:
@@ -45,38 +39,15 @@ class _OfImages:
         return (), in_shape
 
 
-@spec
-class Affine(_OfImages):
-    """Images turned, scaled, sheared and shifted, each by numbers of its own, uniform in the ranges given.
+class _Moved(_OfImages):
+    """What distortions share that move pixels: each output pixel reads a place (r, s) of the image."""
 
-    rotation  degrees, to either side
-    scale     a fraction: both axes, each by itself, shrink by factors from 1 - scale to 1 + scale
-    shear     pixels to either side that each row moves against the one above it
-    shift     pixels that the image moves along each axis, to either side
+    places: Callable[..., Float[Array, "2 B H W"]]
 
-    None: not in the program. Pixel (i, j), counted from the center of the image, reads the place
-
-        (r, s) = R(theta) ((1 + a) i, (1 + c) j + q i) + (t, u),        R(theta) the rotation by theta
-
-    and is interpolated between the four pixels around it; outside the image all is 0. torchvision's RandomAffine
-    draws one scale for both axes. Sources: Simard, Steinkraus, Platt 2003; Ciresan, Meier, Gambardella, Schmidhuber
-    2010, arXiv 1003.0358, who turn digits by up to 15 degrees and scale them by up to 0.15.
-    """
-
-    rotation: Number = None
-    scale: Number = None
-    shear: Number = None
-    shift: Number = None
-
-    formulas = _MOVED
-
-    def check(self) -> None:
-        if all(n is None for n in (self.rotation, self.scale, self.shear, self.shift)):
-            raise ValueError("Affine: expected at least one range, such as Affine(rotation=10.0, shift=1.0), got none")
-        check_range(self, "rotation", low=0, high=180)
-        check_range(self, "scale", low=0, high=1, high_open=True)
-        check_range(self, "shear", low=0)
-        check_range(self, "shift", low=0)
+    formulas = (
+        "y = x at its moved place, interpolated from four pixels",
+        "dx = dy added to those four pixels, with the same weights",
+    )
 
     def forward(
         self, params: tuple[()], x: Num[Array, "B H W *C"], *, key: Key | None = None
@@ -94,6 +65,38 @@ class Affine(_OfImages):
         """dx: every dy added to the four pixels around (r, s), see `interpolate_backward`."""
         return (), dy if places is None else interpolate_backward(dy, places)
 
+
+@spec
+class Affine(_Moved):
+    """Images turned, scaled, sheared and shifted, each by numbers of its own, uniform in the ranges given.
+
+    rotation  degrees, to either side
+    scale     a fraction: both axes, each by itself, shrink by factors from 1 - scale to 1 + scale
+    shear     pixels to either side that each row moves against the one above it
+    shift     pixels that the image moves along each axis, to either side
+
+    None: 0. Pixel (i, j), counted from the center of the image, reads the place
+
+        (r, s) = R(theta) ((1 + a) i, (1 + c) j + q i) + (t, u),        R(theta) the rotation by theta
+
+    theta, a and c, q, t and u being uniform in the ranges of rotation, scale, shear and shift, and is interpolated
+    between the four pixels around it; outside the image all is 0. torchvision's RandomAffine draws one scale for both
+    axes. Sources: Simard, Steinkraus, Platt 2003; Ciresan, Meier, Gambardella, Schmidhuber 2010, arXiv 1003.0358.
+    """
+
+    rotation: Number = None
+    scale: Number = None
+    shear: Number = None
+    shift: Number = None
+
+    def check(self) -> None:
+        if all(n is None for n in (self.rotation, self.scale, self.shear, self.shift)):
+            raise ValueError("Affine: expected at least one range, such as Affine(rotation=10.0, shift=1.0), got none")
+        check_range(self, "rotation", low=0, high=180)
+        check_range(self, "scale", low=0, high=1, high_open=True)
+        check_range(self, "shear", low=0)
+        check_range(self, "shift", low=0)
+
     def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads."""
         b, h, w = shape
@@ -109,7 +112,7 @@ class Affine(_OfImages):
 
 
 @spec
-class Elastic(_OfImages):
+class Elastic(_Moved):
     """Images bent smoothly, as handwriting varies: pixels move by a random field that is smooth over sigma pixels.
 
     alpha   how far: displacements have a standard deviation of alpha / (sqrt(12 pi) sigma), 0.16 alpha / sigma, pixels
@@ -130,8 +133,6 @@ class Elastic(_OfImages):
     sigma: Number
     affine: Affine | None = None
 
-    formulas = _MOVED
-
     def check(self) -> None:
         check_range(self, "alpha", required=True, low=0)
         check_range(self, "sigma", required=True, low=1)
@@ -139,22 +140,6 @@ class Elastic(_OfImages):
             raise TypeError(
                 f"Elastic: expected affine to be an Affine, such as Affine(rotation=10.0), got {self.affine!r}"
             )
-
-    def forward(
-        self, params: tuple[()], x: Num[Array, "B H W *C"], *, key: Key | None = None
-    ) -> tuple[Float[Array, "B H W *C"], Float[Array, "2 B H W"] | None]:
-        """y = x read at (r, s), interpolated. Keeps the places r and s."""
-        check_floating(self, x)
-        if key is None:
-            return x, None
-        places = self.places(key, x.shape[:3], at_least_float32(x.dtype))
-        return interpolate(x, places), places
-
-    def backward(
-        self, params: tuple[()], places: Float[Array, "2 B H W"] | None, dy: Float[Array, "B H W *C"]
-    ) -> tuple[tuple[()], Float[Array, "B H W *C"]]:
-        """dx: every dy added to the four pixels around (r, s), see `interpolate_backward`."""
-        return (), dy if places is None else interpolate_backward(dy, places)
 
     def places(self, key: Key, shape: Shape, dtype: DTypeLike) -> Float[Array, "2 B H W"]:
         """r and s: row and column that each output pixel reads."""

@@ -22,11 +22,11 @@ def absorb(layer: Layer, params: Params, residuals: Residuals) -> Params:
     return params if method is None else method(params, residuals)
 
 
-def _keys(key: Key | None, count: int) -> Any:
+def _keys(key: Key | None, count: int, caller: str = "forward") -> Any:
     """One key per layer, fold_in(key, i) for layer i, all drawn at once."""
     if key is None or count == 0:
         return [None] * count
-    check_key("forward", key)
+    check_key(caller, key)
     return jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(count, dtype=jnp.uint32))
 
 
@@ -59,7 +59,7 @@ class Serial:
     def init(self, key: Key, in_shape: Shape) -> tuple[tuple[Params, ...], Shape]:
         """(one entry of parameters per layer, out_shape of the last); layer i draws from fold_in(key, i)."""
         params, shape = [], in_shape
-        for i, (layer, k) in enumerate(zip(self.layers, _keys(key, len(self.layers)), strict=True)):
+        for i, (layer, k) in enumerate(zip(self.layers, _keys(key, len(self.layers), "Serial.init"), strict=True)):
             with _noting(i, layer, "init", shape, self.layers[i - 1] if i else None):
                 p, shape = init_layer(layer, k, shape)
             params.append(p)
@@ -92,7 +92,7 @@ class Serial:
             dh_(i-1) = dh_i (∂h_i/∂h_(i-1)),   dh_n = dy,   dx = dh_0
 
         which is layer i's own backward. Once a layer returns None, its input was integer: nothing before
-        it moves, and its gradients are 0.
+        it moves, and the gradients of the layers before it are 0.
         """
         grads, dh = [], dy
         numbered = list(zip(range(len(self.layers)), self.layers, params, residuals, strict=True))
@@ -145,7 +145,7 @@ class Residual:
             params, out_shape = init_layer(self.inner, key, in_shape)
             shortcut_shape = tuple(in_shape)
         else:
-            inner_key, shortcut_key = _keys(key, 2)
+            inner_key, shortcut_key = _keys(key, 2, "Residual.init")
             inner, out_shape = init_layer(self.inner, inner_key, in_shape)
             shortcut, shortcut_shape = init_layer(self.shortcut, shortcut_key, in_shape)
             params = ResidualParams(inner, shortcut)
@@ -213,7 +213,7 @@ class Parallel:
 
         Raises ValueError for outputs that cannot be joined.
         """
-        keys = _keys(key, len(self.layers))
+        keys = _keys(key, len(self.layers), "Parallel.init")
         drawn = [init_layer(layer, k, in_shape) for layer, k in zip(self.layers, keys, strict=True)]
         params, shapes = tuple(p for p, _ in drawn), [tuple(shape) for _, shape in drawn]
         compared = shapes if self.join == "add" else [shape[:-1] for shape in shapes]
@@ -233,6 +233,8 @@ class Parallel:
         ends = Static(tuple(itertools.accumulate(y.shape[-1] for y in ys))[:-1])
         if self.join == "add":
             return functools.reduce(functools.partial(_sum, "Parallel"), ys), (residuals, ends)
+        for y in ys[1:]:
+            _check_dtypes("Parallel", "concatenate", ys[0], y)
         return jnp.concatenate(ys, -1), (residuals, ends)
 
     def backward(
@@ -253,13 +255,17 @@ class Parallel:
 
 def _sum(owner: str, a: Array, b: Array) -> Array:
     """a + b. Raises TypeError for outputs of two dtypes, ValueError for two shapes."""
-    if a.dtype != b.dtype:
-        raise TypeError(
-            f"{owner}.forward: expected outputs of one dtype to add, got {a.dtype} and {b.dtype}; rescale integers"
-        )
+    _check_dtypes(owner, "add", a, b)
     if a.shape != b.shape:
         raise ValueError(f"{owner}.forward: expected outputs of one shape to add, got {a.shape} and {b.shape}")
     return a + b
+
+
+def _check_dtypes(owner: str, join: str, a: Array, b: Array) -> None:
+    if a.dtype != b.dtype:
+        raise TypeError(
+            f"{owner}.forward: expected outputs of one dtype to {join}, got {a.dtype} and {b.dtype}; rescale integers"
+        )
 
 
 def _both(dx: Any, other: Any) -> Array | None:

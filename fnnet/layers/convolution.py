@@ -12,7 +12,7 @@ from fnnet._windows import Pair, Window, check_padding, pair_of, window_over
 from fnnet._xla.channel_sums import channel_sums
 from fnnet._xla.convolutions import convolved, input_gradient, kernel_gradient
 from fnnet.initializers import HeNormal, Zeros
-from fnnet.layers.dense import check_initializers
+from fnnet.layers.dense import check_initializers, check_sizes
 from fnnet.protocols import Initializer, Key, Params, Shape
 
 
@@ -134,18 +134,19 @@ class ConvTranspose:
 
     @property
     def formulas(self) -> tuple[str, str]:
-        return _formulas("every x times w, added up", "dw = conv(da, x) over rows; dx = conv(da, w)", self.biases)
+        return _formulas("(every x times w, added up)", "dw = conv(da, x) over rows; dx = conv(da, w)", self.biases)
 
     def init(self, key: Key, in_shape: Shape) -> tuple[ConvParams, Shape]:
         """(ConvParams, out_shape); in_shape (H, W, C) or (T, C).
 
-        An output is the sum of about kernel / stride products along each axis: that is its fan_in.
+        An output is the sum of about kernel / stride products along each axis: that is its fan_in. An input reaches
+        kernel outputs along each axis: its fan_out.
         """
         _, out = self._window(in_shape[:-1])
         channels = _channels(self, in_shape[-1])
         strides = math.prod(pair_of("ConvTranspose", "stride", self.stride, 1, len(self.kernel)))
-        size = max(1, math.prod(self.kernel) // strides)
-        fans = size * channels, size * self.features // self.groups
+        size = math.prod(self.kernel)
+        fans = max(1, size // strides) * channels, size * self.features // self.groups
         return _drawn(self, key, (*self.kernel, channels, self.features), fans), (*out, self.features)
 
     def forward(
@@ -165,7 +166,7 @@ class ConvTranspose:
     ) -> tuple[ConvParams, Float[Array, "B *size C"]]:
         """(ConvParams of gradients, dx).
 
-        The forward pass is the map dy -> dx of a `Conv` from O to I channels. That map is linear, and its transpose is
+        The forward pass is the map dy -> dx of a `Conv` from O to C channels. That map is linear, and its transpose is
         the convolution itself; so dx is a convolution of dy, and w meets x and dy in exchanged places:
 
             dx_bhc = sum_imo dy_bmo w_ico      over m = hs + id - p
@@ -202,10 +203,7 @@ def has_convolutions(specs: object) -> bool:
 
 def _check(layer: Conv | ConvTranspose) -> None:
     owner, kernel = type(layer).__name__, layer.kernel
-    for name in ("features", "groups"):
-        value = getattr(layer, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{owner}: expected {name} to be an int above 0, got {value!r}")
+    check_sizes(layer, "features", "groups")
     if not isinstance(kernel, tuple) or len(kernel) not in (1, 2) or not all(type(n) is int and n > 0 for n in kernel):
         raise ValueError(
             f"{owner}: expected kernel to be (height, width) for images or (length,) for sequences, got {kernel!r}"

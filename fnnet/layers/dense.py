@@ -27,9 +27,9 @@ class Dense:
     features  O, the number of outputs
     weights   initializer of w
     biases    initializer of b; None: a layer without biases
-    products  "bfloat16": the factors of all three products are rounded to it first, from 24 significant bits to 8, and
-              the sums are taken in float32. Faster on hardware with products of bfloat16 (GPUs, TPUs, CPUs with AMX):
-              `python -m experiments.benchmarks.steps`. Parameters, activations and gradients keep their dtype
+    products  "bfloat16": the factors of all three products are rounded to it first, to 8 significant bits, and the
+              sums are taken in float32 or better. Faster on hardware with products of bfloat16 (GPUs, TPUs, CPUs with
+              AMX): `python -m experiments.benchmarks.steps`. Parameters, activations and gradients keep their dtype
     """
 
     features: int = static()
@@ -90,8 +90,8 @@ class Dense:
     ) -> tuple[DenseParams, Float[Array, "B *rest I"]]:
         """(DenseParams of gradients, dx).
 
-        The loss L depends on w_io through y_bo of every row b, and dy_bo/dw_io = x_bi; on b_o through
-        every row with factor 1; on x_bi through all outputs o, and dy_bo/dx_bi = w_io. The chain rule:
+        The loss L depends on w_io through y_bo of every row b, and ∂y_bo/∂w_io = x_bi; on b_o through
+        every row with factor 1; on x_bi through all outputs o, and ∂y_bo/∂x_bi = w_io. The chain rule:
 
             dw_io = sum_b x_bi dy_bo      dw = x^T dy
             db_o  = sum_b dy_bo           db = 1^T dy
@@ -126,9 +126,11 @@ def check_initializers(layer: Any, names: tuple[str, ...] = ("weights", "biases"
     for name in names:
         start = getattr(layer, name)
         if isinstance(start, float) and first in ("features", "cell"):
+            is_count = first == "features" and start >= 1 and start.is_integer()  # (inputs, outputs), as elsewhere
+            outputs = int(start) if is_count else getattr(layer, first)
             raise TypeError(
                 f"{owner}: expected {name} to be an initializer such as HeNormal(), got {start!r}; "
-                f"a layer is told its outputs only: {owner}({getattr(layer, first)})"
+                f"a layer is told its outputs only: {owner}({outputs})"
             )
         if not is_spec_of(start, Initializer) and not (name in ("biases", "out_weights") and start is None):
             raise TypeError(

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from fnnet._spec import check_range, spec
+from fnnet._spec import check_floating, check_range, spec
 from fnnet._values import at_least_float32
 from fnnet.protocols import Key, Number, Shape
 
@@ -31,6 +31,7 @@ class Dropout:
         self, params: tuple[()], x: Float[Array, "*shape"], *, key: Key | None = None
     ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"] | None]:
         """y = m x, every m_bi being 0 with probability rate, else 1 / (1 - rate). Keeps m."""
+        check_floating(self, x)
         if key is None:
             return x, None
         keep = 1 - jnp.asarray(self.rate, at_least_float32(x.dtype))  # bfloat16 draws would be 1/128 apart

@@ -5,13 +5,17 @@ s = sqrt(v + epsilon), an entry x_i moves y = scale h + shift along three paths:
 dh = scale dy they give
 
     direct     dh_i / s
-    through m  -sum_j dh_j / (n s)          since dm/dx_i = 1 / n
-    through v  -h_i sum_j dh_j h_j / (n s)  since dv/dx_i = 2 (x_i - m) / n and dh_j/dv = -h_j / (2 s^2)
+    through m  -sum_j dh_j / (n s)          since ∂m/∂x_i = 1 / n
+    through v  -h_i sum_j dh_j h_j / (n s)  since ∂v/∂x_i = 2 (x_i - m) / n and ∂h_j/∂v = -h_j / (2 s^2)
 
     dx = (dh - mean(dh) - h mean(dh h)) / s
 
 (v depends on m, too, but its derivative there is the sum of the deviations, which is 0.) So dx has no component along
 the ones and, but for epsilon, none along h: adding a constant to x changes nothing, and scaling it almost nothing.
+
+scale_c and shift_c act on channel c in every row (and place) b, and y_bc = scale_c h_bc + shift_c, so
+
+    dscale_c = sum_b dy_bc h_bc      dshift_c = sum_b dy_bc
 
 The variance is the mean of squared deviations, never E[x^2] - E[x]^2, which loses all digits where the mean is large.
 Everything is computed in float32 or better. Sources: Ioffe, Szegedy 2015, arXiv 1502.03167 (batch); Ba, Kiros, Hinton
@@ -27,6 +31,7 @@ from jaxtyping import Array, Float
 from fnnet._spec import check_floating, check_range, spec, static
 from fnnet._values import at_least_float32
 from fnnet._xla.channel_sums import channel_sums
+from fnnet.layers.dense import check_sizes
 from fnnet.protocols import Key, Number, Params, Shape, Statistics
 
 Axes = tuple[int, ...]
@@ -100,8 +105,8 @@ class BatchNorm(_Norm):
     )
 
     def check(self) -> None:
+        super().check()
         check_range(self, "decay", low=0, high=1, required=True)
-        check_range(self, "epsilon", low=0, low_open=True, required=True)
 
     def init(self, key: Key, in_shape: Shape) -> tuple[BatchNormParams, Shape]:
         """(BatchNormParams, in_shape); in_shape (..., C); running mean 0 and variance 1."""
@@ -194,14 +199,14 @@ class GroupNorm(_Norm):
     epsilon: Number = 1e-5
 
     formulas = (
-        "y = scale * (x - mean of its group) / s + shift",
-        "dshift = sum_b(dy); dx = scale * dy without what is constant or along h in its group, / s",
+        "s = sqrt(variance of the group + epsilon); h = (x - mean of the group) / s; y = scale * h + shift",
+        "dscale = sum_b(dy * h); dshift = sum_b(dy); dh = scale * dy; "
+        "dx = (dh - mean(dh) - h * mean(dh * h)) / s, means over the group",
     )
 
     def check(self) -> None:
-        if type(self.groups) is not int or self.groups < 1:
-            raise ValueError(f"GroupNorm: expected groups to be an int above 0, got {self.groups!r}")
-        check_range(self, "epsilon", low=0, low_open=True, required=True)
+        super().check()
+        check_sizes(self, "groups")
 
     def init(self, key: Key, in_shape: Shape) -> tuple[NormParams, Shape]:
         params, _ = super().init(key, in_shape)

@@ -1,11 +1,15 @@
-"""Pooling: one number for many neighbors, channel by channel."""
+"""Pooling: one number for many neighbors, channel by channel.
+
+Output h sees, at position i of its window, entry m = h s + i - p of the image, with stride s and padding p; each letter
+stands for one number per axis.
+"""
 
 import math
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from fnnet._spec import Static, spec, static
+from fnnet._spec import Static, check_floating, spec, static
 from fnnet._windows import Pair, Window, check_padding, pair_of, window_over
 from fnnet._xla.interleaving import largest, summed
 from fnnet.protocols import Key, Shape
@@ -48,7 +52,7 @@ class _Pool:
 
 @spec
 class MaxPool(_Pool):
-    """The largest entry of every window. Padding never wins.
+    """The largest entry of every window. Padding never wins, except where nothing in a window is above -inf.
 
     size      of the window: (2, 2) for images (B, H, W, C), (2,) for sequences (B, T, C)
     stride    how far the window moves; None: its own size
@@ -66,6 +70,7 @@ class MaxPool(_Pool):
     ) -> tuple[Float[Array, "B *out C"], tuple[Array, Static]]:
         """y_bhc = max_i x_b,hs+i-p,c. Keeps at which position of its window each largest entry stands, the first of
         equals."""
+        check_floating(self, x)
         window, image = self._over(x.shape[1:-1])
         padded, out = window.padded(x.reshape(-1, *image, x.shape[-1]), -jnp.inf), window.outputs(image)
         kind = jnp.int8 if math.prod(window.size) < 128 else jnp.int32
@@ -77,7 +82,7 @@ class MaxPool(_Pool):
     def backward(
         self, params: tuple[()], residuals: tuple[Array, Static], dy: Float[Array, "B *out C"]
     ) -> tuple[tuple[()], Float[Array, "B *size C"]]:
-        """dx_bmc = sum_hi dy_bhc [i is the winner of window h]  over hs + i - p = m.
+        """dx_bmc = sum_hi dy_bhc [i is the winner of window h, for b and c]  over hs + i - p = m.
 
         y_bhc equals one entry of its window, with slope 1; all others could move a little and change nothing. Of equal
         entries the first takes it all (a convention; their derivatives differ by side). Where windows overlap, an entry
@@ -108,6 +113,7 @@ class MeanPool(_Pool):
         self, params: tuple[()], x: Float[Array, "B *size C"], *, key: Key | None = None
     ) -> tuple[Float[Array, "B *out C"], Static]:
         """y_bhc = sum_i x_b,hs+i-p,c / n_h, n_h entries of window h not being padding. Keeps the shape of x."""
+        check_floating(self, x)
         window, image = self._over(x.shape[1:-1])
         padded, out = window.padded(x.reshape(-1, *image, x.shape[-1])), window.outputs(image)
         total = sum((window.seen(padded, place, out) for place in window.positions()), jnp.zeros((), x.dtype))
@@ -143,7 +149,8 @@ class GlobalMeanPool(_GlobalPool):
     def forward(
         self, params: tuple[()], x: Float[Array, "B *size C"], *, key: Key | None = None
     ) -> tuple[Float[Array, "B C"], Static]:
-        """y_bc = sum_m x_bmc / M. Keeps the shape of x."""
+        """y_bc = sum_m x_bmc / M, M places. Keeps the shape of x."""
+        check_floating(self, x)
         return x.mean(tuple(range(1, x.ndim - 1))), Static(x.shape)
 
     def backward(
@@ -165,6 +172,7 @@ class GlobalMaxPool(_GlobalPool):
         self, params: tuple[()], x: Float[Array, "B *size C"], *, key: Key | None = None
     ) -> tuple[Float[Array, "B C"], tuple[Int[Array, "B C"], Static]]:
         """y_bc = max_m x_bmc. Keeps the place of the largest, the first of equals."""
+        check_floating(self, x)
         places = x.reshape(x.shape[0], -1, x.shape[-1])
         winner = jnp.argmax(places, 1).astype(jnp.int32)
         return places.max(1), (winner, Static(x.shape))

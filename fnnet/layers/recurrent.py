@@ -93,17 +93,17 @@ class Gru:
     def backward(self, residuals: tuple[Entries, ...], dstate: tuple[Entries]) -> tuple[Gates, Gates, tuple[Entries]]:
         """(du, dv, (dh,)), where dh is the part that does not come through v.
 
-        du_n = dh' (1 - z) (1 - n^2)                since dh'/dn = 1 - z and tanh' = 1 - tanh^2
+        du_n = dh' (1 - z) (1 - n^2)                since ∂h'/∂n = 1 - z and tanh' = 1 - tanh^2
         dv_n = du_n r                               v_n enters with factor r
-        du_r = dv_r = (du_n v_n) r (1 - r)          r enters n with factor v_n; s' = s (1 - s)
-        du_z = dv_z = (dh' (h - n)) z (1 - z)       since dh'/dz = h - n
+        du_r = dv_r = (du_n v_n) r (1 - r)          r enters n with factor v_n; a sigmoid s has slope s (1 - s)
+        du_z = dv_z = (dh' (h - n)) z (1 - z)       since ∂h'/∂z = h - n
         dh   = dh' z
         """
         (r, z, n, vn, h), (dh,) = residuals, dstate
-        dn = dh * (1 - z) * (1 - n * n)
-        dr = dn * vn * r * (1 - r)
-        dz = dh * (h - n) * z * (1 - z)
-        return jnp.concatenate([dr, dz, dn], 1), jnp.concatenate([dr, dz, dn * r], 1), (dh * z,)
+        dun = dh * (1 - z) * (1 - n * n)
+        dur = dun * vn * r * (1 - r)
+        duz = dh * (h - n) * z * (1 - z)
+        return jnp.concatenate([dur, duz, dun], 1), jnp.concatenate([dur, duz, dun * r], 1), (dh * z,)
 
 
 @spec
@@ -155,7 +155,8 @@ class Lstm:
     def backward(
         self, residuals: tuple[Entries, ...], dstate: tuple[Entries, Entries]
     ) -> tuple[Gates, Gates, tuple[None, Entries]]:
-        """(du, dv, (None, dc)): h reaches the new state through v alone. With t = tanh(c'), s' = s (1 - s) and
+        """(du, dv, (None, dc)): h reaches the new state through v alone. A sigmoid s has slope s (1 - s). With
+        t = tanh(c') and
 
         dc'' = dc' + dh' o (1 - t^2)       c' is seen by the step after, and by h'
 
@@ -167,9 +168,10 @@ class Lstm:
         """
         (i, f, g, o, c, t), (dh, dc) = residuals, dstate
         dc = dc + dh * o * (1 - t * t)
-        di, df, dg, do = dc * g * i * (1 - i), dc * c * f * (1 - f), dc * i * (1 - g * g), dh * t * o * (1 - o)
-        da = jnp.concatenate([di, df, dg, do], 1)
-        return da, da, (None, dc * f)
+        dui, duf = dc * g * i * (1 - i), dc * c * f * (1 - f)
+        dug, duo = dc * i * (1 - g * g), dh * t * o * (1 - o)
+        du = jnp.concatenate([dui, duf, dug, duo], 1)
+        return du, du, (None, dc * f)
 
 
 class RecurrentParams(NamedTuple):

@@ -155,7 +155,7 @@ class Standardize:
     ) -> tuple[tuple[()], Float[Array, "B *shape"] | None]:
         """dx = dy / deviation, or None where x is integer.
 
-        y_bi = (x_bi - mean_i) / deviation_i, so dy_bi / dx_bi = 1 / deviation_i, and no other entry of x moves y_bi.
+        y_bi = (x_bi - mean_i) / deviation_i, so ∂y_bi/∂x_bi = 1 / deviation_i, and no other entry of x moves y_bi.
         """
         return (), None if is_integer.value else dy / _rows(jnp.asarray(self.deviation, dy.dtype)[None], dy)
 

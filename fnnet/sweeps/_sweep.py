@@ -30,7 +30,7 @@ from fnnet.sweeps.results import Results, join
 from fnnet.sweeps.space import Configuration, Point, Stacked, by_structure, label_of
 from fnnet.training.checks import checked_batch, converted_batch
 from fnnet.training.progress import epochs_bar
-from fnnet.training.rows import split_off
+from fnnet.training.rows import check_any_counts, split_off
 from fnnet.training.sources import in_memory
 from fnnet.training.state import History, check_epochs
 from fnnet.training.stopping import EarlyStopping, check_monitor
@@ -244,6 +244,7 @@ def _held_out(
     if validation is not None and not isinstance(validation, int | float):
         validation = converted_batch("sweep", validation, "validation")
     rows, held_out = split_off(data, validation, shuffle, "sweep")
+    check_any_counts("sweep", {"data to train on": rows, "validation data": held_out})
     return in_memory(rows).data, None if held_out is None else in_memory(held_out).data
 
 

@@ -200,12 +200,13 @@ def results_of(runs: list[dict[str, Any]]) -> Results:
             raise ValueError(
                 f"read: {run['place']} and {runs[0]['place']} belong to different sweeps; read the files of one sweep"
             )
-        first = places.setdefault((run["point"], run["seed"]), run["place"])
-        if first != run["place"]:
+        key = run["point"], run["seed"]
+        if key in places:
             raise ValueError(
-                f"read: expected every run once, got point {run['point']}, seed {run['seed']} in {first} and in "
+                f"read: expected every run once, got point {run['point']}, seed {run['seed']} in {places[key]} and in "
                 f"{run['place']}"
             )
+        places[key] = run["place"]
     runs = sorted(runs, key=lambda run: run["point"])
     names = dict.fromkeys(name for run in runs for name in run["settings"])
     return Results(

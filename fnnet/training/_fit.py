@@ -22,7 +22,7 @@ from fnnet.protocols import Batch, Optimizer
 from fnnet.training.checks import checked_batch
 from fnnet.training.nonfinite import Culprit, find_culprit
 from fnnet.training.progress import epochs_bar
-from fnnet.training.rows import split_off, with_class_weights
+from fnnet.training.rows import check_any_counts, split_off, with_class_weights
 from fnnet.training.sources import Source, replicated, source_of
 from fnnet.training.state import (
     History,
@@ -35,7 +35,7 @@ from fnnet.training.state import (
     in_words,
     trainable,
 )
-from fnnet.training.stopping import EarlyStopping, ReduceOnPlateau, check_monitor, scaled
+from fnnet.training.stopping import EarlyStopping, ReduceOnPlateau, check_memory, check_monitor, scaled
 
 
 class Interrupted(KeyboardInterrupt):
@@ -89,7 +89,7 @@ def fit(
 
     data        a Batch; lists, DataFrames and Series in it are converted, values checked (see `training.checks`)
     validation  data that is measured after every epoch; or a fraction of `data` to hold out for that: rows drawn with
-                a key made from `shuffle`, stratified by class
+                a key made from `shuffle`, stratified by class (integers, or (N, 1) of 0 and 1)
     early_stopping, plateau   rules applied to the validation metrics after every epoch
     class_weights     (C,) what a row of each class counts in training, times its own weight; for integer classes,
                       or (N, 1) of 0 and 1
@@ -125,9 +125,7 @@ def fit(
     rows, held_out = split_off(data, validation, shuffle)
     weighted = rows if class_weights is None else with_class_weights(rows, class_weights)
     first = None if measure_training is None else rows.first(measure_training)
-    for what, part in (("data to train on", weighted), ("validation data", held_out), ("data to measure", first)):
-        if part is not None and not part.any_counts:
-            raise ValueError(f"fit: expected a row of the {what} with a weight above 0, got none")
+    check_any_counts("fit", {"data to train on": weighted, "validation data": held_out, "data to measure": first})
     watched, measured = (None if part is None else source_of(part) for part in (held_out, first))
     job = _Job(
         model, optimizer, batch_size, shuffle, early_stopping, plateau, source_of(weighted, mesh), watched, measured
@@ -194,6 +192,9 @@ def _start(job: _Job, state: TrainState, history: History | None, dtype: Any, me
         state = last
     if job.plateau is not None:
         plateau = job.plateau.start() if history.plateau is None else history.plateau
+    for rule, memory in ((job.early_stopping, stopping), (job.plateau, plateau)):
+        if rule is not None and memory is not None:
+            check_memory("fit", rule, memory, history.validation)
     if mesh is not None:
         state = replicated(state, mesh)
     last = None if stopping is None else state

@@ -128,10 +128,17 @@ def split_off(
             f"{caller}: rows to hold out are drawn with a key made from shuffle; pass one, or a Batch to validate"
         )
     seed = int(jax.random.bits(jax.random.fold_in(shuffle, 2**32 - 1)))
-    numbers, held_out = split_rows(np.asarray(data.y), validation, seed)
+    numbers, held_out = split_rows(_classes(np.asarray(data.y)), validation, seed)
     if not 0 < len(held_out) < len(data.y):
         raise ValueError(f"{caller}: validation={validation} of {len(data.y)} rows leaves a part empty")
     return Rows(data, numbers), Rows(data, held_out)
+
+
+def check_any_counts(caller: str, parts: dict[str, Rows | None]) -> None:
+    """Raise ValueError for a part, named, whose rows all have the weight 0: its mean would be one over nothing."""
+    for what, part in parts.items():
+        if part is not None and not part.any_counts:
+            raise ValueError(f"{caller}: expected a row of the {what} with a weight above 0, got none")
 
 
 def with_class_weights(rows: Rows, class_weights: Any) -> Rows:
@@ -140,8 +147,7 @@ def with_class_weights(rows: Rows, class_weights: Any) -> Rows:
     if rows.data.weights is not None:  # what stands in a row of weight 0 changes nothing
         counting = np.asarray(rows.data.weights).reshape(-1, *(1,) * (y.ndim - 1)) != 0
         y = np.where(counting, y, np.zeros((), y.dtype))
-    if y.shape[1:] == (1,) and np.isin(y, (0, 1)).all():  # what a sigmoid has for two classes
-        y = y[:, 0].astype(np.int32)
+    y = _classes(y)
     if y.ndim != 1 or y.dtype.kind not in "iu":
         raise ValueError(
             f"fit: class_weights need integer classes (N,), or (N, 1) of 0 and 1, got targets of {y.dtype} {y.shape}"
@@ -152,3 +158,9 @@ def with_class_weights(rows: Rows, class_weights: Any) -> Rows:
         raise ValueError(f"fit: expected a class weight for classes {y.min()} to {y.max()}, got {len(w)} weights")
     weights = w[y] if rows.data.weights is None else w[y] * np.asarray(rows.data.weights, np.float32)
     return dataclasses.replace(rows, data=rows.data._replace(weights=weights))
+
+
+def _classes(y: np.ndarray) -> np.ndarray:
+    """(N,) integers where y is a column of 0 and 1, what a sigmoid has for two classes; others as they are."""
+    is_binary = y.shape[1:] == (1,) and bool(np.isin(y, (0, 1)).all())
+    return y[:, 0].astype(np.int32) if is_binary else y

@@ -69,11 +69,11 @@ class InMemory:
     def epoch(
         self, model: Model, optimizer: Optimizer, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None
     ) -> tuple[TrainState, Metrics]:
-        train = for_convolutions(train_epoch, "batch_size") if has_convolutions(model) else train_epoch
+        train = _program(train_epoch, model, "batch_size")
         return train(model, optimizer, state, self.data, batch_size=batch_size, shuffle=shuffle)
 
     def measure(self, model: Model, state: TrainState) -> Metrics:
-        measure = for_convolutions(measured, "batch_size") if has_convolutions(model) else measured
+        measure = _program(measured, model, "batch_size")
         return measure(model, state.params, self.data, step=state.step)
 
     def batches(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> Iterator[Batch]:
@@ -81,6 +81,11 @@ class InMemory:
 
     def numbers(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> np.ndarray:
         return Streamed(self.rows).numbers(state, batch_size, shuffle)
+
+
+def _program(program: Compiled, model: Model, *static: str) -> Compiled:
+    """The program, compiled as large convolutions want it where the model has some."""
+    return for_convolutions(program, *static) if has_convolutions(model) else program
 
 
 def in_memory(rows: Rows) -> InMemory:
@@ -121,14 +126,14 @@ class Streamed:
         return state, mean_metrics(jax.tree.map(lambda *m: jnp.concatenate(m), *parts))
 
     def measure(self, model: Model, state: TrainState, batch_size: int = 1000) -> Metrics:
-        n = len(self.rows)
+        n, measure = len(self.rows), _program(measured, model, "batch_size")
         size, parts = min(batch_size, n), []
         for first in range(0, n, size):
             start = min(first, n - size)
             x, y, weights = self.rows.take(np.arange(start, start + size))
             new = np.arange(start, start + size) >= first  # the last slice overlaps: rows already counted weigh 0
             part = Batch(x, y, only(new, weights))
-            parts.append(measured(model, state.params, part, batch_size=size, step=state.step))
+            parts.append(measure(model, state.params, part, batch_size=size, step=state.step))
         return mean_metrics(jax.tree.map(lambda *m: jnp.stack(m), *parts))
 
     def batches(self, state: TrainState, batch_size: int, shuffle: PRNGKeyArray | None) -> Iterator[Batch]:
@@ -149,7 +154,7 @@ class Streamed:
         return planned(self.rows, shuffle, state.step, batch_size)
 
     def _program(self, model: Model) -> Compiled:
-        return for_convolutions(train_batches) if has_convolutions(model) else train_batches
+        return _program(train_batches, model)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -181,6 +181,18 @@ def check_monitor(caller: str, rule: EarlyStopping | ReduceOnPlateau, loss: Loss
         )
 
 
+def check_memory(
+    caller: str, rule: EarlyStopping | ReduceOnPlateau, memory: StoppingMemory | PlateauMemory, validation: Metrics
+) -> None:
+    """Raise ValueError where the best score so far is none of what the rule watches, in the metrics of all epochs."""
+    best, scores = np.asarray(memory.score), np.asarray(_score(rule.monitor, validation))
+    if np.isfinite(best) and not (scores == best).any():
+        raise ValueError(
+            f"{caller}: the history's {type(rule).__name__} did not watch the validation {rule.monitor}; go on with "
+            f"the monitor that it began with"
+        )
+
+
 def _score(monitor: Monitor, validation: Metrics) -> Any:
     """Lower is better."""
     return validation.loss if monitor == "loss" else -validation.accuracy

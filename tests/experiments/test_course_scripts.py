@@ -105,3 +105,10 @@ def test_a_time_that_is_not_measured_is_the_last_one_of_the_same_command(tmp_pat
     assert before["seconds"] == 2.0
     assert results_file.read(record("one", command="x", seconds=None, **row))["seconds"] == 2.0
     assert results_file.read(record("one", command="y", seconds=None, **row))["seconds"] is None
+
+
+def test_a_run_that_diverged_is_recorded_and_said(tmp_path):
+    result = Result([97.5, float("nan")], "%", [0, 1])
+    path = record("one", command="x", network="", author="", seconds=1.0, folder=tmp_path, results={"error": result})
+    assert "NaN" not in path.read_text()
+    assert str(result) == str(results_file.read(path)["results"]["error"]) == "NaN (1 of 2 seeds diverged)"

@@ -65,3 +65,13 @@ def test_parameters_of_a_serial_may_be_a_list(untyped):
     layer, x = fnnet.Serial((fnnet.Dense(3), fnnet.Tanh())), jnp.ones((2, 5))
     params, _ = layer.init(KEY, (5,))
     np.testing.assert_array_equal(layer.forward([*params], x)[0], layer.forward(params, x)[0])
+
+
+@pytest.mark.parametrize("join", ["add", "concatenate"])
+def test_parts_of_two_dtypes_are_not_joined(untyped, join):
+    """Bytes beside floats would become floats without a word, and only one of the two has a gradient."""
+    layer = fnnet.Parallel((fnnet.Identity(), fnnet.Rescale(1 / 255)), join=join)
+    with pytest.raises(
+        TypeError, match=f"^Parallel.forward: expected outputs of one dtype to {join}, got uint8 and flo"
+    ):
+        layer.forward(((), ()), jnp.ones((2, 3), jnp.uint8))

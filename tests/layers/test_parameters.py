@@ -27,7 +27,7 @@ ROWS = {
     "Dense": (fnnet.Dense(3, W, B), (5,), [3005.0, 1003005.0]),
     "Conv": (fnnet.Conv(6, (3, 2), weights=W, biases=B, groups=2), (5, 5, 4), [18012.0, 1018012.0]),
     "Conv without biases": (fnnet.Conv(6, (3,), weights=W, biases=None), (5, 4), [18012.0]),
-    "ConvTranspose": (fnnet.ConvTranspose(6, (4, 3), stride=2, weights=W, biases=B), (5, 5, 4), [18012.0, 1018012.0]),
+    "ConvTranspose": (fnnet.ConvTranspose(6, (4, 3), stride=2, weights=W, biases=B), (5, 5, 4), [72012.0, 1072012.0]),
     "ConvTranspose, stride above its kernel": (
         fnnet.ConvTranspose(3, (1,), stride=2, weights=W),
         (5, 4),
@@ -226,3 +226,14 @@ def test_a_model_starts_with_the_statistics_of_its_layers(dtype):
     for a, number in zip(params.statistics, (0, 1), strict=True):
         assert a.dtype == "float32"
         np.testing.assert_array_equal(a, number)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [fnnet.MaxPool((2,)), fnnet.MeanPool((2,)), fnnet.GlobalMaxPool(), fnnet.GlobalMeanPool(), fnnet.Dropout(0.2)],
+    ids=repr,
+)
+def test_integers_are_refused_where_they_would_wrap_around(untyped, layer):
+    """The sum of four bytes of 200 is 32 in a byte."""
+    with pytest.raises(TypeError, match=rf"^{type(layer).__name__}\.forward: expected floating numbers, got uint8"):
+        layer.forward((), jnp.full((2, 4, 3), 200, jnp.uint8), key=KEY)

@@ -221,7 +221,7 @@ _BY_FUNCTION = {
     "losses:SigmoidBinaryCrossEntropy.backward": {("name", "logits -> t #2"): _NDIM},
     "losses:SigmoidBinaryCrossEntropy.correct": {
         ("name", "logits -> right"): _ROWS,
-        ("name", "logits -> targets #3"): _ROWS,
+        ("name", "logits -> targets #4"): _ROWS,
         ("sign", "-1 -> 1 #2"): _LAST_AXIS,
     },
     "losses:AbsoluteError.forward": {("factor", "r -> 1.001 * r"): _SIGN},
@@ -229,7 +229,7 @@ _BY_FUNCTION = {
     "losses:Poisson.forward": {
         ("constant", "800 -> 801"): "e^800 and e^801 are both infinite in float64, and so is the loss",
     },
-    "losses:Poisson.backward": {("name", "rates -> y #2"): _NDIM},
+    "losses:Poisson.backward": {("name", "rates -> t #2"): _NDIM},
     "model:mean_weights": {
         ("constant", "1 -> 2 #2"): "where the sum is 0 every weight is, and 0 over anything is 0",
     },

@@ -264,7 +264,7 @@ TESTS = {
     "fnnet.layers.shapes:LastStep.*": ("layers/test_recurrent last_step", f"{CELL} LastStep"),
     "fnnet.layers.shapes:Reshape.*": (f"{CELL} Reshape", "layers/test_convolution"),
     "fnnet.layers.composition:Parallel.absorb": ("layers/test_convolution absorb",),
-    "fnnet.layers.composition:Parallel.*|_sum|_both": (
+    "fnnet.layers.composition:Parallel.*|_sum|_check_dtypes|_both": (
         "layers/test_composition",
         f"{CELL} Parallel|Residual",
         "layers/test_convolution",

@@ -49,6 +49,14 @@ def alone(configuration, seed, shuffle=ORDER, epochs=12):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("part", ["data to train on", "validation data"])
+def test_a_sweep_needs_a_row_that_counts(part):
+    nothing = Batch(OTHER.x, OTHER.y, np.zeros(11, np.float32))
+    data, validation = (nothing, OTHER) if part == "data to train on" else (DATA, nothing)
+    with pytest.raises(ValueError, match=f"^sweep: expected a row of the {part} with a weight above 0"):
+        sweep([Point({}, BASE)], data, **ARGUMENTS | {"validation": validation})
+
+
 def curves_of(history):
     return {
         "loss": history.training.loss,
@@ -525,6 +533,8 @@ def test_tables_survive_files_to_the_bit_and_files_may_be_put_together(swept, tm
     assert same(sweeps.join([_rows(table, table.point // 2 == half) for half in (1, 0)]), table)
     with pytest.raises(ValueError, match="every run once"):
         sweeps.read([whole, parts[0]])
+    with pytest.raises(ValueError, match="expected every run once"):
+        sweeps.read([whole, whole])
 
 
 def test_files_of_losses_with_and_without_accuracy_go_together(tmp_path):

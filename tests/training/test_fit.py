@@ -1,5 +1,7 @@
 """fit: the same bits as train, cut anywhere; stops, slows down, streams, and names what is not finite."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -167,6 +169,16 @@ def test_a_history_goes_with_its_state_and_its_metrics():
         run(history=history, validation=None)
     with pytest.raises(ValueError, match="the history has no measured metrics"):
         run(history=history, measure_training=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [("early_stopping", EarlyStopping(patience=9)), ("plateau", ReduceOnPlateau())]
+)
+def test_a_rule_goes_on_watching_what_it_watched(name, rule):
+    """An accuracy of -0.9 would be below every loss, so that no later epoch could be better."""
+    state, history = run(**{name: dataclasses.replace(rule, monitor="accuracy")})
+    with pytest.raises(ValueError, match=rf"{type(rule).__name__} did not watch the validation loss; go on with"):
+        run(state=state, history=history, **{name: rule})
 
 
 def test_early_stopping_ends_the_run_and_gives_the_best_state_back():

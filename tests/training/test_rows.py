@@ -200,3 +200,14 @@ def test_the_two_classes_of_one_output_weigh_too(dtype):
 def test_class_weights_that_do_not_fit_are_refused(class_weights, y, says):
     with pytest.raises(ValueError, match=f"^fit: .*{says}"):
         with_class_weights(Rows(Batch(X, y)), class_weights)
+
+
+@pytest.mark.parametrize("y", [np.arange(40) < 4, (np.arange(40) < 4)[:, None]], ids=["classes", "a column"])
+@pytest.mark.parametrize("dtype", ["int32", "float32"])
+def test_a_fraction_of_a_rare_class_is_held_out(y, dtype):
+    """Also where a sigmoid tells two classes apart, one of them rare."""
+    data = Batch(np.zeros((40, 1), np.float32), y.astype(dtype))
+    _, held_out = split_off(data, 0.25, jax.random.key(0))
+    is_classes = y.ndim == 2 or dtype == "int32"
+    assert len(held_out) == 10
+    assert (y[held_out.numbers].sum() == 1) or not is_classes

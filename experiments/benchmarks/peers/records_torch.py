@@ -11,6 +11,7 @@ from torch.nn import functional
 
 import fnnet
 from experiments.benchmarks.task import THREADS
+from experiments.records import missing_in_pytorch
 
 if TYPE_CHECKING:
     from experiments.records import Candidate
@@ -55,8 +56,7 @@ class ChannelsLast(nn.Module):
 
 def network(candidate: "Candidate", params: Any) -> nn.Module:
     """The candidate's network, started at fnnet's parameters. Raises ValueError for parts that have no counterpart."""
-    options = {"noise": candidate.noise, "max_norm": candidate.max_norm, "residual": candidate.residual}
-    if missing := [name for name, value in options.items() if value]:
+    if missing := missing_in_pytorch(candidate):
         raise ValueError(f"network: {', '.join(missing)} of {candidate} are not there in PyTorch's version")
     pixels, hidden = candidate.dropout
     layers: list[nn.Module] = [Distort(d) for d in candidate.distortions]
