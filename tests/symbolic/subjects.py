@@ -98,7 +98,8 @@ RATIONAL_LAYERS = [
     layer(fnnet.Conv(2, (2, 3), dilation=2, padding=((2, 1), (0, 3))), (4, 5, 5), rings=R, rows=1),
     layer(fnnet.Conv(4, (2, 2), groups=2, biases=None), (3, 3, 4), rings=R),
     layer(fnnet.Conv(6, (2, 2), stride=(1, 2), groups=3), (3, 3, 3), rings=R),
-    layer(fnnet.Conv(2, (2, 2)), (2, 6, 2), rings=R, rows=1, note="two bands"),
+    layer(fnnet.Conv(2, (2, 2)), (2, 5, 2), rings=R, rows=1, note="two bands"),
+    layer(fnnet.Conv(1, (2, 2), stride=(2, 3), dilation=(1, 2)), (3, 25, 1), rings=R, rows=1, note="blocks"),
     layer(fnnet.Conv(2, (2, 3)), (3, 4, 1), rings=R, rows=1, note="canonical", values=CANONICAL),
     layer(
         fnnet.Conv(2, (2, 2), 2, ((1, 0), (2, 1)), 2), (4, 3, 2), rings=R, rows=1, note="canonical", values=CANONICAL
