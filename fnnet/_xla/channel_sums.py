@@ -1,7 +1,8 @@
 """Sums over everything but the channels as a product with ones.
 
 Works around: XLA's CPU backend sums the rows of a tall matrix in several passes.
-Gains:        a third of the sum's time, 74,000 rows of 16 channels (`python -m experiments.benchmarks.tricks`).
+Gains:        a third of the sum's time, 74,000 rows of 16 channels; of a whole training step, nothing that could be
+              measured (`python -m experiments.benchmarks.tricks`).
 Can go:       when a reduction of the leading axes is as fast as a matrix product. The plain version is `.sum`.
 """
 

@@ -1,7 +1,7 @@
 """Programs that run once, compiled without optimizing.
 
 Works around: XLA spends most of its time on making a program fast, which is wasted on one that runs once.
-Gains:        half of the checker's time (`python -m experiments.benchmarks.tricks`).
+Gains:        a seventh to a half of the checker's time (`python -m experiments.benchmarks.tricks`).
 Can go:       when XLA compiles as fast without options; the plain version is `jax.jit`.
 """
 

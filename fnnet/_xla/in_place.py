@@ -2,7 +2,7 @@
 
 Works around: XLA copies every weight but the first layer's in each step of a scan. A layer's update depends on
               its dw, but its dx = dy w^T reads w too; unless the compiler can tell which comes first, it copies.
-Gains:        1 to 3 % of a step, and the memory of the copies (8.4 to 6.7 MB for 784-1024-1024-10; see
+Gains:        1 to 11 % of a step, and the memory of the copies (8.4 to 6.7 MB for 784-1024-1024-10; see
               `python -m experiments.benchmarks.tricks`).
 Can go:       when XLA orders a loop's updates after the last read of what they overwrite. The plain version
               is `updates` itself.

@@ -2,7 +2,8 @@
 
 Works around: XLA fuses the elementwise layers before a transpose into it. It computes them a second time then, entry by
               entry in the order of the transpose, which is slow in memory.
-Gains:        a fifth of a training step of residual blocks with batch norm (`python -m experiments.benchmarks.tricks`).
+Gains:        a tenth to a fifth of a training step of residual blocks with batch norm
+              (`python -m experiments.benchmarks.tricks`).
 Can go:       when XLA no longer does so, or respects `lax.optimization_barrier` on a CPU. The plain version is x.
 """
 
