@@ -1,6 +1,7 @@
 """What each file of fnnet/_xla gains: the program as it is written there, and as it is written plainly, alternately.
 
-    threefry      seconds to compile the initialization of a first network
+    threefry, one_row
+                  seconds to compile the initialization of a first network
     shuffling     seconds of a random permutation
     in_place      seconds of an epoch, and the temporary memory of its program
     compile_once  seconds of checking a network's gradients, nearly all of which the compiler takes
@@ -39,13 +40,22 @@ from fnnet._xla import compile_once as once
 from fnnet._xla import in_place as in_place_updates
 from fnnet._xla import interleaving as windows
 from fnnet._xla import materialized as memory
+from fnnet._xla import one_row as rows
 from fnnet._xla import products as matrix_products
 from fnnet._xla import threefry as threefry_bits
 from fnnet._xla.convolution_options import for_convolutions
 from fnnet._xla.shuffling import shuffled
 
 Name = Literal[
-    "threefry", "shuffling", "in_place", "compile_once", "channel_sums", "interleaving", "materialized", "products"
+    "threefry",
+    "one_row",
+    "shuffling",
+    "in_place",
+    "compile_once",
+    "channel_sums",
+    "interleaving",
+    "materialized",
+    "products",
 ]
 NETWORKS: dict[Name, convolutions.Name] = {
     "channel_sums": "lenet",
@@ -55,6 +65,9 @@ NETWORKS: dict[Name, convolutions.Name] = {
 """The network whose training step shows what a trick for convolutions gains."""
 PLAIN: dict[Name, dict[Callable[..., Any], Callable[..., Any]]] = {
     "threefry": {threefry_bits.quick: lambda key: key},
+    "one_row": {
+        rows.drawn: lambda distribution, key, shape, dtype, **settings: distribution(key, shape, dtype, **settings)
+    },
     "in_place": {in_place_updates.overwriting: lambda updates, grads: updates},
     "compile_once": {once.jit_once: jax.jit},
     "channel_sums": {sums.channel_sums: lambda a: a.sum(tuple(range(a.ndim - 1)))},
@@ -98,10 +111,10 @@ Measured = dict[str, dict[str, float]]
 """What is measured -> {"trick": median, "plain": median}."""
 
 
-def threefry(config: Config) -> Measured:
+def first_network(trick: Name, config: Config) -> Measured:
     """Seconds to compile `fnnet.init` for a first network."""
     model, key = fnnet.mlp(config.first_network), jax.random.key(0)
-    return {"seconds to compile": _from_nothing("threefry", lambda: _compiled(fnnet.init, model, key), config)}
+    return {"seconds to compile": _from_nothing(trick, lambda: _compiled(fnnet.init, model, key), config)}
 
 
 def shuffling(config: Config) -> Measured:
@@ -178,7 +191,8 @@ def training_step(trick: Name, config: Config) -> Measured:
 
 
 MEASURES: dict[Name, Callable[[Config], Measured]] = {
-    "threefry": threefry,
+    "threefry": functools.partial(first_network, "threefry"),
+    "one_row": functools.partial(first_network, "one_row"),
     "shuffling": shuffling,
     "in_place": in_place,
     "compile_once": compile_once,

@@ -2,7 +2,7 @@
 
     threefry             JAX's random bits written out: the same numbers, compiled faster
     shuffling            a random permutation as a radix sort: the same permutation, several times as fast
-    one_row              random tensors drawn as one row: half of the compile time
+    one_row              random tensors drawn as one row, which compiles faster
     in_place             updates ordered so that weights are overwritten in place
     compile_once         programs that run once, compiled without optimizing
     products             matrix products whose factors are rounded to a shorter dtype
@@ -15,5 +15,5 @@
     convolution_options  an option of the compiler that large convolutions want
 
 Each says what it works around, what it gains, and when it can go; `tests/_xla` compares each with the plain version,
-and trains with those replaced that have one of a line.
+and trains with all of them replaced.
 """

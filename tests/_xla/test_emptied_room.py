@@ -68,7 +68,7 @@ PLAIN = {
     one_row.drawn: lambda distribution, key, shape, dtype, **settings: distribution(key, shape, dtype, **settings),
 }
 NO_TRICKS = {shuffling.at}
-"""What the room has for others and what is as plain as it can be."""
+"""What others use of the room that has no plainer version."""
 
 
 def trained(model, data):
