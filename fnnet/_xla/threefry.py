@@ -1,8 +1,8 @@
 """JAX's random bits written out: the same numbers, from programs that compile in a third of the time.
 
 Works around: on CPUs JAX writes its generator as a loop, which XLA turns into ten kernels for every tensor drawn.
-Gains:        2 to 8 % of the compile time of a first network's parameters (`python -m experiments.benchmarks.tricks`), once
-              half of the time until it trained.
+Gains:        2 to 8 % of the compile time of a first network's parameters (`python -m experiments.benchmarks.tricks`),
+              once half of the time until it trained.
 Can go:       when `jax.random.normal` compiles as fast; the plain version is the key itself, to the bit.
 """
 
