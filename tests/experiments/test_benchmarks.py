@@ -162,11 +162,12 @@ def test_the_plain_version_of_a_trick_is_used_wherever_the_trick_is(name):
         assert tricks.users(trick) == before
 
 
+ELSEWHERE = ("experiments.sweep_optuna", "experiments.benchmarks.__main__", "experiments.benchmarks.peers")
+"""Modules that need an extra, or that run as they are imported."""
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(experiments.__path__, "experiments.")
-    if ".peers" not in module.name
-    and module.name not in ("experiments.sweep_optuna", "experiments.benchmarks.__main__")
+    if not module.name.startswith(ELSEWHERE)
 ]
 
 
